@@ -1,0 +1,153 @@
+//! What operators change while the proxy runs: one YAML file, compiled into a value that cannot be wrong.
+
+pub mod routes;
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::reliability::attempts::RetryPolicy;
+use crate::reliability::balance::Balance;
+use crate::reliability::deadline::Timeouts;
+use crate::reliability::dependency::DependencyPolicy;
+use crate::reliability::ejection::EjectionPolicy;
+use crate::reliability::limit::Limits;
+
+/// A compiled policy. Immutable; a request keeps the one it began with.
+#[derive(Debug)]
+pub struct Policy {
+    /// `name`: shown in metrics, events and `Proxy-Status: outrigger/NAME`.
+    pub name: Option<String>,
+    /// `admin.listen`. Read at start only.
+    pub admin: Option<SocketAddr>,
+    /// `metrics.listen`. Read at start only.
+    pub metrics: Option<SocketAddr>,
+    pub drain: Drain,
+    pub access_log: AccessLog,
+    /// Bytes of request bodies held for replay, over all requests. `limits.replayBytes`, default 64 MiB.
+    pub replay_bytes_max: usize,
+    /// Every address traffic is accepted on.
+    pub listeners: Vec<Listener>,
+    /// Outbound dependencies in file order; the inbound app, if any, is last and named `app`.
+    pub upstreams: Vec<UpstreamPolicy>,
+    /// sha-256 of the file's bytes, lower-case hex: what `sha256sum policy.yaml` prints.
+    pub hash: String,
+    /// The text it was compiled from.
+    pub text: String,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Drain {
+    /// Inbound only: how long to keep accepting after readiness went off. Default 5 s.
+    pub delay: Duration,
+    /// How long requests in flight may take to finish. Default 20 s.
+    pub timeout: Duration,
+}
+
+/// `accessLog`. Absent in the file = errors always, successes 1 %.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct AccessLog {
+    /// Share of successful requests written, 0.0 to 1.0.
+    pub sample_ratio: f64,
+    /// `errors: always` writes every request that failed or was retried.
+    pub errors_always: bool,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Direction {
+    Outbound,
+    Inbound,
+}
+
+impl Direction {
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Direction::Outbound => "outbound",
+            Direction::Inbound => "inbound",
+        }
+    }
+}
+
+/// One address and the routes reachable through it.
+#[derive(Debug)]
+pub struct Listener {
+    pub addr: SocketAddr,
+    pub direction: Direction,
+    pub table: routes::RouteTable,
+    /// Client connections accepted at once on this listener. Default 1,024 outbound; `inbound.limits.connections` inbound.
+    pub connections_max: u32,
+    /// How long an idle client connection is kept; also the limit for reading a head. `timeouts.idle`.
+    pub idle: Duration,
+}
+
+/// One dependency, or the app behind `inbound`.
+#[derive(Debug)]
+pub struct UpstreamPolicy {
+    pub name: Arc<str>,
+    pub direction: Direction,
+    pub target: Target,
+    /// Send the client's Host on instead of the endpoint's authority. Inbound: always true.
+    pub preserve_host: bool,
+    pub balance: Balance,
+    /// `balance.hashOn: header:NAME`, lower-case. Some iff `balance` is `Hash`.
+    pub hash_on: Option<http::HeaderName>,
+    pub limits: Limits,
+    pub dependency: DependencyPolicy,
+    pub ejection: EjectionPolicy,
+    /// `timeouts.connect`.
+    pub connect_timeout: Duration,
+    /// Idle upstream connections kept per endpoint. Default = `limits.connections`.
+    pub idle_connections_max: u32,
+    /// An idle upstream connection is closed after this time; below the peer's keep-alive. Default 30 s.
+    pub idle_connection_timeout: Duration,
+    /// In file order; the last one is the implicit `default` route that matches everything.
+    pub routes: Vec<RoutePolicy>,
+}
+
+/// Where an upstream's endpoints come from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Target {
+    /// `url`: all addresses of a name, re-resolved by TTL. An IP literal is a fixed list of one.
+    Dns { host: String, port: u16, authority: String },
+    /// `endpoints` (or an IP literal), or `inbound.forward`.
+    Fixed(Vec<FixedEndpoint>),
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FixedEndpoint {
+    pub addr: SocketAddr,
+    /// Host header value: host[:port] as written.
+    pub authority: String,
+}
+
+/// How a route treats its requests.
+#[derive(Debug)]
+pub struct RoutePolicy {
+    pub name: Arc<str>,
+    pub timeouts: Timeouts,
+    pub retry: RetryPolicy,
+    /// Bodies up to this are buffered for replay. `retry.maxBody`, default 64 KiB. 0 without retries.
+    pub replay_body_max: usize,
+    pub deadline: DeadlinePolicy,
+    pub proxy_status: ProxyStatus,
+}
+
+/// `deadline`. Present by default.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct DeadlinePolicy {
+    /// Inherit from `grpc-timeout`.
+    pub grpc_timeout: bool,
+    /// Inherit from `x-envoy-expected-rq-timeout-ms`.
+    pub envoy_timeout: bool,
+    /// Send the remaining time on.
+    pub propagate: bool,
+    /// Taken off what is propagated. Default 10 ms.
+    pub margin: Duration,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ProxyStatus {
+    Full,
+    Basic,
+    None,
+}

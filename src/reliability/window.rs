@@ -1,0 +1,1 @@
+//! Sliding windows of plain counters. Skeleton: to be filled.
