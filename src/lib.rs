@@ -1,5 +1,9 @@
 //! Outrigger: an L7 reliability proxy that runs beside each service.
 
 #[cfg(feature = "proxy")]
+pub mod faults;
+#[cfg(feature = "proxy")]
 pub mod policy;
 pub mod reliability;
+#[cfg(feature = "testing")]
+pub mod testing;
