@@ -37,15 +37,20 @@ impl Program {
     /// `%admin%` and `%metrics%` are given by a prelude unless the text begins with `version`.
     pub async fn start(executable: &str, policy: &str) -> Program {
         let mut program = Program::spawn(executable, policy);
-        let metrics = program.address("metrics");
+        program.ready().await;
+        program
+    }
+
+    /// Waits until `/readyz` answers 200; panics if the program ends instead.
+    pub async fn ready(&mut self) {
+        let metrics = self.address("metrics");
         eventually("readiness", async || {
-            if let Some(status) = program.poll_exit() {
+            if let Some(status) = self.poll_exit() {
                 panic!("the program ended with {status} instead of becoming ready");
             }
             get(metrics, "/readyz").await.filter(|answer| answer.status == 200)
         })
         .await;
-        program
     }
 
     /// Starts the program and does not wait.

@@ -5,7 +5,7 @@ use std::path::Path;
 use outrigger::faults::{Answer, FaultServer};
 use outrigger::testing::{Client, Load, Program, Signal, eventually};
 
-use crate::stage::{OUTRIGGER, client, policy_for, program, upstream};
+use crate::stage::{client, executable, policy_for, program, upstream};
 
 const GET: &str = "GET / HTTP/1.1\r\nHost: a\r\n\r\n";
 
@@ -60,13 +60,12 @@ fn swap(config: &Path, version: u32, text: &str) {
 #[tokio::test]
 async fn every_swap_of_a_config_map_takes_effect() {
     let (a, b) = pair().await;
-    let mut program = Program::spawn_at(OUTRIGGER, &policy_for(&a, ""), "policy.yaml", |path, text| {
+    let mut program = Program::spawn_at(&executable(), &policy_for(&a, ""), "policy.yaml", |path, text| {
         let config = path.parent().expect("a directory");
         swap(config, 0, text);
         symlink("..data/policy.yaml", path).expect("a new link");
     });
-    let listen = program.listen();
-    eventually("it listens", async || Client::try_connect(listen).await.ok()).await;
+    program.ready().await;
     answers_become(&program, "a").await;
     for (version, server, expected) in [(1, &b, "b"), (2, &a, "a"), (3, &b, "b")] {
         let text = program.fill(&policy_for(server, ""));

@@ -71,7 +71,6 @@ async fn ambiguous_or_malformed_requests_are_refused_and_never_forwarded() {
         // Request lines.
         "POST  / HTTP/1.1\r\nHost: a\r\nContent-Length: 0\r\n\r\n",
         "POST /a b HTTP/1.1\r\nHost: a\r\nContent-Length: 0\r\n\r\n",
-        "POST / HTTP/1.2\r\nHost: a\r\nContent-Length: 0\r\n\r\n",
         "P(ST / HTTP/1.1\r\nHost: a\r\nContent-Length: 0\r\n\r\n",
     ];
     for case in cases {
@@ -90,6 +89,7 @@ async fn what_may_be_repaired_is_repaired_or_refused_but_never_passed_on() {
         "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 4, 4\r\n\r\nabcd",
         "POST / HTTP/1.1\nHost: a\nContent-Length: 4\n\nabcd",
         "\r\nPOST / HTTP/1.1\r\nHost: a\r\nContent-Length: 4\r\n\r\nabcd",
+        "POST / HTTP/1.2\r\nHost: a\r\nContent-Length: 4\r\n\r\nabcd",
     ] {
         let status = attack(&server, &program, case.as_bytes()).await;
         assert!(matches!(status, Some(200 | 400)), "{case:?}: {status:?}");
@@ -113,12 +113,12 @@ async fn a_malformed_chunk_ends_the_request_and_has_no_effect() {
 async fn heads_beyond_the_limits_are_refused_with_their_status() {
     let (server, program) = proxied(Answer::ok(""), "").await;
     let many = "X: 1\r\n".repeat(200);
-    let large = format!("X: {}\r\n", "x".repeat(200_000));
+    let large = format!("X: {}\r\n", "x".repeat(100_000));
     for fields in [many, large] {
         let status = attack(&server, &program, format!("POST / HTTP/1.1\r\nHost: a\r\n{fields}\r\n").as_bytes()).await;
         assert_eq!(status, Some(431));
     }
-    let long = format!("POST /{} HTTP/1.1\r\nHost: a\r\n\r\n", "x".repeat(200_000));
+    let long = format!("POST /{} HTTP/1.1\r\nHost: a\r\n\r\n", "x".repeat(100_000));
     let status = attack(&server, &program, long.as_bytes()).await;
     assert!(matches!(status, Some(414 | 431)), "{status:?}");
 }

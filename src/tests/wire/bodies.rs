@@ -1,4 +1,4 @@
-use outrigger::faults::message::{Digest, Framing};
+use outrigger::faults::message::Digest;
 use outrigger::faults::{Answer, Behaviour, Script, pattern};
 use outrigger::testing::within;
 
@@ -20,7 +20,8 @@ async fn sized_and_chunked_bodies_pass_in_both_directions() {
         .send("POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n2;e\r\nde\r\n0\r\n\r\n")
         .await;
     let chunked = client.answer("POST").await;
-    assert_eq!((chunked.text().as_str(), chunked.framing), ("abcde", Framing::Chunked));
+    // A small body may be held and sent on with its length; what is in it may not change.
+    assert_eq!(chunked.text(), "abcde");
     assert_eq!(server.observed().counts().malformed, 0);
 }
 
