@@ -3,3 +3,7 @@
 #[cfg(feature = "proxy")]
 pub mod policy;
 pub mod reliability;
+#[cfg(feature = "proxy")]
+pub mod telemetry;
+#[cfg(feature = "proxy")]
+pub mod upstreams;

@@ -1,0 +1,2 @@
+//! What the proxy says about itself: metrics, access log, trace context.
+pub mod metrics;

@@ -1,0 +1,2 @@
+//! Living state of dependencies; outlives policy revisions.
+pub mod view;
