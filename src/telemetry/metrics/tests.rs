@@ -1,9 +1,11 @@
 use std::io::Write;
 use std::process::{Command, Stdio};
+use std::time::Duration;
 
 use http::Method;
 
 use super::*;
+use crate::reliability::attempts::{Denied, Kind};
 use crate::upstreams::view::{BudgetView, CircuitView, EndpointView, LimitsView, TotalsView};
 
 const MS: Duration = Duration::from_millis(1);
