@@ -1,2 +1,3 @@
 //! What the proxy says about itself: metrics, access log, trace context.
+pub mod histogram;
 pub mod metrics;
