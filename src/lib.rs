@@ -7,6 +7,8 @@ pub mod drain;
 #[cfg(feature = "proxy")]
 pub mod policy;
 #[cfg(feature = "proxy")]
+pub mod proxy;
+#[cfg(feature = "proxy")]
 pub mod random;
 pub mod reliability;
 #[cfg(feature = "proxy")]

@@ -1,16 +1,27 @@
 //! What may pass from one side to the other: framing that is beyond doubt, one Host, no hop-by-hop fields.
 
+use std::time::{Duration, Instant};
+
 use http::header::{
     CONNECTION, CONTENT_LENGTH, EXPECT, HOST, HeaderMap, HeaderName, HeaderValue, TE, TRANSFER_ENCODING, UPGRADE, VIA,
 };
 use http::uri::Authority;
 use http::{Method, Request, Uri, Version};
 
+use crate::policy::DeadlinePolicy;
 use crate::reliability::Failure;
+use crate::reliability::deadline;
 
+const ATTEMPT_COUNT: HeaderName = HeaderName::from_static("x-envoy-attempt-count");
+const EXPECTED_TIMEOUT: HeaderName = HeaderName::from_static("x-envoy-expected-rq-timeout-ms");
+const GRPC_TIMEOUT: HeaderName = HeaderName::from_static("grpc-timeout");
+const GRPC_PREVIOUS_ATTEMPTS: HeaderName = HeaderName::from_static("grpc-previous-rpc-attempts");
 const KEEP_ALIVE: HeaderName = HeaderName::from_static("keep-alive");
 const PROXY_CONNECTION: HeaderName = HeaderName::from_static("proxy-connection");
 const HTTP2_SETTINGS: HeaderName = HeaderName::from_static("http2-settings");
+
+/// A request without a deadline has nothing to propagate.
+const PROPAGATED_MAX: Duration = Duration::from_secs(24 * 3600);
 
 /// A request may name at most this many fields in `Connection`; more is an attack, not a need.
 const NOMINATIONS_MAX: usize = 32;
@@ -190,6 +201,33 @@ fn remove_nominated(headers: &mut HeaderMap) -> Result<(), Failure> {
         headers.remove(name);
     }
     Ok(())
+}
+
+/// Sets what differs from attempt to attempt: its number, and the time it has.
+pub fn set_attempt(headers: &mut HeaderMap, count: u32, cutoff: Instant, policy: &DeadlinePolicy, now: Instant) {
+    let count = if count == 1 { HeaderValue::from_static("1") } else { HeaderValue::from(count) };
+    headers.insert(ATTEMPT_COUNT, count);
+    if !policy.propagate {
+        return;
+    }
+    let left = deadline::remaining(now, cutoff, policy.margin);
+    if left > PROPAGATED_MAX {
+        return;
+    }
+    headers.insert(EXPECTED_TIMEOUT, HeaderValue::from(left.as_millis().max(1) as u64));
+    if headers.contains_key(GRPC_TIMEOUT)
+        && let Ok(value) = HeaderValue::try_from(deadline::format_grpc_timeout(left))
+    {
+        headers.insert(GRPC_TIMEOUT, value);
+    }
+}
+
+/// The attempt number of a request that came in: 1, or what a proxy before us says.
+pub fn inbound_attempt(headers: &HeaderMap) -> u32 {
+    let number = |name: &HeaderName| headers.get(name)?.to_str().ok()?.trim().parse::<u32>().ok();
+    let envoy = number(&ATTEMPT_COUNT).unwrap_or(1);
+    let grpc = number(&GRPC_PREVIOUS_ATTEMPTS).map_or(1, |n| n.saturating_add(1));
+    envoy.max(grpc).max(1)
 }
 
 /// The target as an origin server expects it: path and query only, or `*`.

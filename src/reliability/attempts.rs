@@ -122,6 +122,34 @@ pub enum Denied {
     Throttle,
 }
 
+impl Denied {
+    /// Every reason, in declaration order.
+    pub const ALL: [Denied; 8] = [
+        Denied::Budget,
+        Denied::Deadline,
+        Denied::Breaker,
+        Denied::BodyTooLarge,
+        Denied::NotIdempotent,
+        Denied::ChainStop,
+        Denied::Pushback,
+        Denied::Throttle,
+    ];
+
+    /// The word in metric, log, `details` and `x-outrigger-retry`.
+    pub const fn token(self) -> &'static str {
+        match self {
+            Denied::Budget => "budget",
+            Denied::Deadline => "deadline",
+            Denied::Breaker => "breaker",
+            Denied::BodyTooLarge => "body-too-large",
+            Denied::NotIdempotent => "not-idempotent",
+            Denied::ChainStop => "chain-stop",
+            Denied::Pushback => "pushback",
+            Denied::Throttle => "throttle",
+        }
+    }
+}
+
 /// Why no further attempt is made.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Stop {
@@ -301,6 +329,11 @@ impl<'a> Attempts<'a> {
             Verdict::Retry(retry) => self.schedule(now, retry, dependency, entropy),
         }
         matches!(self.phase, Phase::Waiting(_))
+    }
+
+    /// Whether the body can be sent (again) from now on. A streaming body that provably was not touched still can.
+    pub fn set_replayable(&mut self, replayable: bool) {
+        self.plan.replayable = replayable;
     }
 
     /// Attempts launched so far.

@@ -69,6 +69,7 @@ impl Breaker {
     pub fn hold(&mut self, now: Instant, hold: Hold, until: Instant) { let _ = (now, hold, until); todo!() }
     /// ends a hold, closes, forgets the window
     pub fn reset(&mut self, now: Instant) { let _ = now; todo!() }
+    pub fn held(&self, now: Instant) -> Option<Hold> { let _ = now; todo!() }
     pub fn state(&self, now: Instant) -> State { let _ = now; todo!() }
     /// transitions since the last call, oldest first, bounded (at most 8 kept); the shell publishes them after unlocking
     pub fn take_transitions(&mut self) -> Vec<Transition> { todo!() }

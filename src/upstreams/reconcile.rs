@@ -16,7 +16,6 @@ use crate::telemetry::metrics::{Metrics, RouteMeters};
 use crate::wire::discover::Resolver;
 
 /// A policy with everything a request needs resolved: upstreams and metric handles by index.
-#[derive(Debug)]
 pub struct Snapshot {
     /// The policy.
     pub policy: Arc<Policy>,
