@@ -32,11 +32,7 @@ pub struct Stop {
 impl Stop {
     /// A signal that also fires when this one does.
     pub fn child(&self) -> Stop {
-        Stop {
-            token: self.token.child_token(),
-            stopped: Arc::default(),
-            parent: Some(Arc::clone(&self.stopped)),
-        }
+        Stop { token: self.token.child_token(), stopped: Arc::default(), parent: Some(Arc::clone(&self.stopped)) }
     }
 
     /// Fires the signal. Idempotent.

@@ -7,8 +7,8 @@ use http::HeaderMap;
 use super::route::Route;
 use crate::clock;
 use crate::policy::{DeadlinePolicy, RoutePolicy};
-use crate::reliability::deadline;
 use crate::reliability::Failure;
+use crate::reliability::deadline;
 use crate::upstreams::slots::Slot;
 
 /// Without a total limit a request ends by its idle limit; this stands for "no deadline" in arithmetic.
@@ -69,7 +69,5 @@ pub async fn admit(route: &Route<'_>, now: Instant, deadline: Instant) -> Result
         // A queue that is full now may be short in a second.
         Refusal { failure, retry_after: Some(Duration::from_secs(1)) }
     })
-    .and_then(|slot| {
-        if clock::now() < deadline { Ok(slot) } else { Err(Failure::DeadlineOnArrival.into()) }
-    })
+    .and_then(|slot| if clock::now() < deadline { Ok(slot) } else { Err(Failure::DeadlineOnArrival.into()) })
 }

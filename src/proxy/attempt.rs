@@ -120,9 +120,8 @@ pub async fn run(route: &Route<'_>, mut request: Outgoing, record: &mut Record, 
                 settle_endpoint(route, endpoint.as_deref(), &outcome, elapsed, now);
                 machine.set_replayable(request.body.is_some());
                 let Some(permit) = held.take() else { continue };
-                let superseded = route
-                    .state
-                    .decide(|d| machine.on_outcome(now, id, permit, outcome, elapsed, d, &mut Random));
+                let superseded =
+                    route.state.decide(|d| machine.on_outcome(now, id, permit, outcome, elapsed, d, &mut Random));
                 if let Reply::Failed(failure) = outcome.reply {
                     last = (failure, last.1.max(outcome.sent));
                 } else {
@@ -158,7 +157,12 @@ fn plan<'a>(route: &Route<'a>, request: &Outgoing) -> Plan<'a> {
     }
 }
 
-fn verdict(stop: Stop, answer: Option<AttemptId>, landed: Option<(AttemptId, Landed)>, last: (Failure, Sent)) -> Verdict {
+fn verdict(
+    stop: Stop,
+    answer: Option<AttemptId>,
+    landed: Option<(AttemptId, Landed)>,
+    last: (Failure, Sent),
+) -> Verdict {
     if let (Some(wanted), Some((id, landed))) = (answer, landed)
         && wanted == id
     {

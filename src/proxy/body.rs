@@ -47,7 +47,9 @@ impl Held {
         let grown = self
             .all
             .0
-            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |held| held.checked_add(bytes).filter(|sum| *sum <= max))
+            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |held| {
+                held.checked_add(bytes).filter(|sum| *sum <= max)
+            })
             .is_ok();
         if grown {
             self.bytes += bytes;

@@ -11,8 +11,8 @@ use jiff::Timestamp;
 
 use super::connection::Connection;
 use crate::clock;
-use crate::policy::{Direction, RoutePolicy, UpstreamPolicy};
 use crate::policy::routes::RouteId;
+use crate::policy::{Direction, RoutePolicy, UpstreamPolicy};
 use crate::random::{self, Random};
 use crate::reliability::attempts::{Denied, Kind};
 use crate::reliability::entropy::Entropy;
@@ -81,8 +81,8 @@ impl Record {
         request: &Request<B>,
         now: Instant,
     ) -> Record {
-        let trace = TraceContext::extract(request.headers())
-            .unwrap_or_else(|| TraceContext::create(random::bits128(), false));
+        let trace =
+            TraceContext::extract(request.headers()).unwrap_or_else(|| TraceContext::create(random::bits128(), false));
         Record {
             telemetry: Arc::clone(telemetry),
             connection: Arc::clone(connection),

@@ -153,4 +153,3 @@ fn cheaper(by: Balance, first: (usize, View), second: (usize, View)) -> usize {
     let order = second.1.cost(by).total_cmp(&first.1.cost(by)).then(second.1.pending.cmp(&first.1.pending));
     if order.is_lt() { second.0 } else { first.0 }
 }
-

@@ -229,8 +229,7 @@ impl Budget {
     /// the same dependency do not probe it in step.
     fn take_floor(&mut self, now: Instant, entropy: &mut impl Entropy) -> bool {
         let floor = self.policy.floor_per_second;
-        // Written so that a NaN denies, too.
-        if !(floor > 0.0) || now < self.next_floor {
+        if floor.is_nan() || floor <= 0.0 || now < self.next_floor {
             return false;
         }
         let slowdown = if self.gate.is_shut() { 10.0 } else { 1.0 };

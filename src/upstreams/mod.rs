@@ -194,13 +194,8 @@ impl Upstream {
         let set = self.set.load();
         if signal == EndpointSignal::Success {
             set.on_success();
-            let record = AttemptRecord {
-                signal,
-                elapsed,
-                penalty: Duration::ZERO,
-                failure,
-                peer_failure_percent: None,
-            };
+            let record =
+                AttemptRecord { signal, elapsed, penalty: Duration::ZERO, failure, peer_failure_percent: None };
             endpoint.record(now, &record, &policy.ejection);
             return;
         }
@@ -256,10 +251,8 @@ impl Upstream {
         let resolve_error = self.resolve_error();
         let mut dependency = self.lock();
         let circuit = circuit_view(&mut dependency, now);
-        let budget = BudgetView {
-            remaining_ratio: dependency.budget.remaining_ratio(now),
-            gated: dependency.budget.gated(),
-        };
+        let budget =
+            BudgetView { remaining_ratio: dependency.budget.remaining_ratio(now), gated: dependency.budget.gated() };
         let millis = |d: Option<Duration>| d.map(|d| d.as_secs_f64() * 1e3);
         let (p50_ms, p99_ms) = (millis(dependency.latency.p50(now)), millis(dependency.latency.p99(now)));
         drop(dependency);
@@ -291,7 +284,7 @@ fn circuit_view(dependency: &mut Dependency, now: Instant) -> Option<CircuitView
     let (samples, failure_percent, slow_percent) = breaker.rates(now);
     Some(CircuitView {
         state: state_word(breaker.state(now)).to_owned(),
-        held: breaker.held(now).map(|h| match h {
+        held: breaker.held(now).map(|(hold, _until)| match hold {
             crate::reliability::breaker::Hold::Open => "open".to_owned(),
             crate::reliability::breaker::Hold::Closed => "closed".to_owned(),
         }),

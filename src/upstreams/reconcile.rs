@@ -124,7 +124,8 @@ impl Registry {
             }
             Target::Dns { host, port, authority } => {
                 // The compiler of the policy has checked the authority; an odd one must still not panic.
-                let authority = HeaderValue::from_str(authority).unwrap_or_else(|_| HeaderValue::from_static("invalid"));
+                let authority =
+                    HeaderValue::from_str(authority).unwrap_or_else(|_| HeaderValue::from_static("invalid"));
                 let task = resolve::keep_resolved(
                     Arc::downgrade(&entry.upstream),
                     Arc::clone(&self.resolver),

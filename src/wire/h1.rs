@@ -354,7 +354,10 @@ impl Drop for AbortOnDrop {
 /// Who makes the answer's body move.
 #[derive(Debug)]
 enum Driver {
-    InPlace { link: Link, idle_max: u32 },
+    InPlace {
+        link: Link,
+        idle_max: u32,
+    },
     Spawned {
         sender: http1::SendRequest<RequestBody>,
         give_back: oneshot::Sender<http1::SendRequest<RequestBody>>,
