@@ -65,8 +65,7 @@ fn print_stall(contenders: &[Contender], start: Instant) {
         for cancel in [false, true] {
             let cell = stall::run(contender, stall::Scenario { rate: 240.0, cancel }, STALL_SEED, start);
             let recovery = cell.recovery.map_or("never".to_owned(), |seconds| format!("{seconds} s"));
-            let text =
-                format!("{:.2} / {:.2}  {:>5.1} %  {recovery:>6}", cell.stall, cell.after, cell.success * 100.0);
+            let text = format!("{:.2} / {:.2}  {:>5.1} %  {recovery:>6}", cell.stall, cell.after, cell.success * 100.0);
             print!("{text:>36}");
         }
         println!();
