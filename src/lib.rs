@@ -9,7 +9,15 @@
 #[cfg(feature = "proxy")]
 pub mod admin;
 #[cfg(feature = "proxy")]
+pub mod app;
+#[cfg(feature = "proxy")]
 pub mod cli;
+#[cfg(feature = "proxy")]
+pub mod clock;
+#[cfg(feature = "proxy")]
+pub mod drain;
+#[cfg(feature = "proxy")]
+pub mod faults;
 #[cfg(feature = "proxy")]
 pub mod policy;
 #[cfg(feature = "proxy")]
