@@ -1,3 +1,6 @@
+<<<<<<< HEAD
+fn main() {}
+=======
 //! The integration tests: the real program, scripted upstreams, real sockets.
 //!
 //! One binary, so that it links once. Before adding a module, see whether the behaviour belongs to one of
@@ -29,3 +32,4 @@ mod lifecycle;
 
 /// The policy changes while traffic flows.
 mod reload;
+>>>>>>> faults
