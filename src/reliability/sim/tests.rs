@@ -192,7 +192,7 @@ fn full_jitter_needs_the_fewest_calls_at_a_fraction_of_the_time() {
         (190, [(3492, 7979), (103_498, 5225), (8593, 2428), (9794, 1759), (7550, 1772)]),
     ];
     for (clients, row) in table {
-        let cells = delays.map(|delay| writers::run(clients, delay, 20, 1));
+        let cells = delays.map(|delay| writers::run(clients, delay, 60, 1));
         for ((delay, cell), (time, calls)) in delays.iter().zip(cells).zip(row) {
             let off = |value: f64, expected: i32| (value / f64::from(expected) - 1.0).abs();
             assert!(off(cell.time_ms, time) <= 0.15, "{clients} {delay:?}: {cell:?} instead of {time} ms");
