@@ -1,7 +1,7 @@
 //! Published numbers and our own demands. Rows are those of the reference's table of oracles.
 
 use super::client::Contender;
-use super::rivals::{Aws, Concurrency, Deposit, Grpc, Leaky, Rival};
+use super::rivals::{Aws, Concurrency, Deposit, Grpc, Held, Leaky, Rival};
 use super::writers::{self, Delay};
 use super::{stall, steady};
 use crate::reliability::attempts::{Attempts, Plan, RetryPolicy, Step, Stop};
@@ -77,15 +77,16 @@ fn the_aws_quota_grants_35_or_100_or_50_and_refunds_a_rescue() {
     }
 }
 
-/// B8: tokens that are held while the retry runs, and rewards that add up in fractions.
+/// B8.
 #[test]
-fn smithy_holds_permits_and_rewards_in_fractions() {
-    let (capacity, cost) = (10u32, 5u32);
-    let mut held = 0;
-    let granted = (0..10).filter(|_| (held + cost <= capacity).then(|| held += cost).is_some()).count();
-    assert_eq!(granted, 2);
-    let rewards: f64 = [0.4; 3].iter().sum();
-    assert_eq!(rewards as u32, 1);
+fn smithy_holds_tokens_while_a_retry_runs_and_rewards_in_fractions() {
+    let mut bucket = Held::new(10, 5);
+    assert_eq!(grants(&mut bucket, 0.0), 2);
+    bucket.on_ended(0.0, true, false);
+    assert_eq!(bucket.free, 5, "given back, rescued or not");
+    assert_eq!(grants(&mut bucket, 0.0), 1);
+    (0..3).for_each(|_| bucket.reward(0.4));
+    assert_eq!(bucket.free, 1);
 }
 
 /// B11.
