@@ -1,6 +1,3 @@
-<<<<<<< HEAD
-fn main() {}
-=======
 //! The integration tests: the real program, scripted upstreams, real sockets.
 //!
 //! One binary, so that it links once. Before adding a module, see whether the behaviour belongs to one of
@@ -32,4 +29,3 @@ mod lifecycle;
 
 /// The policy changes while traffic flows.
 mod reload;
->>>>>>> faults
