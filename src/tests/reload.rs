@@ -93,7 +93,10 @@ async fn a_bad_file_keeps_the_last_good_policy_and_says_so() {
 async fn ask_for_reload(program: &Program) -> u16 {
     let admin = program.address("admin");
     let mut client = Client::connect(admin).await;
-    client.send(format!("POST /policy/reload HTTP/1.1\r\nHost: {admin}\r\nContent-Length: 0\r\n\r\n")).await;
+    // The two fields that no foreign web page can send.
+    let guard = "x-outrigger-admin: 1\r\nContent-Type: application/json\r\n";
+    let head = format!("POST /policy/reload HTTP/1.1\r\nHost: {admin}\r\n{guard}");
+    client.send(format!("{head}Content-Length: 2\r\n\r\n{{}}")).await;
     client.answer("POST").await.status
 }
 
