@@ -167,7 +167,7 @@ async fn fifty_reloads_under_load_cost_no_request() {
 }
 
 #[tokio::test]
-#[ignore = "minutes; run by hand before a release: cargo test --test outrigger -- --ignored thousand"]
+#[ignore = "twenty times the one above, for a release: cargo test --test outrigger -- --ignored thousand"]
 async fn a_thousand_reloads_under_load_cost_no_request() {
     reload_under_load(1_000).await;
 }
