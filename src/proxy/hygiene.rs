@@ -73,7 +73,9 @@ pub fn check<B>(request: &Request<B>, content_length_named: bool) -> Result<(), 
         Some(host) => {
             // RFC 9112 §3.2 allows an empty Host; nothing else that is not an authority.
             let bytes = host.as_bytes();
-            if !bytes.is_empty() && (bytes.contains(&b'@') || Authority::try_from(bytes).is_err()) {
+            // A comma is allowed in a name by RFC 3986, but here it is two lines that somebody joined.
+            let odd = bytes.iter().any(|b| matches!(b, b'@' | b','));
+            if !bytes.is_empty() && (odd || Authority::try_from(bytes).is_err()) {
                 return Err((Failure::BadRequest, "the Host header is not a host"));
             }
             if let Some(authority) = request.uri().authority()
