@@ -10,6 +10,8 @@
 pub mod admin;
 #[cfg(feature = "proxy")]
 pub mod app;
+#[cfg(test)]
+mod architecture;
 #[cfg(feature = "proxy")]
 pub mod cli;
 #[cfg(feature = "proxy")]
