@@ -61,9 +61,17 @@ const PLACES: &[(&[&str], &[&str], &str)] = &[
         &["proxy/listeners.rs", "admin/", "app", "demo", "faults/", "testing/"],
         "whoever listens is listed here",
     ),
-    (&["TcpStream", "connect"], &["wire/dial.rs", "cli/client.rs", "testing/"], "the wire alone calls out"),
+    (
+        &["TcpStream", "connect"],
+        &["wire/dial.rs", "cli/client.rs", "app", "faults/", "testing/"],
+        "the wire alone calls out",
+    ),
     (&["hyper", "client"], &["wire/", "cli/client.rs"], "the wire alone calls out"),
-    (&["Deserialize"], &["policy/", "admin/", "cli/"], "input from outside is parsed at the doors"),
+    (
+        &["Deserialize"],
+        &["policy/", "admin/", "cli/", "upstreams/view.rs"],
+        "input from outside is parsed at the doors",
+    ),
 ];
 
 /// What the pure core must not know, beyond what its empty row in [`GRAPH`] says.

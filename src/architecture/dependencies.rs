@@ -5,7 +5,6 @@ use std::path::Path;
 
 /// Never in Cargo.lock. pingora's server side would bring a second data plane, the YAML crates are unmaintained or
 /// unsound (RUSTSEC-2025-0068), OpenSSL would need a system library.
-#[cfg(test)]
 const BANNED: [&str; 11] = [
     "openssl",
     "openssl-sys",
@@ -21,7 +20,6 @@ const BANNED: [&str; 11] = [
 ];
 
 /// At least these versions, where a crate is present: below them lies a published vulnerability.
-#[cfg(test)]
 const FLOORS: [(&str, [u64; 3]); 8] = [
     ("aws-lc-sys", [0, 39, 0]),
     ("bytes", [1, 11, 1]),
@@ -36,7 +34,6 @@ const FLOORS: [(&str, [u64; 3]); 8] = [
 /// Compiled into the program with none of these features; no features = not at all. hyper-util's client retries
 /// behind our back, its server sniffs without a limit of time, and its graceful shutdown does not know our tasks.
 /// Virtual time is for tests.
-#[cfg(test)]
 const NOT_BUILT: [(&str, &[&str]); 3] =
     [("hyper-util", &["client-legacy", "server-auto", "server-graceful"]), ("ring", &[]), ("tokio", &["test-util"])];
 
@@ -64,19 +61,12 @@ mod tests {
 
     /// Name and version of every package in a lock file.
     fn locked(text: &str) -> Vec<(&str, [u64; 3])> {
-        let field =
-            |block: &'static str| move |line: &str| line.strip_prefix(block).map(|rest| rest.trim_matches('"').len());
-        let mut packages = Vec::new();
-        for block in text.split("[[package]]").skip(1) {
-            let value = |key: &'static str| {
-                let line = block.lines().find(|line| field(key)(line).is_some())?;
-                Some(line[key.len()..].trim_matches('"'))
-            };
-            if let (Some(name), Some(version)) = (value("name = "), value("version = ")) {
-                packages.push((name, version_of(version)));
-            }
+        fn value<'a>(block: &'a str, key: &str) -> Option<&'a str> {
+            block.lines().find_map(|line| line.strip_prefix(key)).map(|rest| rest.trim_matches('"'))
         }
-        packages
+        let blocks = text.split("[[package]]").skip(1);
+        let named = blocks.filter_map(|block| Some((value(block, "name = ")?, value(block, "version = ")?)));
+        named.map(|(name, version)| (name, version_of(version))).collect()
     }
 
     fn version_of(text: &str) -> [u64; 3] {
