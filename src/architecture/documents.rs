@@ -55,4 +55,35 @@ mod tests {
             "not in docs/metrics.md: {missing:?}; not in the program: {stale:?}"
         );
     }
+
+    /// Fenced yaml blocks that are whole policies.
+    #[cfg(feature = "proxy")]
+    fn policies(text: &str) -> impl Iterator<Item = &str> {
+        let blocks = text.split("```yaml\n").skip(1).filter_map(|rest| rest.split("```").next());
+        blocks.filter(|block| block.lines().any(|line| line.starts_with("version:")))
+    }
+
+    #[test]
+    #[cfg(feature = "proxy")]
+    fn every_policy_in_the_documents_compiles_without_a_finding() {
+        let mut count = 0;
+        for name in ["README.md", "ARCHITECTURE.md", "CONTRIBUTING.md"] {
+            let text = read(name);
+            for policy in policies(&text) {
+                count += 1;
+                let compiled = crate::policy::compile::load(name, policy);
+                let compiled = compiled.unwrap_or_else(|findings| panic!("{findings}\nin\n{policy}"));
+                assert_eq!(compiled.warnings.to_string(), "", "{policy}");
+            }
+        }
+        assert!(count > 0, "README.md shows a policy");
+    }
+
+    #[test]
+    #[cfg(feature = "proxy")]
+    fn the_first_policy_of_the_readme_has_ten_lines_at_most() {
+        let text = read("README.md");
+        let first = policies(&text).next().expect("README.md shows a policy");
+        assert!(first.lines().filter(|line| !line.starts_with('#')).count() <= 10, "{first}");
+    }
 }

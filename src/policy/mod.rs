@@ -6,15 +6,15 @@ pub mod diff;
 pub mod duration;
 pub mod effective;
 pub mod explain;
+pub mod journal;
 pub mod lint;
 pub mod origin;
 pub mod raw;
 pub mod routes;
-pub mod journal;
-pub mod store;
-pub mod watch;
 pub mod schema;
 pub mod size;
+pub mod store;
+pub mod watch;
 mod words;
 
 use std::net::SocketAddr;
