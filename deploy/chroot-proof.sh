@@ -16,7 +16,7 @@ root=$(mktemp -d)
 pid=
 finish() {
   if [ -n "$pid" ]; then kill -KILL "$pid" 2> /dev/null || true; fi
-  rm -rf "$root"
+  rm -rf "$root" "$root.log"
 }
 trap finish EXIT
 
@@ -79,6 +79,5 @@ kill -TERM "$pid"
 status=0
 wait "$pid" || status=$?
 pid=
-rm -f "$root.log"
 echo "exit code $status"
 [ "$status" -eq 0 ]
