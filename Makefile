@@ -24,7 +24,7 @@ check: ## format, lints, docs, the wall around the pure core, dependencies
 	$(CARGO) clippy --locked --all-targets -- -D warnings
 	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --locked --no-deps --document-private-items
 	$(CARGO) check --locked --lib --no-default-features
-	@if command -v cargo-deny > /dev/null; then $(CARGO) deny --all-features check bans licenses sources; \
+	@if command -v cargo-deny > /dev/null; then $(CARGO) deny check bans licenses sources; \
 	else echo "cargo-deny is not installed; src/architecture/dependencies.rs asserts bans, features and floors"; fi
 
 bench: ## the pure core's figures: what retries cost in a stall, in virtual time

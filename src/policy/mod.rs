@@ -131,7 +131,7 @@ pub enum Target {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct FixedEndpoint {
     pub addr: SocketAddr,
-    /// Host header value: host[:port] as written.
+    /// Host header value: `host[:port]` as written.
     pub authority: String,
 }
 
