@@ -11,12 +11,14 @@ COPY . .
 RUN --mount=type=cache,target=/usr/local/cargo/registry --mount=type=cache,target=/build/target \
     target="$(rustc --print host-tuple)" \
     && RUSTFLAGS="-C target-feature=+crt-static" cargo build --locked --release --target "$target" \
-    && install -D "target/$target/release/outrigger" /root-of-image/outrigger \
-    && install -d -o 65532 -g 65532 /root-of-image/var/lib/outrigger
+    && install -D -m 0555 "target/$target/release/outrigger" /image/outrigger \
+    && install -d /image/state
 
 FROM scratch
 LABEL org.opencontainers.image.title="outrigger" org.opencontainers.image.licenses="Apache-2.0"
-COPY --from=build /root-of-image/ /
+COPY --from=build /image/outrigger /outrigger
+# The change journal's place, if `--state-dir /var/lib/outrigger` is given and a volume mounted.
+COPY --from=build --chown=65532:65532 /image/state /var/lib/outrigger
 USER 65532:65532
 # 4400 outbound, 4401 inbound, 4491 metrics and probes. The admin API (4490) stays on the Pod's loopback.
 EXPOSE 4400 4401 4491
