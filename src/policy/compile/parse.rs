@@ -20,6 +20,7 @@ const ALIASES_MAX: usize = 1_000;
 ///
 /// # Errors
 /// The first thing that is not YAML, or not our format.
+#[expect(clippy::result_large_err, reason = "once per file; the caller wants the finding, not a box")]
 pub(super) fn parse(text: &str) -> Result<raw::File, Diagnostic> {
     let whole_file = |message: String| Diagnostic::new(Code::Syntax, Position::default(), message);
     if text.len() > FILE_BYTES_MAX {

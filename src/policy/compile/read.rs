@@ -136,7 +136,7 @@ impl<'c> Reader<'c> {
 }
 
 /// A list together with where it begins.
-pub(super) fn list<'a, T>(found: Option<(&'a At<Vec<At<T>>>, Layer)>) -> Option<(&'a Vec<At<T>>, Position, Layer)> {
+pub(super) fn list<T>(found: Option<(&At<Vec<At<T>>>, Layer)>) -> Option<(&Vec<At<T>>, Position, Layer)> {
     found.map(|(at, layer)| (&at.value, at.position, layer))
 }
 
