@@ -1,82 +1,325 @@
-//! The attempt loop as a machine. Skeleton: to be filled.
-use super::backoff::Backoff;
-use super::breaker::{self, Permit};
-use super::budget::RetryClass;
-use super::classify::{Contract, Outcome, RetryOn, StatusSet};
+//! The attempt loop as a machine: what to do next for one request, and when it is over.
+//!
+//! The caller asks [`Attempts::next`], does what it says, and reports every attempt's end through
+//! [`Attempts::on_outcome`] (or [`Dependency::on_cancelled`]). The machine sends nothing, waits for nothing
+//! and reads no clock; it decides. Several attempts may be in flight.
+//!
+//! What holds for any order of events:
+//!
+//! * At most `1 + retries` attempts, none of them launched at or after the deadline.
+//! * A retry is paid for before its backoff: one that nobody can afford must not add latency.
+//! * `Finish` is final, and `Wait` names an instant in the future.
+//! * Every permit that a `Launch` hands out is given back exactly once, by its type.
+
+mod account;
+mod vocabulary;
+
+pub use vocabulary::{AttemptId, Denied, Kind, Plan, RetryPolicy, Step, Stop};
+
+use super::breaker::Permit;
+use super::budget::{Grant, RetryClass};
+use super::classify::{self, Contract, Outcome, Retry, Verdict};
 use super::dependency::Dependency;
 use super::entropy::Entropy;
+use account::{acquire, admit_first, report, take_back};
 use std::time::{Duration, Instant};
 
-/// `retry` of a route, compiled.
-#[derive(Clone, Debug, PartialEq)]
-pub struct RetryPolicy { /// retries after the first try; 0 = no retries. At most 10.
-    pub retries: u32, pub on: RetryOn, pub codes: StatusSet, pub backoff: Backoff, pub respect_retry_after: bool, pub contract: Contract }
+/// A retry that cannot be answered in this time is not worth starting, whatever the p50 says.
+const LEAST_TIME: Duration = Duration::from_millis(5);
 
-/// What the machine needs to know of one request.
+/// The derived per-attempt timeout is never below this: it would mistake a scheduling hiccup for a failure.
+const LEAST_TRY: Duration = Duration::from_millis(50);
+
+/// Latency samples from which on the p99 is trusted.
+const TRUSTED_SAMPLES: u64 = 100;
+
+/// After the deadline, how long an attempt in flight may take to report its own timeout before the machine
+/// gives up on it. Reporting is what lets breaker and ejection learn of a black hole.
+const GRACE: Duration = Duration::from_millis(2);
+
+/// Attempts that can be in flight at once: a first attempt or retry, and a hedge.
+const IN_FLIGHT: usize = 2;
+
+/// An attempt that was launched and has not been reported.
 #[derive(Clone, Copy, Debug)]
-pub struct Plan<'a> {
-    pub policy: &'a RetryPolicy,
-    pub deadline: Instant,
-    /// `timeouts.backendRequest`, or None: derived from the dependency's p99 and the total
-    pub backend_request: Option<Duration>,
-    /// method is idempotent per RFC 9110 §9.2.2
-    pub idempotent: bool,
-    /// the body can be sent again
-    pub replayable: bool,
-    /// the request is already someone's retry (attempt count > 1): transparent retries only
-    pub chain_stop: bool,
-    /// endpoints the dependency has now (a single endpoint: a retry may go to the same one)
-    pub endpoints: usize,
+struct Flight {
+    id: AttemptId,
+    /// None = a first attempt.
+    grant: Option<Grant>,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct AttemptId(pub u32);
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Kind { First, Retry, Transparent, Hedge }
-
-/// Why an eligible retry was not made. One word each in metric, log and response marker.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Denied { Budget, Deadline, Breaker, BodyTooLarge, NotIdempotent, ChainStop, Pushback, Throttle }
-
-/// Why no further attempt is made.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Stop {
-    /// the last outcome is the answer (success, or nothing the policy retries)
-    Answered,
-    /// retryable, but the attempts are used up
-    AttemptsSpent,
-    /// retryable, but refused
-    Denied(Denied),
-    /// the deadline passed while waiting
-    DeadlinePassed,
-    /// the breaker or throttle refused the *first* attempt: nothing was sent
-    Refused(breaker::Refusal),
+/// A retry that is paid for and waits for its time.
+#[derive(Clone, Copy, Debug)]
+struct Pending {
+    at: Instant,
+    kind: Kind,
+    grant: Grant,
 }
 
+#[derive(Clone, Copy, Debug)]
+enum Phase {
+    /// Nothing was sent yet.
+    Start,
+    /// The flights decide.
+    Flying,
+    /// A retry waits.
+    Waiting(Pending),
+    /// Over.
+    Done(Stop),
+}
+
+/// The machine of one request.
 #[derive(Debug)]
-pub enum Step {
-    /// Start an attempt now; it must end by `cutoff`. The permit must be given back through `on_outcome` or `on_cancelled`.
-    Launch { id: AttemptId, kind: Kind, cutoff: Instant, permit: Permit },
-    /// Nothing to do before `until` unless an outcome arrives.
-    Wait { until: Instant },
-    /// Final; `answer` is the attempt whose answer goes to the client, None = no attempt answered.
-    Finish { stop: Stop, answer: Option<AttemptId> },
+pub struct Attempts<'a> {
+    plan: Plan<'a>,
+    phase: Phase,
+    flights: [Option<Flight>; IN_FLIGHT],
+    launched: u32,
+    /// The total that the per-attempt timeout is derived from, known at the first `next`.
+    total: Duration,
+    /// The attempt whose answer is the best known one.
+    answer: Option<AttemptId>,
+    transparent_used: bool,
+    denied: Option<Denied>,
+    class: Option<RetryClass>,
 }
-
-#[derive(Debug)]
-pub struct Attempts<'a> { plan: Plan<'a> }
 
 impl<'a> Attempts<'a> {
-    pub fn new(plan: Plan<'a>) -> Self { Attempts { plan } }
-    pub fn next(&mut self, now: Instant, dependency: &mut Dependency, entropy: &mut impl Entropy) -> Step { let _ = (now, dependency, entropy, &self.plan); todo!() }
-    /// Takes the permit back and decides about a retry. `elapsed` of that attempt. Returns true when this answer
-    /// will be discarded because a retry is coming (the shell may drain it), false when it is final.
-    pub fn on_outcome(&mut self, now: Instant, id: AttemptId, permit: Permit, outcome: Outcome, elapsed: Duration, dependency: &mut Dependency, entropy: &mut impl Entropy) -> bool { let _ = (now, id, permit, outcome, elapsed, dependency, entropy); todo!() }
-    /// attempts launched so far
-    pub fn launched(&self) -> u32 { todo!() }
-    /// retries that were denied, if any (also when the answer was final for that reason)
-    pub fn denied(&self) -> Option<Denied> { todo!() }
-    /// class of the retry in flight or last made
-    pub fn last_class(&self) -> Option<RetryClass> { todo!() }
+    /// A request of which nothing was sent yet. Allocates nothing.
+    pub fn new(plan: Plan<'a>) -> Self {
+        Attempts {
+            plan,
+            phase: Phase::Start,
+            flights: [None; IN_FLIGHT],
+            launched: 0,
+            total: Duration::ZERO,
+            answer: None,
+            transparent_used: false,
+            denied: None,
+            class: None,
+        }
+    }
+
+    /// What to do now.
+    pub fn next(&mut self, now: Instant, dependency: &mut Dependency, entropy: &mut impl Entropy) -> Step {
+        match self.phase {
+            Phase::Start => {
+                self.total = self.plan.deadline.saturating_duration_since(now);
+                if self.total.is_zero() {
+                    return self.finish(Stop::DeadlinePassed);
+                }
+                match admit_first(now, dependency, entropy) {
+                    Ok(permit) => {
+                        dependency.budget.on_first_attempt(now);
+                        self.launch(now, Kind::First, None, permit, dependency)
+                    }
+                    Err(refusal) => self.finish(Stop::Refused(refusal)),
+                }
+            }
+            Phase::Waiting(retry) if now >= self.plan.deadline => {
+                take_back(now, retry.grant, dependency);
+                self.finish(Stop::DeadlinePassed)
+            }
+            Phase::Waiting(retry) if now < retry.at => Step::Wait { until: retry.at },
+            Phase::Waiting(retry) => match acquire(now, dependency, entropy) {
+                Ok(permit) => self.launch(now, retry.kind, Some(retry.grant), permit, dependency),
+                Err(_) => {
+                    take_back(now, retry.grant, dependency);
+                    self.deny(Denied::Breaker);
+                    self.step_done()
+                }
+            },
+            Phase::Flying => {
+                let until = if now < self.plan.deadline { self.plan.deadline } else { self.plan.deadline + GRACE };
+                if until > now { Step::Wait { until } } else { self.finish(Stop::DeadlinePassed) }
+            }
+            Phase::Done(_) => self.step_done(),
+        }
+    }
+
+    /// Takes the permit back, tells the dependency what the outcome means, and decides about a retry.
+    /// `elapsed` is the time of this attempt, from launch to outcome.
+    ///
+    /// Returns true when the answer is superseded by a retry, so that the shell may drain it. It is still
+    /// named by `Finish` if the breaker opens or the deadline passes while that retry waits; a shell that
+    /// has thrown it away then answers with the failure that stopped the retry.
+    #[allow(clippy::too_many_arguments)] // Facts of one event; a struct would only rename them.
+    pub fn on_outcome(
+        &mut self,
+        now: Instant,
+        id: AttemptId,
+        permit: Permit,
+        outcome: Outcome,
+        elapsed: Duration,
+        dependency: &mut Dependency,
+        entropy: &mut impl Entropy,
+    ) -> bool {
+        let Some(flight) = self.land(id) else {
+            // Not ours, or reported twice: only the permit matters.
+            dependency.on_cancelled(now, permit);
+            return false;
+        };
+        let verdict = classify::classify(&outcome, self.plan.policy, self.plan.idempotent);
+        report(now, flight.grant, permit, &outcome, verdict, elapsed, dependency, entropy);
+        if matches!(self.phase, Phase::Done(_)) {
+            return false;
+        }
+        self.answer = Some(id);
+        if verdict != Verdict::Success && self.flights.iter().any(Option::is_some) {
+            // A parallel attempt may still succeed; this answer is kept in case it does not.
+            return false;
+        }
+        match verdict {
+            Verdict::Success | Verdict::Final => self.phase = Phase::Done(Stop::Answered),
+            Verdict::Denied(reason) => self.deny(reason),
+            Verdict::Retry(retry) => self.schedule(now, retry, dependency, entropy),
+        }
+        matches!(self.phase, Phase::Waiting(_))
+    }
+
+    /// Whether the body can be sent (again) from now on. A streaming body that provably was not touched still can.
+    pub fn set_replayable(&mut self, replayable: bool) {
+        self.plan.replayable = replayable;
+    }
+
+    /// Attempts launched so far.
+    pub fn launched(&self) -> u32 {
+        self.launched
+    }
+
+    /// Why a retry was denied, if one was.
+    pub fn denied(&self) -> Option<Denied> {
+        self.denied
+    }
+
+    /// Class of the retry that waits, is in flight, or was made last.
+    pub fn last_class(&self) -> Option<RetryClass> {
+        self.class
+    }
+
+    /// Pays before it sleeps. The order is from what the request itself forbids to what the dependency
+    /// forbids; budget and throttle are asked last because asking counts.
+    fn schedule(&mut self, now: Instant, retry: Retry, dependency: &mut Dependency, entropy: &mut impl Entropy) {
+        let plan = &self.plan;
+        if plan.policy.retries == 0 {
+            // Nobody asked for retries. Saying "spent" would tell the caller's proxy not to retry either.
+            self.phase = Phase::Done(Stop::Answered);
+            return;
+        }
+        if self.launched > plan.policy.retries {
+            self.phase = Phase::Done(Stop::AttemptsSpent);
+            return;
+        }
+        let others = plan.endpoints > 1;
+        let transparent =
+            retry.class == RetryClass::Transparent && !self.transparent_used && (others || !retry.elsewhere);
+        if plan.chain_stop && !transparent {
+            return self.deny(Denied::ChainStop);
+        }
+        if !plan.replayable {
+            return self.deny(Denied::BodyTooLarge);
+        }
+        if dependency.breaker.as_ref().is_some_and(|breaker| breaker.precheck(now).is_some()) {
+            return self.deny(Denied::Breaker);
+        }
+        let class = match retry.class {
+            RetryClass::Transparent if !transparent => RetryClass::Ordinary,
+            class @ (RetryClass::Transparent | RetryClass::Ordinary | RetryClass::Overload) => class,
+        };
+        let delay = if transparent && others {
+            Duration::ZERO
+        } else {
+            let hint = retry.hint.filter(|_| plan.policy.respect_retry_after);
+            let made = self.launched.saturating_sub(1);
+            plan.policy.backoff.delay(made, class == RetryClass::Overload, hint, entropy)
+        };
+        let answer_takes = dependency.latency.p50(now).unwrap_or_default().max(LEAST_TIME);
+        if plan.deadline.saturating_duration_since(now) < delay.saturating_add(answer_takes) {
+            return self.deny(Denied::Deadline);
+        }
+        let Some(grant) = dependency.budget.try_retry(now, class, entropy) else {
+            return self.deny(Denied::Budget);
+        };
+        if dependency.throttle.as_mut().is_some_and(|throttle| !throttle.admit(now, true, entropy)) {
+            dependency.budget.on_retry_unsent(now, grant);
+            return self.deny(Denied::Throttle);
+        }
+        self.transparent_used |= transparent;
+        self.class = Some(class);
+        let kind = if transparent { Kind::Transparent } else { Kind::Retry };
+        self.phase = Phase::Waiting(Pending { at: now + delay, kind, grant });
+    }
+
+    fn launch(
+        &mut self,
+        now: Instant,
+        kind: Kind,
+        grant: Option<Grant>,
+        permit: Permit,
+        dependency: &mut Dependency,
+    ) -> Step {
+        let id = AttemptId(self.launched);
+        let cutoff = self.cutoff(now, dependency);
+        self.launched += 1;
+        self.phase = Phase::Flying;
+        if let Some(free) = self.flights.iter_mut().find(|flight| flight.is_none()) {
+            *free = Some(Flight { id, grant });
+        }
+        Step::Launch { id, kind, cutoff, permit }
+    }
+
+    /// When the attempt about to be launched must have ended.
+    ///
+    /// An attempt that nothing can follow after a timeout gets all the time there is: to cut it short could
+    /// only turn an answer into a failure. A written `backendRequest` is overruled by the last *retry*
+    /// alone, since on a single attempt it can only be meant as a limit.
+    fn cutoff(&self, now: Instant, dependency: &mut Dependency) -> Instant {
+        let plan = &self.plan;
+        let policy = plan.policy;
+        let repeatable = plan.idempotent || policy.contract == Contract::Dedupes;
+        let last =
+            self.launched >= policy.retries || plan.chain_stop || !(plan.replayable && repeatable && policy.on.timeout);
+        let limit = match plan.backend_request {
+            Some(limit) if self.launched == 0 || !last => limit,
+            Some(_) => return plan.deadline,
+            None if last => return plan.deadline,
+            None => self.derived_timeout(now, dependency),
+        };
+        now.checked_add(limit).map_or(plan.deadline, |cutoff| cutoff.min(plan.deadline))
+    }
+
+    /// Three times the p99 once enough is known, until then a fair share of the total.
+    fn derived_timeout(&self, now: Instant, dependency: &mut Dependency) -> Duration {
+        if dependency.latency.count(now) >= TRUSTED_SAMPLES
+            && let Some(p99) = dependency.latency.p99(now)
+        {
+            return p99.saturating_mul(3).max(LEAST_TRY);
+        }
+        self.total / self.plan.policy.retries.saturating_add(1)
+    }
+
+    /// Takes a flight out of the table.
+    fn land(&mut self, id: AttemptId) -> Option<Flight> {
+        self.flights.iter_mut().find(|flight| flight.is_some_and(|flight| flight.id == id))?.take()
+    }
+
+    fn deny(&mut self, reason: Denied) {
+        self.denied = Some(reason);
+        self.phase = Phase::Done(Stop::Denied(reason));
+    }
+
+    fn finish(&mut self, stop: Stop) -> Step {
+        self.phase = Phase::Done(stop);
+        Step::Finish { stop, answer: self.answer }
+    }
+
+    fn step_done(&mut self) -> Step {
+        match self.phase {
+            Phase::Done(stop) => Step::Finish { stop, answer: self.answer },
+            Phase::Start | Phase::Flying | Phase::Waiting(_) => self.finish(Stop::Answered),
+        }
+    }
 }
+
+#[cfg(test)]
+mod tests;

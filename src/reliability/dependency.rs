@@ -1,24 +1,70 @@
-//! What all requests to one dependency share. Skeleton: to be filled.
-use super::breaker::{Breaker, BreakerPolicy, Permit};
+//! What all requests to one dependency share.
+
+use super::breaker::{Breaker, BreakerPolicy, Permit, Signal};
 use super::budget::{Budget, BudgetPolicy};
+use super::entropy::SplitMix;
 use super::latency::Quantiles;
 use super::throttle::{Throttle, ThrottlePolicy};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
+/// What the policy says about one dependency as a whole.
 #[derive(Clone, Debug, PartialEq)]
-pub struct DependencyPolicy { pub budget: BudgetPolicy, /// None = no breaker
-    pub breaker: Option<BreakerPolicy>, /// None = no throttle
-    pub throttle: Option<ThrottlePolicy> }
+pub struct DependencyPolicy {
+    /// `retryBudget`. Always there: without a block in the file the defaults hold.
+    pub budget: BudgetPolicy,
+    /// `circuitBreaker`. None = no breaker.
+    pub breaker: Option<BreakerPolicy>,
+    /// None = no throttle.
+    pub throttle: Option<ThrottlePolicy>,
+}
 
-/// Budget, breaker, throttle and latency of one dependency. One lock around all of it in the shell.
+/// Budget, breaker, throttle and latency of one dependency. The shell holds one lock around all of it and
+/// never awaits under it.
 #[derive(Debug)]
-pub struct Dependency { pub budget: Budget, pub breaker: Option<Breaker>, pub throttle: Option<Throttle>,
-    /// latency of successful attempts, for per-attempt timeouts and the deadline check
-    pub latency: Quantiles }
+pub struct Dependency {
+    /// Pays for retries.
+    pub budget: Budget,
+    /// Stops sending to a dependency that is down.
+    pub breaker: Option<Breaker>,
+    /// Sends less to a dependency that rejects.
+    pub throttle: Option<Throttle>,
+    /// Latency of successful attempts, for per-attempt timeouts and the deadline check.
+    pub latency: Quantiles,
+}
 
 impl Dependency {
-    pub fn new(policy: &DependencyPolicy, now: Instant) -> Self { let _ = (policy, now); todo!() }
-    pub fn reconfigure(&mut self, policy: &DependencyPolicy, now: Instant) { let _ = (policy, now); todo!() }
-    /// an attempt was cancelled (client gone, hedge loser): the permit comes back, nothing is learned
-    pub fn on_cancelled(&mut self, now: Instant, permit: Permit) { let _ = (now, permit); todo!() }
+    /// A dependency nothing is known about yet.
+    pub fn new(policy: &DependencyPolicy, now: Instant) -> Self {
+        Dependency {
+            budget: Budget::new(policy.budget.clone(), now),
+            breaker: policy.breaker.clone().map(|policy| Breaker::new(policy, now)),
+            throttle: policy.throttle.clone().map(|policy| Throttle::new(policy, now)),
+            latency: Quantiles::new(now),
+        }
+    }
+
+    /// Takes a new policy and keeps what was learned: a reload must neither forget an outage nor mint tokens.
+    pub fn reconfigure(&mut self, policy: &DependencyPolicy, now: Instant) {
+        self.budget.reconfigure(policy.budget.clone(), now);
+        match (&mut self.breaker, &policy.breaker) {
+            (Some(breaker), Some(policy)) => breaker.reconfigure(policy.clone(), now),
+            (breaker, policy) => *breaker = policy.clone().map(|policy| Breaker::new(policy, now)),
+        }
+        match (&mut self.throttle, &policy.throttle) {
+            (Some(throttle), Some(policy)) => throttle.reconfigure(policy.clone(), now),
+            (throttle, policy) => *throttle = policy.clone().map(|policy| Throttle::new(policy, now)),
+        }
+    }
+
+    /// An attempt was cancelled (client gone, hedge loser): the permit comes back, nothing is learned.
+    pub fn on_cancelled(&mut self, now: Instant, permit: Permit) {
+        if let Some(breaker) = &mut self.breaker {
+            // An ignored result moves no state, so nothing is drawn and any generator will do.
+            breaker.record(now, permit, Signal::Ignored, Duration::ZERO, &mut SplitMix::new(0));
+        }
+        if let Some(throttle) = &mut self.throttle {
+            // It was counted when it was sent; unanswered it would look like a rejection.
+            throttle.on_accept(now);
+        }
+    }
 }

@@ -25,6 +25,7 @@ pub mod entropy;
 pub mod failure;
 pub mod latency;
 pub mod limit;
+pub mod sim;
 pub mod throttle;
 pub mod window;
 

@@ -1,54 +1,241 @@
-//! Every metric name, label and bucket. Skeleton: to be filled.
+//! Every metric name, label and bucket.
+//!
+//! * **Effective against actual**: `outrigger_requests_total` counts what clients asked for,
+//!   `outrigger_attempts_total` what upstreams were made to do. Their quotient is the amplification.
+//! * Handles are registered when a policy is applied and kept: a request adds to atomics, resolves no label
+//!   and takes no lock.
+//! * Label values come from the policy and from closed sets, with one exception: the status code, which an
+//!   upstream chooses. All label sets together are limited to [`SERIES_MAX`], half of them for
+//!   durations; what finds no room is counted
+//!   under `otel_metric_overflow="true"`, the mark that OpenTelemetry gives to such series.
+//! * Gauges are read from the living state at scrape time, so the series of a removed upstream end with it.
+//!   Counters and histograms of removed routes stay until the process ends, as counters must not go back.
+//! * `http_route` is `UPSTREAM/ROUTE`, because a route's name is unique within its upstream only.
+//!   `server_address` of the client histogram is the upstream's name, not the endpoint: endpoints come and go.
+//! * `outcome` of a request: [`RequestOutcome`]. `outcome` of an attempt: `success` (an answer below 500),
+//!   `upstream_error` (an answer of 500 or more), `failed` (no answer), `cancelled` (ours: not an error).
+
+mod exposition;
+mod gauges;
+mod meters;
+mod process;
+#[cfg(test)]
+mod tests;
+
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use metrics::{Counter, Key, KeyName, Label, Level, Metadata, Recorder};
+use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle, PrometheusRecorder};
+
+pub use self::meters::{AttemptEnd, RequestOutcome, RouteMeters, UpstreamMeters};
+
+use self::exposition::{Exposition, Family, Type};
+use super::histogram::SeriesLimit;
 use crate::policy::Direction;
 use crate::reliability::Failure;
-use crate::reliability::attempts::{Denied, Kind};
-use std::sync::Arc;
-use std::time::Duration;
+use crate::upstreams::view::UpstreamView;
 
-/// How a request ended, as the client saw it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum RequestOutcome {
-    /// the upstream's answer below 500
-    Success,
-    /// the upstream's answer, 5xx
-    UpstreamError,
-    /// our own failure answer, or the answer was cut
-    Failed,
-    /// refused before anything was sent
-    Refused,
-    /// the client went away
-    ClientGone,
+/// Label sets that the process may hold, a histogram counting as one. OpenTelemetry's default limit.
+pub const SERIES_MAX: usize = 2_000;
+
+/// A counter held by the exporter crate.
+struct CounterName(&'static str, &'static str);
+
+const REQUESTS: CounterName =
+    CounterName("outrigger_requests_total", "Requests from clients, by how they ended (effective load).");
+const ATTEMPTS: CounterName =
+    CounterName("outrigger_attempts_total", "Attempts sent to upstreams, by kind and by how they ended (actual load).");
+const RETRIES: CounterName = CounterName(
+    "outrigger_retries_total",
+    "Requests with a retry that ended well (rescued) or badly (failed), and eligible retries not made (suppressed), by reason.",
+);
+const TRANSITIONS: CounterName =
+    CounterName("outrigger_circuit_transitions_total", "State changes of the circuit breaker.");
+const OPENED: CounterName = CounterName("outrigger_connections_opened_total", "Connections opened to the upstream.");
+const REUSED: CounterName =
+    CounterName("outrigger_connections_reused_total", "Attempts that were sent on a kept connection.");
+const EJECTIONS: CounterName = CounterName("outrigger_ejections_total", "Endpoints taken out of rotation.");
+const SET_CHANGES: CounterName =
+    CounterName("outrigger_endpoint_set_changes_total", "Changes of the set of addresses of the upstream.");
+const COUNTERS: [&CounterName; 8] =
+    [&REQUESTS, &ATTEMPTS, &RETRIES, &TRANSITIONS, &OPENED, &REUSED, &EJECTIONS, &SET_CHANGES];
+
+const SERVER_DURATION: Family = Family {
+    name: "http_server_request_duration_seconds",
+    kind: Type::Histogram,
+    help: "Time from a request's head to the end of its answer, retries included, in seconds.",
+};
+const CLIENT_DURATION: Family = Family {
+    name: "http_client_request_duration_seconds",
+    kind: Type::Histogram,
+    help: "Time of one attempt, in seconds.",
+};
+
+/// Key of the first failure in a histogram's packed labels; the numbers below it have meanings of their own.
+const ERROR_FAILURE: u32 = 2;
+
+/// Where metrics are registered. Shared by all handles.
+struct Registry {
+    recorder: PrometheusRecorder,
+    /// Counters: their number depends on the policy alone. Apart from the durations, so that statuses and
+    /// methods seen in traffic never take the room of a route that a later policy adds.
+    counters: SeriesLimit,
+    durations: SeriesLimit,
+    /// For each failure the first one with the same `error_type`: one series per label value.
+    error_keys: Vec<u32>,
 }
 
-/// One attempt's end.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum AttemptEnd { Status(u16), Failed(Failure), Cancelled }
+impl Registry {
+    fn counter(&self, name: &CounterName, labels: &[(&'static str, &str)]) -> Counter {
+        const METADATA: Metadata<'static> = Metadata::new("outrigger", Level::INFO, None);
+        let labels: Vec<Label> = if self.counters.reserve() {
+            let present = labels.iter().filter(|(_, value)| !value.is_empty());
+            present.map(|(name, value)| Label::new(*name, value.to_string())).collect()
+        } else {
+            vec![Label::new(OVERFLOW.0, OVERFLOW.1)]
+        };
+        self.recorder.register_counter(&Key::from_parts(name.0, labels), &METADATA)
+    }
+}
+
+/// Labels of what found no room.
+const OVERFLOW: (&str, &str) = ("otel_metric_overflow", "true");
+
+type UpstreamKey = (Direction, Box<str>);
+type RouteKey = (Direction, Box<str>, Box<str>);
 
 /// All metrics of the process.
-pub struct Metrics { _p: () }
+pub struct Metrics {
+    registry: Arc<Registry>,
+    handle: PrometheusHandle,
+    routes: Mutex<HashMap<RouteKey, Arc<RouteMeters>>>,
+    upstreams: Mutex<HashMap<UpstreamKey, Arc<UpstreamMeters>>>,
+    policy: Mutex<PolicyStatus>,
+    log_lines_dropped: Arc<AtomicU64>,
+    journal_records_lost: AtomicU64,
+}
+
+/// What the metrics know of the policy.
+#[derive(Clone, Debug, Default)]
+struct PolicyStatus {
+    hash: String,
+    revision: u64,
+    applied: u64,
+    rejected: u64,
+    last_failed: bool,
+    /// Seconds since the epoch; None before the first policy.
+    applied_at: Option<f64>,
+}
+
 impl Metrics {
-    pub fn new() -> Arc<Metrics> { todo!() }
+    /// With room for [`SERIES_MAX`] label sets. Nothing global is installed.
+    pub fn new() -> Arc<Metrics> {
+        Metrics::with_series_max(SERIES_MAX)
+    }
+
+    /// With room for `series_max` label sets, half of them for durations.
+    pub fn with_series_max(series_max: usize) -> Arc<Metrics> {
+        let recorder = PrometheusBuilder::new().build_recorder();
+        for CounterName(name, help) in COUNTERS {
+            recorder.describe_counter(KeyName::from_const_str(name), None, (*help).into());
+        }
+        let first_with = |f: &Failure| Failure::ALL.iter().position(|g| g.error_type() == f.error_type());
+        let error_keys = Failure::ALL.iter().map(|f| first_with(f).unwrap_or(0) as u32 + ERROR_FAILURE).collect();
+        let handle = recorder.handle();
+        let durations = SeriesLimit::new(series_max / 2);
+        let counters = SeriesLimit::new(series_max - series_max / 2);
+        let registry = Registry { recorder, counters, durations, error_keys };
+        Arc::new(Metrics {
+            registry: Arc::new(registry),
+            handle,
+            routes: Mutex::default(),
+            upstreams: Mutex::default(),
+            policy: Mutex::default(),
+            log_lines_dropped: Arc::default(),
+            journal_records_lost: AtomicU64::new(0),
+        })
+    }
+
     /// Handles of one route; registered when a policy is applied, the same Arc for the same labels.
-    pub fn route(&self, direction: Direction, upstream: &str, route: &str) -> Arc<RouteMeters> { let _ = (direction, upstream, route); todo!() }
-    pub fn upstream(&self, direction: Direction, upstream: &str) -> Arc<UpstreamMeters> { let _ = (direction, upstream); todo!() }
-}
+    pub fn route(&self, direction: Direction, upstream: &str, route: &str) -> Arc<RouteMeters> {
+        let mut routes = self.routes.lock().unwrap_or_else(PoisonError::into_inner);
+        let key = (direction, upstream.into(), route.into());
+        let new = || Arc::new(RouteMeters::new(self.registry.clone(), direction, upstream, route));
+        routes.entry(key).or_insert_with(new).clone()
+    }
 
-/// Counters and histograms of one route. Every call is a few atomic additions: no lock, no look-up by string.
-pub struct RouteMeters { _p: () }
-impl RouteMeters {
-    pub fn request(&self, method: &http::Method, status: u16, error: Option<Failure>, outcome: RequestOutcome, elapsed: Duration) { let _ = (method, status, error, outcome, elapsed); todo!() }
-    pub fn attempt(&self, kind: Kind, method: &http::Method, end: AttemptEnd, elapsed: Duration) { let _ = (kind, method, end, elapsed); todo!() }
-    /// a request with at least one retry ended well / badly
-    pub fn retried(&self, rescued: bool) { let _ = rescued; todo!() }
-    pub fn retry_denied(&self, reason: Denied) { let _ = reason; todo!() }
-}
+    /// Handles of one upstream; the same Arc for the same labels.
+    pub fn upstream(&self, direction: Direction, upstream: &str) -> Arc<UpstreamMeters> {
+        let mut upstreams = self.upstreams.lock().unwrap_or_else(PoisonError::into_inner);
+        let new = || Arc::new(UpstreamMeters::new(self.registry.clone(), direction, upstream));
+        upstreams.entry((direction, upstream.into())).or_insert_with(new).clone()
+    }
 
-/// Counters of one upstream that no route owns.
-pub struct UpstreamMeters { _p: () }
-impl UpstreamMeters {
-    pub fn connection_opened(&self) { todo!() }
-    pub fn connection_reused(&self) { todo!() }
-    pub fn circuit_transition(&self, from: &'static str, to: &'static str) { let _ = (from, to); todo!() }
-    pub fn ejected(&self) { todo!() }
-    pub fn endpoint_set_changed(&self) { todo!() }
+    /// A policy became current. `hash` as in `Policy::hash`; `at_epoch_seconds` on the wall clock.
+    pub fn policy_applied(&self, hash: &str, revision: u64, at_epoch_seconds: f64) {
+        let mut policy = self.policy.lock().unwrap_or_else(PoisonError::into_inner);
+        policy.hash = hash.to_owned();
+        policy.revision = revision;
+        policy.applied += 1;
+        policy.last_failed = false;
+        policy.applied_at = Some(at_epoch_seconds);
+    }
+
+    /// A candidate was refused and the last good policy kept.
+    pub fn policy_rejected(&self) {
+        let mut policy = self.policy.lock().unwrap_or_else(PoisonError::into_inner);
+        policy.rejected += 1;
+        policy.last_failed = true;
+    }
+
+    /// The file is in order again although nothing was applied (a bad edit was undone).
+    pub fn policy_recovered(&self) {
+        self.policy.lock().unwrap_or_else(PoisonError::into_inner).last_failed = false;
+    }
+
+    /// Counter for the access log: lines that found its queue full.
+    pub fn log_lines_dropped(&self) -> Arc<AtomicU64> {
+        self.log_lines_dropped.clone()
+    }
+
+    /// A change could not be written to the journal on disk.
+    pub fn journal_record_lost(&self) {
+        self.journal_records_lost.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// The whole scrape in Prometheus text format 0.0.4.
+    pub fn render(&self, views: &[UpstreamView]) -> String {
+        let mut out = Exposition::default();
+        self.render_durations(&mut out);
+        gauges::upstreams(&mut out, views);
+        let policy = self.policy.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        gauges::policy(&mut out, &policy);
+        gauges::ourselves(
+            &mut out,
+            &gauges::Ourselves {
+                log_lines_dropped: self.log_lines_dropped.load(Ordering::Relaxed),
+                journal_records_lost: self.journal_records_lost.load(Ordering::Relaxed),
+                series: self.registry.counters.used() + self.registry.durations.used(),
+                overflows: self.registry.counters.refused() + self.registry.durations.refused(),
+            },
+        );
+        process::render(&mut out);
+        let mut text = self.handle.render();
+        text.push_str(&out.finish());
+        text
+    }
+
+    fn render_durations(&self, out: &mut Exposition) {
+        let mut routes: Vec<Arc<RouteMeters>> = {
+            let routes = self.routes.lock().unwrap_or_else(PoisonError::into_inner);
+            routes.values().cloned().collect()
+        };
+        routes.sort_by(|a, b| (a.direction.as_str(), &a.http_route).cmp(&(b.direction.as_str(), &b.http_route)));
+        out.family(&SERVER_DURATION);
+        routes.iter().for_each(|route| route.render(out, &SERVER_DURATION, &route.server, ""));
+        out.family(&CLIENT_DURATION);
+        routes.iter().for_each(|route| route.render(out, &CLIENT_DURATION, &route.client, &route.upstream));
+    }
 }

@@ -1,2 +1,7 @@
-//! What the proxy says about itself: metrics, access log, trace context.
+//! What the proxy says about itself: metrics, access log, process events, trace context.
+
+pub mod access_log;
+pub mod events;
+pub mod histogram;
 pub mod metrics;
+pub mod trace_context;

@@ -1,2 +1,306 @@
-//! Living state of dependencies; outlives policy revisions.
+//! Living state of dependencies: budget, breaker, limits, endpoints. It outlives policy revisions.
+
+pub mod endpoint;
+pub mod pick;
+pub mod reconcile;
+pub mod resolve;
+pub mod ring;
+pub mod set;
+pub mod slots;
 pub mod view;
+
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use arc_swap::ArcSwap;
+use tokio::sync::Notify;
+
+use self::endpoint::{AttemptRecord, Endpoint};
+use self::set::EndpointSet;
+use self::slots::Slots;
+use self::view::{BudgetView, CircuitView, LimitsView, TotalsView, UpstreamView};
+use crate::policy::{Direction, UpstreamPolicy};
+use crate::random::Random;
+use crate::reliability::attempts::Denied;
+use crate::reliability::breaker::{State, Transition};
+use crate::reliability::dependency::Dependency;
+use crate::reliability::ejection::EndpointSignal;
+use crate::telemetry::metrics::UpstreamMeters;
+use crate::wire::pool::PoolLimits;
+
+/// Every endpoint must have been tripped for this long before that alone opens the breaker.
+const ALL_DOWN_OPENS_AFTER: Duration = Duration::from_secs(1);
+
+/// One dependency, found by direction and name; survives a reload that keeps the name.
+pub struct Upstream {
+    /// As in the policy.
+    pub name: Arc<str>,
+    /// Outbound, or the app behind `inbound`.
+    pub direction: Direction,
+    /// Slots and the queue for them.
+    pub slots: Arc<Slots>,
+    /// Counters that no route owns.
+    pub meters: Arc<UpstreamMeters>,
+    /// Totals for operators.
+    pub totals: Totals,
+    dependency: Mutex<Dependency>,
+    set: ArcSwap<EndpointSet>,
+    turn: AtomicU64,
+    resolution: Resolution,
+    events: Events,
+}
+
+/// Where breaker transitions and ejections are told.
+pub type Events = Arc<dyn Fn(Event) + Send + Sync>;
+
+/// Something operators want to know of.
+#[derive(Clone, Debug)]
+pub enum Event {
+    /// The breaker changed state.
+    Circuit { upstream: Arc<str>, transition: Transition },
+    /// An endpoint was ejected.
+    Ejected { upstream: Arc<str>, endpoint: String, for_ms: u64, failure: &'static str },
+    /// The endpoint set changed.
+    Endpoints { upstream: Arc<str>, added: Vec<String>, removed: Vec<String> },
+    /// The name could not be resolved; the last good set is kept.
+    ResolveFailed { upstream: Arc<str>, error: String },
+}
+
+/// State of name resolution.
+#[derive(Debug, Default)]
+struct Resolution {
+    error: Mutex<Option<(crate::reliability::Failure, String)>>,
+    /// At least one look-up has ended, or none is needed.
+    settled: AtomicBool,
+    settled_now: Notify,
+    /// Asks for a look-up before the TTL is over.
+    nudge: Notify,
+    connect_failures: AtomicU64,
+}
+
+/// Totals since the process first saw the upstream.
+#[derive(Debug, Default)]
+pub struct Totals {
+    pub requests: AtomicU64,
+    pub requests_failed: AtomicU64,
+    pub attempts: AtomicU64,
+    pub first_attempts_failed: AtomicU64,
+    pub retries: AtomicU64,
+    pub rescued: AtomicU64,
+    pub refused: AtomicU64,
+    denied: [AtomicU64; Denied::ALL.len()],
+}
+
+impl Totals {
+    /// Counts a retry that was not made.
+    pub fn deny(&self, reason: Denied) {
+        if let Some(place) = Denied::ALL.iter().position(|d| *d == reason) {
+            self.denied[place].fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    fn view(&self) -> TotalsView {
+        let read = |c: &AtomicU64| c.load(Ordering::Relaxed);
+        TotalsView {
+            requests: read(&self.requests),
+            requests_failed: read(&self.requests_failed),
+            attempts: read(&self.attempts),
+            first_attempts_failed: read(&self.first_attempts_failed),
+            retries: read(&self.retries),
+            rescued: read(&self.rescued),
+            denied: Denied::ALL
+                .iter()
+                .zip(&self.denied)
+                .map(|(reason, count)| (reason.token().to_owned(), read(count)))
+                .filter(|(_, count)| *count > 0)
+                .collect(),
+            refused: read(&self.refused),
+        }
+    }
+}
+
+impl std::fmt::Debug for Upstream {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Upstream({} {})", self.direction.as_str(), self.name)
+    }
+}
+
+/// Bounds of an endpoint's connections under `policy`.
+pub fn pool_limits(policy: &UpstreamPolicy) -> PoolLimits {
+    PoolLimits {
+        connections_max: policy.limits.connections,
+        idle_max: policy.idle_connections_max,
+        idle_timeout: policy.idle_connection_timeout,
+    }
+}
+
+impl Upstream {
+    fn new(policy: &UpstreamPolicy, meters: Arc<UpstreamMeters>, events: Events, now: Instant) -> Upstream {
+        Upstream {
+            name: Arc::clone(&policy.name),
+            direction: policy.direction,
+            slots: Arc::default(),
+            meters,
+            totals: Totals::default(),
+            dependency: Mutex::new(Dependency::new(&policy.dependency, now)),
+            set: ArcSwap::from_pointee(EndpointSet::new(&[], false, None, now)),
+            turn: AtomicU64::new(0),
+            resolution: Resolution::default(),
+            events,
+        }
+    }
+
+    /// Runs `decide` on what all requests share, then publishes the breaker's transitions after unlocking.
+    pub fn decide<T>(&self, decide: impl FnOnce(&mut Dependency) -> T) -> T {
+        let mut dependency = self.lock();
+        let answer = decide(&mut dependency);
+        let transitions = match &mut dependency.breaker {
+            Some(breaker) if breaker.has_transitions() => breaker.take_transitions(),
+            _ => Vec::new(),
+        };
+        drop(dependency);
+        for transition in transitions {
+            self.meters.circuit_transition(state_word(transition.from), state_word(transition.to));
+            (self.events)(Event::Circuit { upstream: Arc::clone(&self.name), transition });
+        }
+        answer
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Dependency> {
+        self.dependency.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The endpoints of this moment.
+    pub fn endpoints(&self) -> Arc<EndpointSet> {
+        self.set.load_full()
+    }
+
+    /// How many endpoints there are.
+    pub fn endpoint_count(&self) -> usize {
+        self.set.load().endpoints.len()
+    }
+
+    /// Takes in how an attempt to `endpoint` ended.
+    pub fn record_attempt(
+        &self,
+        policy: &UpstreamPolicy,
+        endpoint: &Endpoint,
+        signal: EndpointSignal,
+        failure: Option<&'static str>,
+        elapsed: Duration,
+        now: Instant,
+    ) {
+        let set = self.set.load();
+        if signal == EndpointSignal::Success {
+            set.on_success();
+            let record =
+                AttemptRecord { signal, elapsed, penalty: Duration::ZERO, failure, peer_failure_percent: None };
+            endpoint.record(now, &record, &policy.ejection);
+            return;
+        }
+        if signal == EndpointSignal::Ignored {
+            return;
+        }
+        let penalty = self.lock().latency.p99(now).map_or(Duration::ZERO, |p99| p99 * 2);
+        let record = AttemptRecord {
+            signal,
+            elapsed,
+            penalty,
+            failure,
+            peer_failure_percent: set.peer_failure_percent(endpoint, now),
+        };
+        if let Some(until) = endpoint.record(now, &record, &policy.ejection) {
+            set.recount(now);
+            self.meters.ejected();
+            (self.events)(Event::Ejected {
+                upstream: Arc::clone(&self.name),
+                endpoint: endpoint.addr.to_string(),
+                for_ms: until.saturating_duration_since(now).as_millis() as u64,
+                failure: failure.unwrap_or("failure"),
+            });
+        }
+        if set.all_down_for(now).is_some_and(|d| d > ALL_DOWN_OPENS_AFTER) {
+            self.decide(|dependency| {
+                if let Some(breaker) = &mut dependency.breaker {
+                    breaker.on_all_endpoints_down(now, &mut Random);
+                }
+            });
+        }
+    }
+
+    /// Closes idle connections that aged or that the peer closed.
+    pub fn sweep(&self, policy: &UpstreamPolicy, now: Instant) {
+        let limits = pool_limits(policy);
+        for endpoint in &self.set.load().endpoints {
+            endpoint.pool.sweep(now, &limits);
+        }
+    }
+
+    fn retire(&self) {
+        for endpoint in &self.set.load().endpoints {
+            endpoint.pool.retire();
+        }
+        self.resolution.nudge.notify_waiters();
+    }
+
+    /// What operators see.
+    pub fn view(&self, policy: &UpstreamPolicy, now: Instant) -> UpstreamView {
+        let set = self.endpoints();
+        let (in_flight, pending) = self.slots.counts();
+        let resolve_error = self.resolve_error();
+        let mut dependency = self.lock();
+        let circuit = circuit_view(&mut dependency, now);
+        let budget =
+            BudgetView { remaining_ratio: dependency.budget.remaining_ratio(now), gated: dependency.budget.gated() };
+        let millis = |d: Option<Duration>| d.map(|d| d.as_secs_f64() * 1e3);
+        let (p50_ms, p99_ms) = (millis(dependency.latency.p50(now)), millis(dependency.latency.p99(now)));
+        drop(dependency);
+        UpstreamView {
+            name: self.name.to_string(),
+            direction: self.direction.as_str().to_owned(),
+            endpoints: set.endpoints.iter().map(|e| e.view(now)).collect(),
+            endpoint_set_age_seconds: now.saturating_duration_since(set.since).as_secs(),
+            resolve_error,
+            panic: set.in_panic(now),
+            circuit,
+            budget,
+            limits: LimitsView {
+                in_flight,
+                in_flight_max: policy.limits.requests,
+                pending,
+                pending_max: policy.limits.pending,
+            },
+            p50_ms,
+            p99_ms,
+            totals: self.totals.view(),
+        }
+    }
+}
+
+fn circuit_view(dependency: &mut Dependency, now: Instant) -> Option<CircuitView> {
+    let throttle_rejection = dependency.throttle.as_ref().map_or(0.0, |t| t.rejection(now));
+    let breaker = dependency.breaker.as_ref()?;
+    let (samples, failure_percent, slow_percent) = breaker.rates(now);
+    Some(CircuitView {
+        state: state_word(breaker.state(now)).to_owned(),
+        held: breaker.held(now).map(|(hold, _until)| match hold {
+            crate::reliability::breaker::Hold::Open => "open".to_owned(),
+            crate::reliability::breaker::Hold::Closed => "closed".to_owned(),
+        }),
+        retry_after_ms: breaker.precheck(now).map(|d| d.as_millis() as u64),
+        failure_percent,
+        slow_percent,
+        samples,
+        throttle_rejection,
+    })
+}
+
+/// The literature's words: closed = traffic flows.
+pub fn state_word(state: State) -> &'static str {
+    match state {
+        State::Closed => "closed",
+        State::Open => "open",
+        State::HalfOpen => "half-open",
+    }
+}

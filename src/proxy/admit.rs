@@ -1,0 +1,73 @@
+//! Whether a request may go on: its deadline, the breaker, the limit. Nothing has been sent yet.
+
+use std::time::{Duration, Instant};
+
+use http::HeaderMap;
+
+use super::route::Route;
+use crate::clock;
+use crate::policy::{DeadlinePolicy, RoutePolicy};
+use crate::reliability::Failure;
+use crate::reliability::deadline;
+use crate::upstreams::slots::Slot;
+
+/// Without a total limit a request ends by its idle limit; this stands for "no deadline" in arithmetic.
+const NO_DEADLINE: Duration = Duration::from_secs(365 * 24 * 3600);
+
+/// A refusal before anything was sent.
+#[derive(Clone, Copy, Debug)]
+pub struct Refusal {
+    /// Why.
+    pub failure: Failure,
+    /// When it is worth coming back.
+    pub retry_after: Option<Duration>,
+}
+
+impl From<Failure> for Refusal {
+    fn from(failure: Failure) -> Self {
+        Refusal { failure, retry_after: None }
+    }
+}
+
+/// When the request must be over: the route's limit, or sooner if the caller says so.
+///
+/// # Errors
+/// [`Failure::DeadlineOnArrival`].
+pub fn deadline(route: &RoutePolicy, headers: &HeaderMap, now: Instant) -> Result<Instant, Failure> {
+    let total = if route.timeouts.request.is_zero() { NO_DEADLINE } else { route.timeouts.request };
+    deadline::inherit(now, total, caller_timeout(&route.deadline, headers)).ok_or(Failure::DeadlineOnArrival)
+}
+
+/// The least of the deadlines the caller names; malformed ones are no deadline.
+fn caller_timeout(policy: &DeadlinePolicy, headers: &HeaderMap) -> Option<Duration> {
+    let grpc = policy
+        .grpc_timeout
+        .then(|| headers.get("grpc-timeout").and_then(|v| deadline::parse_grpc_timeout(v.as_bytes())))
+        .flatten();
+    let envoy = policy
+        .envoy_timeout
+        .then(|| headers.get("x-envoy-expected-rq-timeout-ms").and_then(|v| deadline::parse_timeout_ms(v.as_bytes())))
+        .flatten();
+    match (grpc, envoy) {
+        (Some(a), Some(b)) => Some(a.min(b)),
+        (one, other) => one.or(other),
+    }
+}
+
+/// A slot of the upstream, if its breaker lets requests through. The cheapest refusal comes first; no probe is
+/// taken here.
+///
+/// # Errors
+/// [`Refusal`] with the time after which a retry makes sense, where known.
+pub async fn admit(route: &Route<'_>, now: Instant, deadline: Instant) -> Result<Slot, Refusal> {
+    let open = route.state.decide(|d| d.breaker.as_ref().and_then(|b| b.precheck(now)));
+    if let Some(left) = open {
+        return Err(Refusal { failure: Failure::CircuitOpen, retry_after: Some(left) });
+    }
+    let slot = route.state.slots.acquire(&route.upstream.limits, now, deadline).await;
+    slot.map_err(|failure| {
+        // A queue that is full now may be short in a second.
+        Refusal { failure, retry_after: Some(Duration::from_secs(1)) }
+    })
+    .and_then(|slot| if clock::now() < deadline { Ok(slot) } else { Err(Failure::DeadlineOnArrival.into()) })
+}

@@ -1,0 +1,339 @@
+//! Bodies: the request's, read ahead as far as it may be sent again, and the answer's, which carries what must
+//! end with it (deadline, slot, record).
+
+use std::fmt;
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::task::{Context, Poll};
+use std::time::{Duration, Instant};
+
+use bytes::{Bytes, BytesMut};
+use http_body::{Body as _, Frame, SizeHint};
+use hyper::body::Incoming;
+use tokio::time::{Sleep, timeout_at};
+
+use super::hygiene;
+use super::record::Record;
+use crate::clock;
+use crate::reliability::ejection::EndpointSignal;
+use crate::reliability::{Failure, Sent};
+use crate::upstreams::endpoint::InFlight;
+use crate::upstreams::slots::Slot;
+use crate::wire::{AnswerBody, RequestBody};
+
+/// Bytes of request bodies held for replay, over all requests.
+#[derive(Debug, Default)]
+pub struct ReplayBytes(AtomicUsize);
+
+/// A share of [`ReplayBytes`], given back when dropped.
+#[derive(Debug)]
+pub struct Held {
+    all: Arc<ReplayBytes>,
+    bytes: usize,
+}
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        if self.bytes > 0 {
+            self.all.0.fetch_sub(self.bytes, Ordering::Relaxed);
+        }
+    }
+}
+
+impl Held {
+    fn grow(&mut self, bytes: usize, max: usize) -> bool {
+        let grown = self
+            .all
+            .0
+            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |held| {
+                held.checked_add(bytes).filter(|sum| *sum <= max)
+            })
+            .is_ok();
+        if grown {
+            self.bytes += bytes;
+        }
+        grown
+    }
+}
+
+impl ReplayBytes {
+    /// Bytes held now.
+    pub fn held(&self) -> usize {
+        self.0.load(Ordering::Relaxed)
+    }
+}
+
+/// A request body, read ahead.
+#[derive(Debug)]
+pub struct ReadAhead {
+    /// What is sent.
+    pub body: RequestBody,
+    /// Its share of the memory for replay.
+    pub held: Held,
+    /// It was too large for replay, by the route's bound or by the sum over all requests.
+    pub too_large: bool,
+}
+
+/// Reads `body` as far as it may be held: up to `bound`, and up to `all_max` over all requests. What is larger
+/// streams and can be sent once.
+///
+/// # Errors
+/// [`Failure::RequestBodyTimeout`] when `deadline` passes, [`Failure::RequestBodyIncomplete`] when it breaks.
+pub async fn read_ahead(
+    mut body: Incoming,
+    bound: usize,
+    all: &Arc<ReplayBytes>,
+    all_max: usize,
+    deadline: Instant,
+) -> Result<ReadAhead, Failure> {
+    let mut held = Held { all: Arc::clone(all), bytes: 0 };
+    if body.is_end_stream() {
+        return Ok(ReadAhead { body: RequestBody::Empty, held, too_large: false });
+    }
+    let announced = body.size_hint().exact();
+    if bound == 0 || announced.is_some_and(|n| n > bound as u64) {
+        let too_large = bound > 0;
+        return Ok(ReadAhead { body: RequestBody::Streaming { prefix: Bytes::new(), rest: body }, held, too_large });
+    }
+    let mut chunks = Chunks::default();
+    loop {
+        let frame = timeout_at(deadline.into(), std::future::poll_fn(|cx| Pin::new(&mut body).poll_frame(cx))).await;
+        let frame = match frame {
+            Err(_elapsed) => return Err(Failure::RequestBodyTimeout),
+            Ok(Some(Err(_broken))) => return Err(Failure::RequestBodyIncomplete),
+            Ok(None) => {
+                let body = RequestBody::Buffered { data: chunks.join(), trailers: None };
+                return Ok(ReadAhead { body, held, too_large: false });
+            }
+            Ok(Some(Ok(frame))) => frame,
+        };
+        match frame.into_data() {
+            Ok(data) => {
+                let fits = chunks.len() + data.len() <= bound && held.grow(data.len(), all_max);
+                chunks.push(data);
+                if !fits {
+                    let body = RequestBody::Streaming { prefix: chunks.join(), rest: body };
+                    return Ok(ReadAhead { body, held, too_large: true });
+                }
+                if body.is_end_stream() {
+                    let body = RequestBody::Buffered { data: chunks.join(), trailers: None };
+                    return Ok(ReadAhead { body, held, too_large: false });
+                }
+            }
+            Err(frame) => {
+                let trailers = frame.into_trailers().ok().map(Box::new);
+                let body = RequestBody::Buffered { data: chunks.join(), trailers };
+                return Ok(ReadAhead { body, held, too_large: false });
+            }
+        }
+    }
+}
+
+/// Chunks that are usually one: joined only if there are several.
+#[derive(Default)]
+struct Chunks {
+    first: Bytes,
+    joined: BytesMut,
+}
+
+impl Chunks {
+    fn len(&self) -> usize {
+        self.first.len() + self.joined.len()
+    }
+
+    fn push(&mut self, data: Bytes) {
+        if self.first.is_empty() && self.joined.is_empty() {
+            self.first = data;
+        } else {
+            self.joined.extend_from_slice(&std::mem::take(&mut self.first));
+            self.joined.extend_from_slice(&data);
+        }
+    }
+
+    fn join(&mut self) -> Bytes {
+        if self.joined.is_empty() { std::mem::take(&mut self.first) } else { self.joined.split().freeze() }
+    }
+}
+
+/// Why an answer was cut.
+#[derive(Clone, Copy, Debug)]
+pub struct Cut(pub Failure);
+
+impl fmt::Display for Cut {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.0.title())
+    }
+}
+
+impl std::error::Error for Cut {}
+
+/// The answer's body as the client's connection sees it.
+pub struct Body {
+    kind: Kind,
+    /// Settled on drop.
+    end: Option<End>,
+    clock: Option<Clock>,
+}
+
+enum Kind {
+    Empty,
+    Full(Bytes),
+    Upstream { body: AnswerBody, ended: bool },
+}
+
+/// What ends with the body.
+pub struct End {
+    /// Written on drop.
+    pub record: Record,
+    /// The upstream's limit.
+    pub slot: Option<Slot>,
+    /// The endpoint's count of attempts in flight.
+    pub in_flight: Option<InFlight>,
+    /// The whole request.
+    pub deadline: Instant,
+    /// Between two frames.
+    pub idle: Duration,
+    /// Memory held for replay.
+    pub held: Option<Held>,
+}
+
+/// The timer of a body that does not arrive at once.
+struct Clock {
+    sleep: Pin<Box<Sleep>>,
+    idle_at: Instant,
+}
+
+impl Body {
+    /// A body of our own; empty is allowed.
+    pub fn full(bytes: Bytes, record: Record) -> Body {
+        let kind = if bytes.is_empty() { Kind::Empty } else { Kind::Full(bytes) };
+        let deadline = clock::now();
+        let end = End { record, slot: None, in_flight: None, deadline, idle: Duration::ZERO, held: None };
+        Body { kind, end: Some(end), clock: None }
+    }
+
+    /// After a 101 there is no body, and the tunnel settles the rest.
+    pub fn switched() -> Body {
+        Body { kind: Kind::Empty, end: None, clock: None }
+    }
+
+    /// The upstream's body.
+    pub fn upstream(body: AnswerBody, end: End) -> Body {
+        Body { kind: Kind::Upstream { body, ended: false }, end: Some(end), clock: None }
+    }
+
+    fn cut(&mut self, failure: Failure) -> Poll<Option<Result<Frame<Bytes>, Cut>>> {
+        if let Some(end) = &mut self.end {
+            end.record.failed(failure, Sent::Yes);
+            if let (Some(in_flight), Some(upstream)) = (&end.in_flight, end.record.upstream()) {
+                let policy = end.record.target().map(|(upstream, _)| upstream);
+                if let (Some(policy), true) = (policy, failure != Failure::DeadlineExceeded) {
+                    let (token, endpoint) = (Some(failure.token()), in_flight.endpoint());
+                    let now = clock::now();
+                    upstream.record_attempt(policy, endpoint, EndpointSignal::Hard, token, Duration::ZERO, now);
+                }
+            }
+        }
+        Poll::Ready(Some(Err(Cut(failure))))
+    }
+
+    /// Nothing moved: is it time to stop waiting?
+    fn poll_clock(&mut self, cx: &mut Context<'_>) -> Poll<Failure> {
+        let Some(end) = &self.end else { return Poll::Pending };
+        let clock = self.clock.get_or_insert_with(|| {
+            let idle_at = clock::now() + end.idle;
+            Clock { sleep: Box::pin(tokio::time::sleep_until(end.deadline.min(idle_at).into())), idle_at }
+        });
+        loop {
+            if clock.sleep.as_mut().poll(cx).is_pending() {
+                return Poll::Pending;
+            }
+            let now = clock::now();
+            if now >= end.deadline {
+                return Poll::Ready(Failure::DeadlineExceeded);
+            }
+            if now >= clock.idle_at {
+                return Poll::Ready(Failure::IdleTimeout);
+            }
+            // Frames came since the timer was set: it follows lazily.
+            clock.sleep.as_mut().reset(end.deadline.min(clock.idle_at).into());
+        }
+    }
+}
+
+impl http_body::Body for Body {
+    type Data = Bytes;
+    type Error = Cut;
+
+    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Cut>>> {
+        let this = &mut *self;
+        let frame = match &mut this.kind {
+            Kind::Empty => return Poll::Ready(None),
+            Kind::Full(bytes) => {
+                let bytes = std::mem::take(bytes);
+                if let Some(end) = &mut this.end {
+                    end.record.response_bytes += bytes.len() as u64;
+                }
+                this.kind = Kind::Empty;
+                return Poll::Ready(Some(Ok(Frame::data(bytes))));
+            }
+            Kind::Upstream { body, ended } => {
+                let frame = Pin::new(body).poll_frame(cx);
+                *ended |= matches!(frame, Poll::Ready(None));
+                frame
+            }
+        };
+        match frame {
+            Poll::Ready(Some(Ok(mut frame))) => {
+                if let Some(end) = &mut this.end {
+                    end.record.response_bytes += frame.data_ref().map_or(0, Bytes::len) as u64;
+                    if let Some(clock) = &mut this.clock {
+                        clock.idle_at = clock::now() + end.idle;
+                    }
+                }
+                if let Some(trailers) = frame.trailers_mut() {
+                    hygiene::clean_response(trailers);
+                }
+                Poll::Ready(Some(Ok(frame)))
+            }
+            Poll::Ready(Some(Err(_broken))) => this.cut(Failure::ResponseIncomplete),
+            Poll::Ready(None) => Poll::Ready(None),
+            Poll::Pending => match this.poll_clock(cx) {
+                Poll::Pending => Poll::Pending,
+                Poll::Ready(failure) => this.cut(failure),
+            },
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        match &self.kind {
+            Kind::Empty => true,
+            Kind::Full(bytes) => bytes.is_empty(),
+            Kind::Upstream { body, .. } => body.is_end_stream(),
+        }
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        match &self.kind {
+            Kind::Empty => SizeHint::with_exact(0),
+            Kind::Full(bytes) => SizeHint::with_exact(bytes.len() as u64),
+            Kind::Upstream { body, .. } => body.size_hint(),
+        }
+    }
+}
+
+impl Drop for Body {
+    fn drop(&mut self) {
+        let complete = match &self.kind {
+            Kind::Empty | Kind::Full(_) => true,
+            Kind::Upstream { body, ended } => *ended || body.is_end_stream(),
+        };
+        if let Some(end) = &mut self.end
+            && complete
+        {
+            end.record.complete();
+        }
+    }
+}

@@ -1,0 +1,280 @@
+//! The client's side of one connection: a write-stall guard, and what hyper does not tell about framing.
+
+use std::future::Future;
+use std::io;
+use std::net::SocketAddr;
+use std::pin::Pin;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::task::{Context, Poll};
+use std::time::{Duration, Instant};
+
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::net::TcpStream;
+use tokio::time::Sleep;
+
+use crate::clock;
+
+/// What the connection and the requests on it tell each other. One per connection.
+#[derive(Debug)]
+pub struct Connection {
+    /// The client.
+    pub peer: SocketAddr,
+    /// The address in the policy on which it was accepted.
+    pub listener: SocketAddr,
+    opened: Instant,
+    /// Nanoseconds since `opened` by which the current exchange must have ended; 0 = none in progress.
+    deadline: AtomicU64,
+    stall_limit: Duration,
+    stalled: AtomicBool,
+    closing: AtomicBool,
+    framing: Framing,
+}
+
+/// Whether the head being read names a Content-Length: hyper drops that line silently when the request is
+/// also chunked, and a message with both is ambiguous (RFC 9112 §6.1).
+#[derive(Debug, Default)]
+struct Framing {
+    /// A request body is passing: its bytes are no head.
+    in_body: AtomicBool,
+    content_length: AtomicBool,
+    restart: AtomicBool,
+}
+
+impl Connection {
+    /// `stall_limit`: how long a write may make no progress while no exchange has a deadline.
+    pub fn new(peer: SocketAddr, listener: SocketAddr, stall_limit: Duration) -> Connection {
+        Connection {
+            peer,
+            listener,
+            opened: clock::now(),
+            deadline: AtomicU64::new(0),
+            stall_limit,
+            stalled: AtomicBool::new(false),
+            closing: AtomicBool::new(false),
+            framing: Framing::default(),
+        }
+    }
+
+    /// A head has been read: whether it named a Content-Length. `has_body`: its body follows.
+    pub fn begin_exchange(&self, has_body: bool) -> bool {
+        let named = self.framing.content_length.swap(false, Ordering::Relaxed);
+        self.framing.in_body.store(has_body, Ordering::Relaxed);
+        self.framing.restart.store(true, Ordering::Relaxed);
+        named
+    }
+
+    /// The exchange must be over by `deadline`; a client that does not read until then is cut off.
+    pub fn set_deadline(&self, deadline: Instant) {
+        let nanos = deadline.saturating_duration_since(self.opened).as_nanos();
+        self.deadline.store(u64::try_from(nanos).unwrap_or(u64::MAX).max(1), Ordering::Relaxed);
+    }
+
+    /// The exchange is over; what is read next is a head.
+    pub fn end_exchange(&self) {
+        self.deadline.store(0, Ordering::Relaxed);
+        self.framing.in_body.store(false, Ordering::Relaxed);
+    }
+
+    /// The client was cut off because it stopped reading.
+    pub fn stalled(&self) -> bool {
+        self.stalled.load(Ordering::Relaxed)
+    }
+
+    /// The next answer is the last one on this connection.
+    pub fn close_soon(&self) {
+        self.closing.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether the next answer is the last one.
+    pub fn is_closing(&self) -> bool {
+        self.closing.load(Ordering::Relaxed)
+    }
+
+    fn stall_until(&self) -> Instant {
+        let now = clock::now();
+        match self.deadline.load(Ordering::Relaxed) {
+            0 => now + self.stall_limit,
+            nanos => self.opened.checked_add(Duration::from_nanos(nanos)).unwrap_or(now + self.stall_limit),
+        }
+    }
+}
+
+/// The client's stream.
+///
+/// hyper asks a response body for more only while it can write, so a deadline inside the body never fires for
+/// a client that stops reading. Here a write that stays pending beyond the deadline fails.
+pub struct ClientStream {
+    inner: TcpStream,
+    connection: std::sync::Arc<Connection>,
+    stall: Option<Pin<Box<Sleep>>>,
+    stalling: bool,
+    scanner: HeadScanner,
+}
+
+impl ClientStream {
+    /// Wraps an accepted stream.
+    pub fn new(inner: TcpStream, connection: std::sync::Arc<Connection>) -> ClientStream {
+        ClientStream { inner, connection, stall: None, stalling: false, scanner: HeadScanner::default() }
+    }
+
+    fn watch<T>(&mut self, cx: &mut Context<'_>, result: Poll<io::Result<T>>) -> Poll<io::Result<T>> {
+        if result.is_ready() {
+            self.stalling = false;
+            return result;
+        }
+        if !self.stalling {
+            self.stalling = true;
+            let until = self.connection.stall_until().into();
+            match &mut self.stall {
+                Some(timer) => timer.as_mut().reset(until),
+                None => self.stall = Some(Box::pin(tokio::time::sleep_until(until))),
+            }
+        }
+        let Some(timer) = &mut self.stall else { return Poll::Pending };
+        timer.as_mut().poll(cx).map(|()| {
+            self.connection.stalled.store(true, Ordering::Relaxed);
+            Err(io::ErrorKind::TimedOut.into())
+        })
+    }
+}
+
+impl AsyncRead for ClientStream {
+    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        let before = buf.filled().len();
+        let this = &mut *self;
+        let result = Pin::new(&mut this.inner).poll_read(cx, buf);
+        let framing = &this.connection.framing;
+        if buf.filled().len() > before && !framing.in_body.load(Ordering::Relaxed) {
+            if framing.restart.swap(false, Ordering::Relaxed) {
+                this.scanner = HeadScanner::default();
+            }
+            if this.scanner.names_content_length(&buf.filled()[before..]) {
+                framing.content_length.store(true, Ordering::Relaxed);
+            }
+        }
+        result
+    }
+}
+
+impl AsyncWrite for ClientStream {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+        let result = Pin::new(&mut self.inner).poll_write(cx, buf);
+        self.watch(cx, result)
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bufs: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        let result = Pin::new(&mut self.inner).poll_write_vectored(cx, bufs);
+        self.watch(cx, result)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.inner.is_write_vectored()
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.inner).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.inner).poll_shutdown(cx)
+    }
+}
+
+/// Looks for a `Content-Length` line in one head, across reads. Stops at the empty line that ends the head.
+#[derive(Debug, Default)]
+struct HeadScanner {
+    line: Line,
+    began: bool,
+}
+
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+enum Line {
+    /// At the start of a line, so many bytes of the name matched.
+    Matching(usize),
+    /// The line is another one: skip to its end.
+    #[default]
+    Other,
+    /// The head is over.
+    Ended,
+}
+
+const NAME: &[u8] = b"content-length";
+
+impl HeadScanner {
+    fn names_content_length(&mut self, bytes: &[u8]) -> bool {
+        let mut rest = bytes;
+        loop {
+            match self.line {
+                Line::Ended => return false,
+                Line::Other => {
+                    // Empty lines may precede a request line.
+                    self.began |= rest.iter().any(|b| !matches!(b, b'\r' | b'\n'));
+                    let Some(end) = memchr::memchr(b'\n', rest) else { return false };
+                    rest = &rest[end + 1..];
+                    self.line = Line::Matching(0);
+                }
+                Line::Matching(at) => {
+                    let Some((&byte, after)) = rest.split_first() else { return false };
+                    if at == 0 && byte == b'\n' && self.began {
+                        self.line = Line::Ended;
+                    } else if at == 0 && byte == b'\r' {
+                        // The line feed decides.
+                        rest = after;
+                    } else if byte.eq_ignore_ascii_case(&NAME[at]) {
+                        rest = after;
+                        if at + 1 == NAME.len() {
+                            self.line = Line::Other;
+                            return true;
+                        }
+                        self.line = Line::Matching(at + 1);
+                    } else {
+                        self.line = Line::Other;
+                    }
+                }
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::HeadScanner;
+
+    fn scan(parts: &[&[u8]]) -> bool {
+        let mut scanner = HeadScanner::default();
+        parts.iter().any(|p| scanner.names_content_length(p))
+    }
+
+    #[test]
+    fn a_content_length_line_is_seen_in_any_case_and_across_reads() {
+        let head = b"POST / HTTP/1.1\r\nHost: a\r\ncOntent-Length: 5\r\n\r\nhello";
+        assert!(scan(&[head]));
+        for cut in 1..head.len() {
+            assert!(scan(&[&head[..cut], &head[cut..]]), "cut at {cut}");
+        }
+        let bytes: Vec<&[u8]> = head.chunks(1).collect();
+        assert!(scan(&bytes));
+    }
+
+    #[test]
+    fn bytes_after_the_head_are_not_looked_at() {
+        let head = b"POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n";
+        let next = b"POST / HTTP/1.1\r\nContent-Length: 5\r\n\r\n";
+        assert!(!scan(&[&[&head[..], &next[..]].concat()]));
+        assert!(!scan(&[b"POST / HTTP/1.1\n\nContent-Length: 5\n\n"]));
+    }
+
+    #[test]
+    fn empty_lines_before_the_request_line_end_no_head() {
+        assert!(scan(&[b"\r\n\r\nPOST / HTTP/1.1\r\nContent-Length: 5\r\n\r\n"]));
+    }
+
+    #[test]
+    fn other_names_that_share_a_beginning_are_other_names() {
+        assert!(!scan(&[b"POST / HTTP/1.1\r\nContent-Len: 5\r\nX-Content-Length: 5\r\n\r\n"]));
+    }
+}

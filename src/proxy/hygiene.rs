@@ -1,0 +1,242 @@
+//! What may pass from one side to the other: framing that is beyond doubt, one Host, no hop-by-hop fields.
+
+use std::time::{Duration, Instant};
+
+use http::header::{
+    CONNECTION, CONTENT_LENGTH, EXPECT, HOST, HeaderMap, HeaderName, HeaderValue, TE, TRANSFER_ENCODING, UPGRADE, VIA,
+};
+use http::uri::Authority;
+use http::{Method, Request, Uri, Version};
+
+use crate::policy::DeadlinePolicy;
+use crate::reliability::Failure;
+use crate::reliability::deadline;
+
+const ATTEMPT_COUNT: HeaderName = HeaderName::from_static("x-envoy-attempt-count");
+const EXPECTED_TIMEOUT: HeaderName = HeaderName::from_static("x-envoy-expected-rq-timeout-ms");
+const GRPC_TIMEOUT: HeaderName = HeaderName::from_static("grpc-timeout");
+const GRPC_PREVIOUS_ATTEMPTS: HeaderName = HeaderName::from_static("grpc-previous-rpc-attempts");
+const KEEP_ALIVE: HeaderName = HeaderName::from_static("keep-alive");
+const PROXY_CONNECTION: HeaderName = HeaderName::from_static("proxy-connection");
+const HTTP2_SETTINGS: HeaderName = HeaderName::from_static("http2-settings");
+
+/// A request without a deadline has nothing to propagate.
+const PROPAGATED_MAX: Duration = Duration::from_secs(24 * 3600);
+
+/// A request may name at most this many fields in `Connection`; more is an attack, not a need.
+const NOMINATIONS_MAX: usize = 32;
+
+/// Fields that a `Connection` line must not remove: they are not this hop's to give away.
+const PROTECTED: [&str; 14] = [
+    "host",
+    "content-length",
+    "content-type",
+    "authorization",
+    "cookie",
+    "idempotency-key",
+    "traceparent",
+    "tracestate",
+    "grpc-timeout",
+    "x-envoy-expected-rq-timeout-ms",
+    "x-envoy-attempt-count",
+    "x-forwarded-for",
+    "via",
+    "trailer",
+];
+
+/// Refuses what a proxy must not guess about (RFC 9112 §3.2, §6.1; RFC 9110 §7.2).
+/// `content_length_named`: the head named a Content-Length, whatever hyper made of it.
+///
+/// # Errors
+/// [`Failure::BadRequest`] or [`Failure::MethodNotAllowed`], with what is wrong in words.
+pub fn check<B>(request: &Request<B>, content_length_named: bool) -> Result<(), (Failure, &'static str)> {
+    let headers = request.headers();
+    if request.method() == Method::CONNECT {
+        return Err((Failure::MethodNotAllowed, "CONNECT is not served"));
+    }
+    if headers.contains_key(TRANSFER_ENCODING) && (content_length_named || headers.contains_key(CONTENT_LENGTH)) {
+        return Err((Failure::BadRequest, "both Transfer-Encoding and Content-Length are present"));
+    }
+    let mut hosts = headers.get_all(HOST).iter();
+    let host = hosts.next();
+    if hosts.next().is_some() {
+        return Err((Failure::BadRequest, "more than one Host header"));
+    }
+    match host {
+        None if request.version() >= Version::HTTP_11 => {
+            return Err((Failure::BadRequest, "the Host header is missing"));
+        }
+        None => {}
+        Some(host) => {
+            // RFC 9112 §3.2 allows an empty Host; nothing else that is not an authority.
+            let bytes = host.as_bytes();
+            if !bytes.is_empty() && (bytes.contains(&b'@') || Authority::try_from(bytes).is_err()) {
+                return Err((Failure::BadRequest, "the Host header is not a host"));
+            }
+            if let Some(authority) = request.uri().authority()
+                && !same_authority(authority, bytes, request.uri())
+            {
+                return Err((Failure::BadRequest, "the Host header and the request target name different hosts"));
+            }
+        }
+    }
+    Ok(())
+}
+
+fn same_authority(target: &Authority, host: &[u8], uri: &Uri) -> bool {
+    if target.as_str().as_bytes().eq_ignore_ascii_case(host) {
+        return true;
+    }
+    // `http://a/` and `Host: a:80` are the same place.
+    let Ok(host) = Authority::try_from(host) else { return false };
+    let default = if uri.scheme_str() == Some("https") { 443 } else { 80 };
+    target.host().eq_ignore_ascii_case(host.host())
+        && target.port_u16().unwrap_or(default) == host.port_u16().unwrap_or(default)
+}
+
+/// The host the client asked for: the target's authority, else `Host`, else nothing.
+pub fn requested_host<B>(request: &Request<B>) -> &str {
+    match request.uri().authority() {
+        Some(authority) => authority.as_str(),
+        None => request.headers().get(HOST).and_then(|h| h.to_str().ok()).unwrap_or(""),
+    }
+}
+
+/// Whether the client asks to switch protocols in a way that is passed on: HTTP/1.1, no body, not h2c.
+pub fn wants_upgrade<B>(request: &Request<B>, has_body: bool) -> bool {
+    let headers = request.headers();
+    let Some(protocol) = headers.get(UPGRADE) else { return false };
+    request.version() == Version::HTTP_11
+        && !has_body
+        && nominates(headers, "upgrade")
+        && !protocol.as_bytes().to_ascii_lowercase().starts_with(b"h2c")
+}
+
+fn nominates(headers: &HeaderMap, name: &str) -> bool {
+    headers
+        .get_all(CONNECTION)
+        .iter()
+        .flat_map(|line| line.as_bytes().split(|b| *b == b','))
+        .any(|token| token.trim_ascii().eq_ignore_ascii_case(name.as_bytes()))
+}
+
+/// Whether our own mark is already on the request: it came back to the proxy that sent it.
+pub fn is_loop(headers: &HeaderMap, own: &str) -> bool {
+    headers.get_all(VIA).iter().any(|line| {
+        line.to_str().is_ok_and(|text| text.split(',').any(|hop| hop.split_whitespace().nth(1) == Some(own)))
+    })
+}
+
+/// Removes what belongs to the client's connection, and adds our mark. `upgrade`: the switch is passed on.
+///
+/// # Errors
+/// [`Failure::BadRequest`] for a `Connection` header that names more fields than anyone needs.
+pub fn clean_request(headers: &mut HeaderMap, upgrade: bool, via: &HeaderValue) -> Result<(), Failure> {
+    let protocol = upgrade.then(|| headers.get(UPGRADE).cloned()).flatten();
+    let trailers = headers.contains_key(TE) && accepts_trailers(headers);
+    remove_hop_by_hop(headers)?;
+    headers.remove(EXPECT);
+    if trailers {
+        headers.insert(TE, HeaderValue::from_static("trailers"));
+    }
+    if let Some(protocol) = protocol {
+        headers.insert(UPGRADE, protocol);
+        headers.insert(CONNECTION, HeaderValue::from_static("upgrade"));
+    }
+    headers.append(VIA, via.clone());
+    Ok(())
+}
+
+fn accepts_trailers(headers: &HeaderMap) -> bool {
+    headers
+        .get_all(TE)
+        .iter()
+        .flat_map(|line| line.as_bytes().split(|b| *b == b','))
+        .any(|coding| coding.trim_ascii().eq_ignore_ascii_case(b"trailers"))
+}
+
+/// Removes what belongs to the upstream's connection. A nomination flood drops all nominations' effect but the
+/// hop-by-hop fields themselves always go.
+pub fn clean_response(headers: &mut HeaderMap) {
+    // The bound protects us from the peer; its answer is passed on without those fields it could not name.
+    let _ = remove_hop_by_hop(headers);
+}
+
+fn remove_hop_by_hop(headers: &mut HeaderMap) -> Result<(), Failure> {
+    let mut result = Ok(());
+    if headers.contains_key(CONNECTION) {
+        result = remove_nominated(headers);
+        headers.remove(CONNECTION);
+    }
+    for name in [KEEP_ALIVE, PROXY_CONNECTION, HTTP2_SETTINGS, TE, TRANSFER_ENCODING, UPGRADE] {
+        headers.remove(name);
+    }
+    result
+}
+
+fn remove_nominated(headers: &mut HeaderMap) -> Result<(), Failure> {
+    let mut nominated: Vec<HeaderName> = Vec::new();
+    for line in headers.get_all(CONNECTION) {
+        for token in line.as_bytes().split(|b| *b == b',') {
+            let token = token.trim_ascii();
+            // The usual words name no field of their own.
+            if token.is_empty()
+                || token.eq_ignore_ascii_case(b"keep-alive")
+                || token.eq_ignore_ascii_case(b"close")
+                || token.eq_ignore_ascii_case(b"upgrade")
+            {
+                continue;
+            }
+            let Ok(name) = HeaderName::from_bytes(token) else { continue };
+            if PROTECTED.contains(&name.as_str()) {
+                continue;
+            }
+            if nominated.len() == NOMINATIONS_MAX {
+                return Err(Failure::BadRequest);
+            }
+            nominated.push(name);
+        }
+    }
+    for name in nominated {
+        headers.remove(name);
+    }
+    Ok(())
+}
+
+/// Sets what differs from attempt to attempt: its number, and the time it has.
+pub fn set_attempt(headers: &mut HeaderMap, count: u32, cutoff: Instant, policy: &DeadlinePolicy, now: Instant) {
+    let count = if count == 1 { HeaderValue::from_static("1") } else { HeaderValue::from(count) };
+    headers.insert(ATTEMPT_COUNT, count);
+    if !policy.propagate {
+        return;
+    }
+    let left = deadline::remaining(now, cutoff, policy.margin);
+    if left > PROPAGATED_MAX {
+        return;
+    }
+    headers.insert(EXPECTED_TIMEOUT, HeaderValue::from(left.as_millis().max(1) as u64));
+    if headers.contains_key(GRPC_TIMEOUT)
+        && let Ok(value) = HeaderValue::try_from(deadline::format_grpc_timeout(left))
+    {
+        headers.insert(GRPC_TIMEOUT, value);
+    }
+}
+
+/// The attempt number of a request that came in: 1, or what a proxy before us says.
+pub fn inbound_attempt(headers: &HeaderMap) -> u32 {
+    let number = |name: &HeaderName| headers.get(name)?.to_str().ok()?.trim().parse::<u32>().ok();
+    let envoy = number(&ATTEMPT_COUNT).unwrap_or(1);
+    let grpc = number(&GRPC_PREVIOUS_ATTEMPTS).map_or(1, |n| n.saturating_add(1));
+    envoy.max(grpc).max(1)
+}
+
+/// The target as an origin server expects it: path and query only, or `*`.
+pub fn origin_form(uri: &Uri) -> Uri {
+    if uri.authority().is_none() {
+        return uri.clone();
+    }
+    uri.path_and_query().cloned().map_or_else(|| Uri::from_static("/"), Uri::from)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,188 @@
+//! Listeners come and go with the policy: the new ones are bound first, then started, then the old ones stop.
+
+use std::collections::HashMap;
+use std::io;
+use std::net::SocketAddr;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use tokio::io::AsyncWriteExt;
+use tokio::net::{TcpListener, TcpSocket, TcpStream};
+use tokio::runtime::Handle;
+
+use super::{Proxy, accept};
+use crate::drain::Stop;
+use crate::policy::{Direction, Listener};
+
+/// Connections that wait to be accepted.
+const BACKLOG: u32 = 1_024;
+/// After a failed accept (out of descriptors, say).
+const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
+
+/// What a client reads when the listener has as many connections as it may.
+const TOO_MANY: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\ncontent-type: application/problem+json\r\nproxy-status: outrigger; error=connection_limit_reached\r\nretry-after: 1\r\ncontent-length: 155\r\nconnection: close\r\n\r\n{\"type\":\"https://outrigger.dev/problems/client-connections\",\"title\":\"This listener has as many connections as it may\",\"status\":503,\"sent\":\"no\",\"attempts\":0}";
+
+/// Every listener that runs.
+pub struct Listeners {
+    running: Mutex<HashMap<SocketAddr, Running>>,
+    data_plane: Handle,
+}
+
+struct Running {
+    direction: Direction,
+    stop: Stop,
+    bounds: Arc<Bounds>,
+}
+
+/// What a reload may change while the listener runs.
+struct Bounds {
+    open: AtomicU32,
+    connections_max: AtomicU32,
+    idle_ms: AtomicU32,
+}
+
+/// Listeners that are bound and not yet started.
+pub struct Prepared {
+    fresh: Vec<(SocketAddr, TcpListener)>,
+}
+
+/// A place among the open connections of a listener.
+struct Open(Arc<Bounds>);
+
+impl Drop for Open {
+    fn drop(&mut self) {
+        self.0.open.fetch_sub(1, Ordering::AcqRel);
+    }
+}
+
+impl Listeners {
+    /// None yet. `data_plane`: the runtime that serves traffic.
+    pub fn new(data_plane: Handle) -> Listeners {
+        Listeners { running: Mutex::default(), data_plane }
+    }
+
+    /// Binds what is wanted and not running. Nothing changes if one of them cannot be bound.
+    ///
+    /// # Errors
+    /// A sentence that names the address and the cause.
+    pub fn prepare(&self, wanted: &[Listener]) -> Result<Prepared, String> {
+        let running = self.running.lock().unwrap_or_else(PoisonError::into_inner);
+        let _inside = self.data_plane.enter();
+        let mut fresh = Vec::new();
+        for listener in wanted.iter().filter(|l| !running.contains_key(&l.addr)) {
+            let bound = bind(listener.addr).map_err(|e| format!("cannot listen on {}: {e}", listener.addr))?;
+            fresh.push((listener.addr, bound));
+        }
+        Ok(Prepared { fresh })
+    }
+
+    /// Starts what was bound, adjusts what runs, stops what is not wanted any more.
+    pub fn commit(&self, wanted: &[Listener], prepared: Prepared, proxy: &Arc<Proxy>) {
+        let mut running = self.running.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut fresh: HashMap<SocketAddr, TcpListener> = prepared.fresh.into_iter().collect();
+        for listener in wanted {
+            let idle_ms = AtomicU32::new(u32::try_from(listener.idle.as_millis()).unwrap_or(u32::MAX));
+            if let Some(known) = running.get(&listener.addr) {
+                known.bounds.connections_max.store(listener.connections_max, Ordering::Relaxed);
+                known.bounds.idle_ms.store(idle_ms.into_inner(), Ordering::Relaxed);
+                continue;
+            }
+            let Some(socket) = fresh.remove(&listener.addr) else { continue };
+            let stop = proxy.tasks.stop().child();
+            let connections_max = AtomicU32::new(listener.connections_max);
+            let bounds = Arc::new(Bounds { open: AtomicU32::new(0), connections_max, idle_ms });
+            let loop_ = accept_loop(Arc::clone(proxy), socket, listener.addr, stop.clone(), Arc::clone(&bounds));
+            let _inside = self.data_plane.enter();
+            proxy.tasks.spawn(loop_);
+            running.insert(listener.addr, Running { direction: listener.direction, stop, bounds });
+        }
+        running.retain(|addr, known| {
+            let keep = wanted.iter().any(|l| l.addr == *addr);
+            if !keep {
+                known.stop.cancel();
+            }
+            keep
+        });
+    }
+
+    /// Ends accepting in one direction; connections finish what they have.
+    pub fn stop(&self, direction: Direction) {
+        let running = self.running.lock().unwrap_or_else(PoisonError::into_inner);
+        running.values().filter(|r| r.direction == direction).for_each(|r| r.stop.cancel());
+    }
+
+    /// Open client connections.
+    pub fn connections(&self) -> u32 {
+        let running = self.running.lock().unwrap_or_else(PoisonError::into_inner);
+        running.values().map(|r| r.bounds.open.load(Ordering::Relaxed)).sum()
+    }
+}
+
+fn bind(addr: SocketAddr) -> io::Result<TcpListener> {
+    let socket = if addr.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
+    // A restart must not wait for connections of its predecessor in TIME_WAIT.
+    socket.set_reuseaddr(true)?;
+    socket.bind(addr)?;
+    socket.listen(BACKLOG)
+}
+
+async fn accept_loop(proxy: Arc<Proxy>, socket: TcpListener, addr: SocketAddr, stop: Stop, bounds: Arc<Bounds>) {
+    loop {
+        let accepted = tokio::select! {
+            biased;
+            () = stop.cancelled() => return,
+            accepted = socket.accept() => accepted,
+        };
+        match accepted {
+            Ok((stream, peer)) => match open(&bounds) {
+                Some(place) => {
+                    let idle = Duration::from_millis(u64::from(bounds.idle_ms.load(Ordering::Relaxed)));
+                    let serving = accept::serve(Arc::clone(&proxy), stream, peer, addr, idle, stop.clone());
+                    proxy.tasks.spawn_plain(async move {
+                        serving.await;
+                        drop(place);
+                    });
+                }
+                None => refuse(&proxy, stream),
+            },
+            Err(error) => {
+                tracing::warn!(event = "accept-failed", listener = %addr, %error, "a connection could not be accepted");
+                tokio::time::sleep(ACCEPT_PAUSE).await;
+            }
+        }
+    }
+}
+
+fn open(bounds: &Arc<Bounds>) -> Option<Open> {
+    let max = bounds.connections_max.load(Ordering::Relaxed);
+    bounds
+        .open
+        .fetch_update(Ordering::AcqRel, Ordering::Relaxed, |n| (n < max).then_some(n + 1))
+        .ok()
+        .map(|_| Open(Arc::clone(bounds)))
+}
+
+/// Says so instead of closing without a word. One write into an empty socket buffer.
+fn refuse(proxy: &Proxy, mut stream: TcpStream) {
+    if stream.try_write(TOO_MANY).is_err() {
+        return;
+    }
+    proxy.tasks.spawn(async move {
+        // Closed with unread bytes, the socket would be reset and the answer lost.
+        let _ = stream.shutdown().await;
+        let mut rest = [0; 512];
+        let unread = async { while matches!(tokio::io::AsyncReadExt::read(&mut stream, &mut rest).await, Ok(1..)) {} };
+        let _ = tokio::time::timeout(Duration::from_millis(200), unread).await;
+    });
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn the_refusal_announces_its_own_length() {
+        let text = std::str::from_utf8(super::TOO_MANY).unwrap();
+        let (head, body) = text.split_once("\r\n\r\n").unwrap();
+        assert!(head.contains(&format!("content-length: {}\r\n", body.len())), "{}", body.len());
+    }
+}

@@ -1,0 +1,245 @@
+//! The data plane. Start reading at [`Proxy::handle`]; files stand in the order a request meets them.
+
+pub mod accept;
+pub mod admit;
+pub mod attempt;
+pub mod body;
+pub mod connection;
+pub mod hygiene;
+pub mod listeners;
+pub mod record;
+pub mod respond;
+pub mod route;
+pub mod upgrade;
+
+use std::sync::Arc;
+
+use arc_swap::ArcSwap;
+use bytes::Bytes;
+use http::header::CONTENT_LENGTH;
+use http::{HeaderMap, HeaderName, HeaderValue, Request, Response};
+use http_body::Body as _;
+use hyper::body::Incoming;
+
+use self::admit::Refusal;
+use self::attempt::{Outgoing, Verdict};
+use self::body::{Body, End, Held, ReadAhead, ReplayBytes};
+use self::connection::Connection;
+use self::record::{Record, Telemetry};
+use self::respond::Explained;
+use self::route::Route;
+use crate::clock;
+use crate::drain::Tasks;
+use crate::policy::Direction;
+use crate::random::Random;
+use crate::reliability::attempts::Denied;
+use crate::reliability::entropy::Entropy;
+use crate::reliability::{Failure, Sent};
+use crate::upstreams::reconcile::Snapshot;
+use crate::upstreams::slots::Slot;
+
+const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
+const TRACESTATE: HeaderName = HeaderName::from_static("tracestate");
+const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
+
+/// Everything a request needs. One per process.
+pub struct Proxy {
+    /// The policy in force with its living state; a request keeps the one it began with.
+    pub snapshot: ArcSwap<Snapshot>,
+    /// Every task of the data plane.
+    pub tasks: Tasks,
+    telemetry: Arc<Telemetry>,
+    replay_bytes: Arc<ReplayBytes>,
+    outbound: Identity,
+    inbound: Identity,
+}
+
+/// How we mark requests of one direction, to know them again. Per direction, because a service that calls
+/// itself passes its own sidecar twice and is no loop.
+struct Identity {
+    via: HeaderValue,
+    mark: String,
+}
+
+impl Identity {
+    fn new(instance: u32, direction: &str) -> Identity {
+        let mark = format!("outrigger-{instance:08x}-{direction}");
+        let via = HeaderValue::try_from(format!("1.1 {mark}"));
+        Identity { via: via.unwrap_or(HeaderValue::from_static("1.1 outrigger")), mark }
+    }
+}
+
+/// A request that was let in, and what it was granted.
+struct Admitted {
+    outgoing: Outgoing,
+    client_upgrade: Option<hyper::upgrade::OnUpgrade>,
+    slot: Slot,
+    held: Held,
+    too_large: bool,
+}
+
+impl Proxy {
+    /// A data plane that begins with `snapshot`.
+    pub fn new(snapshot: Snapshot, telemetry: Arc<Telemetry>, tasks: Tasks) -> Proxy {
+        let instance = Random.next_u64() as u32;
+        Proxy {
+            snapshot: ArcSwap::from_pointee(snapshot),
+            tasks,
+            telemetry,
+            replay_bytes: Arc::default(),
+            outbound: Identity::new(instance, "out"),
+            inbound: Identity::new(instance, "in"),
+        }
+    }
+
+    /// Bytes of request bodies held for replay now.
+    pub fn replay_bytes(&self) -> usize {
+        self.replay_bytes.held()
+    }
+
+    /// One request, from its head to the head of its answer: route → admit → attempts → respond. The record is
+    /// written when the answer's body ends, or when this future is dropped because the client has gone.
+    pub async fn handle(&self, connection: &Arc<Connection>, request: Request<Incoming>) -> Response<Body> {
+        let now = clock::now();
+        let snapshot = self.snapshot.load_full();
+        let content_length_named = connection.begin_exchange(!request.body().is_end_stream());
+        let listener = route::listener(&snapshot, connection.listener);
+        let direction = listener.map_or(Direction::Outbound, |l| l.direction);
+        let mut record = Record::start(&self.telemetry, connection, &snapshot, direction, &request, now);
+
+        if let Err((failure, words)) = hygiene::check(&request, content_length_named) {
+            return respond::fail(Explained { detail: Some(words), ..failure.into() }, record);
+        }
+        let Some(listener) = listener else {
+            // The listener was taken out of the policy; this connection is about to be closed.
+            return respond::fail(Failure::Draining.into(), record);
+        };
+        let Some(route) = route::select(&snapshot, listener, &request) else {
+            return respond::fail(Failure::NoRoute.into(), record);
+        };
+        record.routed(route.id);
+
+        let admitted = match self.admit(connection, &route, request, &mut record).await {
+            Ok(admitted) => admitted,
+            Err(Refusal { failure, retry_after }) => {
+                return respond::fail(Explained { retry_after, ..failure.into() }, record);
+            }
+        };
+        let Admitted { outgoing, client_upgrade, slot, held, too_large } = admitted;
+        let asked = outgoing.upgrade.then(|| outgoing.headers.clone());
+        let deadline = outgoing.deadline;
+        let verdict = attempt::run(&route, outgoing, &mut record, &self.tasks).await;
+
+        match verdict {
+            Verdict::Failed { failure, sent, retry_after, stop } => {
+                if too_large && record.denied().is_none() && sent != Sent::No {
+                    record.deny(Denied::BodyTooLarge);
+                }
+                respond::fail(Explained { failure, sent, detail: None, retry_after, stop: Some(stop) }, record)
+            }
+            Verdict::Answered { answer, in_flight, stop } => {
+                let idle = route.policy.timeouts.idle;
+                let end =
+                    End { record, slot: Some(slot), in_flight: Some(in_flight), deadline, idle, held: Some(held) };
+                if answer.status() == http::StatusCode::SWITCHING_PROTOCOLS {
+                    return self.switch(asked, client_upgrade, answer, end);
+                }
+                respond::pass(answer, stop, end)
+            }
+        }
+    }
+
+    /// Deadline, breaker, limit; then the body, which is not touched before (`Expect: 100-continue`).
+    async fn admit(
+        &self,
+        connection: &Connection,
+        route: &Route<'_>,
+        mut request: Request<Incoming>,
+        record: &mut Record,
+    ) -> Result<Admitted, Refusal> {
+        let now = clock::now();
+        let identity = match route.upstream.direction {
+            Direction::Outbound => &self.outbound,
+            Direction::Inbound => &self.inbound,
+        };
+        if hygiene::is_loop(request.headers(), &identity.mark) {
+            return Err(Failure::LoopDetected.into());
+        }
+        let deadline = admit::deadline(route.policy, request.headers(), now)?;
+        connection.set_deadline(deadline);
+        let slot = admit::admit(route, now, deadline).await?;
+
+        let upgrade = hygiene::wants_upgrade(&request, !request.body().is_end_stream());
+        let client_upgrade = upgrade.then(|| hyper::upgrade::on(&mut request));
+        let (head, body) = request.into_parts();
+        let policy = record.snapshot().policy.replay_bytes_max;
+        let bound = route.policy.replay_body_max;
+        let ReadAhead { body, held, too_large } =
+            body::read_ahead(body, bound, &self.replay_bytes, policy, deadline).await?;
+        record.request_bytes = body.size_hint().lower();
+
+        let hash_key = route.upstream.hash_on.as_ref().and_then(|name| head.headers.get(name).cloned());
+        let inbound_attempt = hygiene::inbound_attempt(&head.headers);
+        let mut headers = head.headers;
+        hygiene::clean_request(&mut headers, upgrade, &identity.via)?;
+        if !body.is_streaming() {
+            // hyper announces the length of what is held; a stale number must not contradict it.
+            if head.method.is_safe() && body.is_end_stream() {
+                headers.remove(CONTENT_LENGTH);
+            }
+        }
+        forward(&mut headers, record, connection, route.upstream.direction);
+        let outgoing = Outgoing {
+            method: head.method,
+            uri: hygiene::origin_form(&head.uri),
+            headers,
+            body: Some(body),
+            upgrade,
+            inbound_attempt,
+            deadline,
+            hash_key,
+        };
+        Ok(Admitted { outgoing, client_upgrade, slot, held, too_large })
+    }
+
+    /// A 101 is passed on only to who asked for it.
+    fn switch(
+        &self,
+        asked: Option<HeaderMap>,
+        client: Option<hyper::upgrade::OnUpgrade>,
+        answer: crate::wire::Answer,
+        end: End,
+    ) -> Response<Body> {
+        match (asked, client) {
+            (Some(asked), Some(client)) if upgrade::is_wanted(&asked, &answer) => {
+                upgrade::join(client, answer, end, &self.tasks)
+            }
+            _ => {
+                let explained = Explained { sent: Sent::Yes, ..Failure::UpgradeFailed.into() };
+                respond::fail(explained, end.record)
+            }
+        }
+    }
+}
+
+/// What the next hop is told: the trace, and inbound who the caller was.
+fn forward(headers: &mut HeaderMap, record: &Record, connection: &Connection, direction: Direction) {
+    if !record.trace.inherited() {
+        let traceparent = record.trace.traceparent(Random.next_u64());
+        if let Ok(value) = HeaderValue::from_bytes(&traceparent) {
+            headers.insert(TRACEPARENT, value);
+            // It belonged to a traceparent that could not be read.
+            headers.remove(TRACESTATE);
+        }
+    }
+    if direction == Direction::Inbound {
+        let peer = connection.peer.ip().to_string();
+        let chain = match headers.get(FORWARDED_FOR).and_then(|v| v.to_str().ok()) {
+            Some(known) => format!("{known}, {peer}"),
+            None => peer,
+        };
+        if let Ok(value) = HeaderValue::from_maybe_shared(Bytes::from(chain)) {
+            headers.insert(FORWARDED_FOR, value);
+        }
+    }
+}

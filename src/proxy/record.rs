@@ -1,0 +1,333 @@
+//! What is remembered of one request, written exactly once: on drop, at the end of the answer's body.
+//! Cancellation is an outcome too.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
+
+use http::uri::PathAndQuery;
+use http::{HeaderValue, Method, Request};
+use jiff::Timestamp;
+
+use super::connection::Connection;
+use crate::clock;
+use crate::policy::routes::RouteId;
+use crate::policy::{Direction, RoutePolicy, UpstreamPolicy};
+use crate::random::{self, Random};
+use crate::reliability::attempts::{Denied, Kind};
+use crate::reliability::entropy::Entropy;
+use crate::reliability::{Failure, Sent};
+use crate::telemetry::access_log::{self, AccessEntry, AccessLog, AttemptEndEntry, AttemptEntry};
+use crate::telemetry::metrics::{AttemptEnd, Metrics, RequestOutcome, RouteMeters};
+use crate::telemetry::trace_context::TraceContext;
+use crate::upstreams::Upstream;
+use crate::upstreams::endpoint::Endpoint;
+use crate::upstreams::reconcile::Snapshot;
+
+/// Where records go.
+pub struct Telemetry {
+    /// Counters and histograms.
+    pub metrics: Arc<Metrics>,
+    /// One line per request.
+    pub access_log: AccessLog,
+}
+
+/// One attempt as it will be told.
+#[derive(Debug)]
+pub struct AttemptNote {
+    /// `None` if no endpoint was chosen.
+    pub endpoint: Option<Arc<Endpoint>>,
+    /// Why it was made.
+    pub kind: Kind,
+    /// From its launch to the head of the answer, or to its failure.
+    pub elapsed: Duration,
+    /// How it ended.
+    pub end: AttemptEnd,
+}
+
+/// One request.
+pub struct Record {
+    telemetry: Arc<Telemetry>,
+    connection: Arc<Connection>,
+    snapshot: Arc<Snapshot>,
+    direction: Direction,
+    route: Option<RouteId>,
+    started: Instant,
+    method: Method,
+    path: Option<PathAndQuery>,
+    host: Option<HeaderValue>,
+    /// Which trace it belongs to.
+    pub trace: TraceContext,
+    status: u16,
+    failure: Option<(Failure, Sent)>,
+    outcome: Option<RequestOutcome>,
+    /// Nearly every request has one attempt: no allocation for it.
+    first: Option<AttemptNote>,
+    more: Vec<AttemptNote>,
+    denied: Option<Denied>,
+    /// Bytes of body sent to the client.
+    pub response_bytes: u64,
+    /// Bytes of body read from the client, if they were buffered.
+    pub request_bytes: u64,
+}
+
+impl Record {
+    /// Begins the record of `request`.
+    pub fn start<B>(
+        telemetry: &Arc<Telemetry>,
+        connection: &Arc<Connection>,
+        snapshot: &Arc<Snapshot>,
+        direction: Direction,
+        request: &Request<B>,
+        now: Instant,
+    ) -> Record {
+        let trace =
+            TraceContext::extract(request.headers()).unwrap_or_else(|| TraceContext::create(random::bits128(), false));
+        Record {
+            telemetry: Arc::clone(telemetry),
+            connection: Arc::clone(connection),
+            snapshot: Arc::clone(snapshot),
+            direction,
+            route: None,
+            started: now,
+            method: request.method().clone(),
+            path: request.uri().path_and_query().cloned(),
+            host: request.headers().get(http::header::HOST).cloned(),
+            trace,
+            status: 0,
+            failure: None,
+            outcome: None,
+            first: None,
+            more: Vec::new(),
+            denied: None,
+            response_bytes: 0,
+            request_bytes: 0,
+        }
+    }
+
+    /// The policy it runs under.
+    pub fn snapshot(&self) -> &Arc<Snapshot> {
+        &self.snapshot
+    }
+
+    /// Its method.
+    pub fn method(&self) -> &Method {
+        &self.method
+    }
+
+    /// The route was chosen.
+    pub fn routed(&mut self, route: RouteId) {
+        self.route = Some(route);
+    }
+
+    /// Upstream and route, if one was chosen.
+    pub fn target(&self) -> Option<(&UpstreamPolicy, &RoutePolicy)> {
+        let id = self.route?;
+        let upstream = self.snapshot.policy.upstreams.get(id.upstream as usize)?;
+        Some((upstream, upstream.routes.get(id.route as usize)?))
+    }
+
+    /// The living state of the upstream, if a route was chosen.
+    pub fn upstream(&self) -> Option<&Arc<Upstream>> {
+        self.snapshot.upstreams.get(self.route?.upstream as usize)
+    }
+
+    fn meters(&self) -> Option<&Arc<RouteMeters>> {
+        let id = self.route?;
+        self.snapshot.meters.get(id.upstream as usize)?.get(id.route as usize)
+    }
+
+    /// An attempt ended.
+    pub fn attempt(&mut self, note: AttemptNote) {
+        if let Some(meters) = self.meters() {
+            meters.attempt(note.kind, &self.method, note.end, note.elapsed);
+        }
+        if let Some(upstream) = self.upstream() {
+            count_attempt(upstream, &note);
+        }
+        if self.first.is_none() {
+            self.first = Some(note);
+        } else {
+            self.more.push(note);
+        }
+    }
+
+    /// A retry was not made.
+    pub fn deny(&mut self, reason: Denied) {
+        self.denied = Some(reason);
+        if let Some(meters) = self.meters() {
+            meters.retry_denied(reason);
+        }
+        if let Some(upstream) = self.upstream() {
+            upstream.totals.deny(reason);
+        }
+    }
+
+    /// Attempts that ended so far.
+    pub fn attempts(&self) -> u32 {
+        u32::from(self.first.is_some()) + self.more.len() as u32
+    }
+
+    /// The endpoint of the last attempt.
+    pub fn last_endpoint(&self) -> Option<&Arc<Endpoint>> {
+        self.more.last().or(self.first.as_ref())?.endpoint.as_ref()
+    }
+
+    /// Why a retry was not made.
+    pub fn denied(&self) -> Option<Denied> {
+        self.denied
+    }
+
+    /// The head of an upstream's answer goes to the client.
+    pub fn answered(&mut self, status: u16) {
+        self.status = status;
+    }
+
+    /// A failure of our own making goes to the client, or cuts the answer.
+    pub fn failed(&mut self, failure: Failure, sent: Sent) {
+        if self.status == 0 {
+            self.status = failure.status();
+        }
+        self.failure = Some((failure, sent));
+    }
+
+    /// The answer is complete.
+    pub fn complete(&mut self) {
+        let outcome = match self.failure {
+            Some((_, Sent::No)) if self.attempts() == 0 => RequestOutcome::Refused,
+            Some(_) => RequestOutcome::Failed,
+            None if self.status >= 500 => RequestOutcome::UpstreamError,
+            None => RequestOutcome::Success,
+        };
+        self.outcome = Some(outcome);
+    }
+
+    fn settle(&mut self) -> RequestOutcome {
+        if let Some(outcome) = self.outcome {
+            return outcome;
+        }
+        // Dropped before its end: nobody waits any more, or the answer broke.
+        match self.failure {
+            Some((Failure::ClientGone | Failure::ClientStalled, _)) => RequestOutcome::ClientGone,
+            Some(_) => RequestOutcome::Failed,
+            None => {
+                let gone = if self.connection.stalled() { Failure::ClientStalled } else { Failure::ClientGone };
+                let sent = if self.attempts() == 0 { Sent::No } else { Sent::Maybe };
+                self.failure = Some((gone, sent));
+                RequestOutcome::ClientGone
+            }
+        }
+    }
+
+    fn count(&self, outcome: RequestOutcome, elapsed: Duration) {
+        let error = self.failure.map(|(failure, _)| failure);
+        if let Some(meters) = self.meters() {
+            let status = if self.status == 0 { 499 } else { self.status };
+            meters.request(&self.method, status, error, outcome, elapsed);
+        }
+        let Some(upstream) = self.upstream() else { return };
+        let totals = &upstream.totals;
+        totals.requests.fetch_add(1, Ordering::Relaxed);
+        match outcome {
+            RequestOutcome::Success | RequestOutcome::ClientGone => {}
+            RequestOutcome::UpstreamError | RequestOutcome::Failed => {
+                totals.requests_failed.fetch_add(1, Ordering::Relaxed);
+            }
+            RequestOutcome::Refused => {
+                totals.requests_failed.fetch_add(1, Ordering::Relaxed);
+                totals.refused.fetch_add(1, Ordering::Relaxed);
+            }
+        }
+        if !self.more.is_empty() {
+            let rescued = outcome == RequestOutcome::Success;
+            if rescued {
+                totals.rescued.fetch_add(1, Ordering::Relaxed);
+            }
+            if let Some(meters) = self.meters() {
+                meters.retried(rescued);
+            }
+        }
+    }
+
+    fn log(&self, outcome: RequestOutcome, elapsed: Duration) {
+        let troubled = outcome != RequestOutcome::Success || !self.more.is_empty();
+        if !access_log::should_log(&self.snapshot.policy.access_log, troubled, Random.next_u64()) {
+            return;
+        }
+        let notes: Vec<&AttemptNote> = self.first.iter().chain(&self.more).collect();
+        let addresses: Vec<String> =
+            notes.iter().map(|n| n.endpoint.as_ref().map_or_else(String::new, |e| e.addr.to_string())).collect();
+        let attempts: Vec<AttemptEntry<'_>> = notes
+            .iter()
+            .zip(&addresses)
+            .map(|(note, endpoint)| AttemptEntry {
+                endpoint,
+                kind: kind_word(note.kind),
+                duration: note.elapsed,
+                end: match note.end {
+                    AttemptEnd::Status(status) => AttemptEndEntry::Status(status),
+                    AttemptEnd::Failed(failure) => AttemptEndEntry::Failed(failure),
+                    AttemptEnd::Cancelled => AttemptEndEntry::Cancelled,
+                },
+            })
+            .collect();
+        let target = self.target();
+        let trace_id = self.trace.trace_id();
+        let wall = clock::wall().checked_sub(elapsed).and_then(|t| Timestamp::try_from(t).ok()).unwrap_or_default();
+        self.telemetry.access_log.log(&AccessEntry {
+            timestamp: wall,
+            method: self.method.as_str().as_bytes(),
+            path: self.path.as_ref().map_or(b"*", |p| p.path().as_bytes()),
+            status: (self.status != 0 && self.status != 499).then_some(self.status),
+            host: self.host.as_ref().map_or(b"", HeaderValue::as_bytes),
+            duration: elapsed,
+            trace_id: trace_id.as_str(),
+            direction: self.direction,
+            upstream: target.map(|(u, _)| &*u.name),
+            route: target.map(|(_, r)| &*r.name),
+            outcome,
+            failure: self.failure.map(|(failure, _)| failure),
+            sent: self.failure.map(|(_, sent)| sent),
+            attempts: &attempts,
+            retry_denied: self.denied.map(Denied::token),
+            policy_revision: self.snapshot.revision,
+            request_bytes: self.request_bytes,
+            response_bytes: self.response_bytes,
+        });
+    }
+}
+
+fn count_attempt(upstream: &Upstream, note: &AttemptNote) {
+    let totals = &upstream.totals;
+    totals.attempts.fetch_add(1, Ordering::Relaxed);
+    match note.kind {
+        Kind::First => {
+            if !matches!(note.end, AttemptEnd::Status(..500) | AttemptEnd::Cancelled) {
+                totals.first_attempts_failed.fetch_add(1, Ordering::Relaxed);
+            }
+        }
+        Kind::Retry | Kind::Transparent => {
+            totals.retries.fetch_add(1, Ordering::Relaxed);
+        }
+        Kind::Hedge => {}
+    }
+}
+
+fn kind_word(kind: Kind) -> &'static str {
+    match kind {
+        Kind::First => "first",
+        Kind::Retry => "retry",
+        Kind::Transparent => "transparent",
+        Kind::Hedge => "hedge",
+    }
+}
+
+impl Drop for Record {
+    fn drop(&mut self) {
+        self.connection.end_exchange();
+        let outcome = self.settle();
+        let elapsed = clock::now().saturating_duration_since(self.started);
+        self.count(outcome, elapsed);
+        self.log(outcome, elapsed);
+    }
+}

@@ -1,0 +1,227 @@
+//! From the end of the attempts to what the client reads. The only place that chooses a status code.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::header::{CONTENT_TYPE, HeaderName, HeaderValue, RETRY_AFTER};
+use http::{Response, StatusCode};
+use serde::Serialize;
+
+use super::body::{Body, End};
+use super::hygiene;
+use super::record::Record;
+use crate::policy::ProxyStatus;
+use crate::reliability::attempts::{Denied, Stop};
+use crate::reliability::{Failure, Sent};
+use crate::upstreams::endpoint::Endpoint;
+use crate::wire::Answer;
+
+const PROXY_STATUS: HeaderName = HeaderName::from_static("proxy-status");
+const RETRY_MARK: HeaderName = HeaderName::from_static("x-outrigger-retry");
+const PROBLEM_JSON: HeaderValue = HeaderValue::from_static("application/problem+json");
+
+/// Where the problem types are described.
+const TYPE_BASE: &str = "https://outrigger.dev/problems/";
+
+/// A failure of our own making, with what the client may know of it.
+#[derive(Clone, Copy, Debug)]
+pub struct Explained<'a> {
+    /// What failed.
+    pub failure: Failure,
+    /// How much of the request an upstream may have seen.
+    pub sent: Sent,
+    /// In words, where there is more to say than the failure's title.
+    pub detail: Option<&'a str>,
+    /// When a retry makes sense.
+    pub retry_after: Option<Duration>,
+    /// Why no further attempt was made.
+    pub stop: Option<Stop>,
+}
+
+impl From<Failure> for Explained<'_> {
+    fn from(failure: Failure) -> Self {
+        Explained { failure, sent: Sent::No, detail: None, retry_after: None, stop: None }
+    }
+}
+
+/// problem+json (RFC 9457) of a failure.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Problem<'a> {
+    r#type: String,
+    title: &'static str,
+    status: u16,
+    detail: String,
+    /// RFC 9209 error type.
+    error: &'static str,
+    /// Our own word for the cause.
+    reason: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    upstream: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    route: Option<&'a str>,
+    attempts: u32,
+    sent: &'static str,
+    side: &'static str,
+    phase: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    retry_denied: Option<&'static str>,
+    trace_id: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    retry_after_ms: Option<u64>,
+}
+
+/// Answers a request that no upstream answered.
+pub fn fail(explained: Explained<'_>, mut record: Record) -> Response<Body> {
+    let failure = explained.failure;
+    record.failed(failure, explained.sent);
+    let disclosure = disclosure(&record);
+    let body = problem(&explained, &record, disclosure);
+    let status = StatusCode::from_u16(failure.status()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+    let mut response = Response::new(());
+    *response.status_mut() = status;
+    let headers = response.headers_mut();
+    headers.insert(CONTENT_TYPE, PROBLEM_JSON);
+    if let Some(value) = own_status(&record, &explained, disclosure) {
+        headers.insert(PROXY_STATUS, value);
+    }
+    if let Some(after) = explained.retry_after {
+        // Whole seconds, rounded up: a client that obeys must not come too early.
+        let seconds = after.as_secs() + u64::from(after.subsec_nanos() > 0);
+        headers.insert(RETRY_AFTER, HeaderValue::from(seconds.max(1)));
+    }
+    if let Some(mark) = explained.stop.and_then(|stop| retry_mark(stop, &record)) {
+        headers.insert(RETRY_MARK, mark);
+    }
+    response.map(|()| Body::full(body, record))
+}
+
+fn disclosure(record: &Record) -> ProxyStatus {
+    record.target().map_or(ProxyStatus::Basic, |(_, route)| route.proxy_status)
+}
+
+fn problem(explained: &Explained<'_>, record: &Record, disclosure: ProxyStatus) -> Bytes {
+    let failure = explained.failure;
+    let full = disclosure == ProxyStatus::Full;
+    let target = record.target().filter(|_| full);
+    let trace_id = record.trace.trace_id();
+    let problem = Problem {
+        r#type: format!("{TYPE_BASE}{}", failure.token()),
+        title: failure.title(),
+        status: failure.status(),
+        detail: detail(explained, record, full),
+        error: failure.error_type(),
+        reason: failure.token(),
+        upstream: target.map(|(upstream, _)| &*upstream.name),
+        route: target.map(|(_, route)| &*route.name),
+        attempts: record.attempts(),
+        sent: explained.sent.as_str(),
+        side: failure.side().as_str(),
+        phase: failure.phase().as_str(),
+        retry_denied: record.denied().map(Denied::token),
+        trace_id: trace_id.as_str(),
+        retry_after_ms: explained.retry_after.map(|d| d.as_millis() as u64),
+    };
+    // Plain strings and numbers always serialise; an empty body would still be an answer.
+    serde_json::to_vec(&problem).map(Bytes::from).unwrap_or_default()
+}
+
+fn detail(explained: &Explained<'_>, record: &Record, full: bool) -> String {
+    let failure = explained.failure;
+    let mut text = explained.detail.unwrap_or(failure.title()).to_owned();
+    text.push('.');
+    let attempts = record.attempts();
+    if attempts > 0 {
+        text.push_str(match explained.sent {
+            Sent::No => " Nothing was sent to it",
+            Sent::Maybe => " It may have received the request",
+            Sent::Yes => " It received the request",
+        });
+        text.push_str(&match attempts {
+            1 => " (1 attempt).".to_owned(),
+            n => format!(" ({n} attempts)."),
+        });
+    }
+    if full && let Some((upstream, _)) = record.target() {
+        text = format!("{}: {text}", upstream.name);
+    }
+    if let Some(reason) = record.denied() {
+        text.push_str(" No retry was made: ");
+        text.push_str(reason.token());
+        text.push('.');
+    }
+    text
+}
+
+fn own_status(record: &Record, explained: &Explained<'_>, disclosure: ProxyStatus) -> Option<HeaderValue> {
+    let name = &record.snapshot().proxy_name;
+    let error = explained.failure.error_type();
+    let text = match disclosure {
+        ProxyStatus::None => return None,
+        ProxyStatus::Basic => format!("{name}; error={error}"),
+        ProxyStatus::Full => {
+            let next_hop = next_hop(record.last_endpoint().map(|e| &**e));
+            let denied = denied_words(record);
+            let (token, attempts) = (explained.failure.token(), record.attempts());
+            format!("{name}; error={error}{next_hop}; details=\"{token}; attempts={attempts}{denied}\"")
+        }
+    };
+    HeaderValue::try_from(text).ok()
+}
+
+fn next_hop(endpoint: Option<&Endpoint>) -> String {
+    endpoint.map_or_else(String::new, |e| format!("; next-hop=\"{}\"", e.addr))
+}
+
+fn denied_words(record: &Record) -> String {
+    match record.denied() {
+        None => String::new(),
+        Some(Denied::Budget) => "; retry-budget-exhausted".to_owned(),
+        Some(reason) => format!("; no-retry={}", reason.token()),
+    }
+}
+
+/// Tells a proxy before us not to retry what we have given up on.
+fn retry_mark(stop: Stop, record: &Record) -> Option<HeaderValue> {
+    match stop {
+        Stop::AttemptsSpent => HeaderValue::try_from(format!("exhausted;attempts={}", record.attempts())).ok(),
+        Stop::Denied(reason) => HeaderValue::try_from(format!("denied;reason={}", reason.token())).ok(),
+        Stop::Answered | Stop::DeadlinePassed | Stop::Refused(_) => None,
+    }
+}
+
+/// Passes an upstream's answer on.
+pub fn pass(answer: Answer, stop: Stop, mut end: End) -> Response<Body> {
+    let (mut head, body) = answer.into_parts();
+    hygiene::clean_response(&mut head.headers);
+    head.version = http::Version::HTTP_11;
+    // What the upstream's connection brought along is no business of the client's.
+    head.extensions.clear();
+    let status = head.status.as_u16();
+    end.record.answered(status);
+    if status >= 500 || !matches!(stop, Stop::Answered) {
+        if let Some(value) = received_status(&end, status) {
+            head.headers.append(PROXY_STATUS, value);
+        }
+        if let Some(mark) = retry_mark(stop, &end.record) {
+            head.headers.insert(RETRY_MARK, mark);
+        }
+    }
+    Response::from_parts(head, Body::upstream(body, end))
+}
+
+fn received_status(end: &End, status: u16) -> Option<HeaderValue> {
+    let record = &end.record;
+    let name = &record.snapshot().proxy_name;
+    let text = match disclosure(record) {
+        ProxyStatus::None => return None,
+        ProxyStatus::Basic => format!("{name}; received-status={status}"),
+        ProxyStatus::Full => {
+            let next_hop = next_hop(end.in_flight.as_ref().map(|i| &**i.endpoint()));
+            let denied = denied_words(record);
+            let attempts = record.attempts();
+            format!("{name}; received-status={status}{next_hop}; details=\"attempts={attempts}{denied}\"")
+        }
+    };
+    HeaderValue::try_from(text).ok()
+}

@@ -1,0 +1,88 @@
+//! What an attempt owes to its dependency, before and after.
+
+use crate::reliability::breaker::{self, Permit, Signal};
+use crate::reliability::budget::Grant;
+use crate::reliability::classify::{self, Outcome, Verdict};
+use crate::reliability::dependency::Dependency;
+use crate::reliability::entropy::Entropy;
+use std::time::{Duration, Instant};
+
+/// Asks the breaker for the right to send one attempt.
+pub(super) fn acquire(
+    now: Instant,
+    dependency: &mut Dependency,
+    entropy: &mut impl Entropy,
+) -> Result<Permit, breaker::Refusal> {
+    match &mut dependency.breaker {
+        Some(breaker) => breaker.acquire(now, entropy),
+        None => Ok(Permit::free()),
+    }
+}
+
+/// Asks breaker and throttle for a first attempt. The breaker first: what it refuses is not sent and must
+/// not look to the throttle like a request that nobody accepted.
+pub(super) fn admit_first(
+    now: Instant,
+    dependency: &mut Dependency,
+    entropy: &mut impl Entropy,
+) -> Result<Permit, breaker::Refusal> {
+    let permit = acquire(now, dependency, entropy)?;
+    if let Some(throttle) = &mut dependency.throttle
+        // A probe goes through: it was let out to find out whether the dependency is back.
+        && !throttle.admit(now, false, entropy)
+        && !permit.probe
+    {
+        if let Some(breaker) = &mut dependency.breaker {
+            breaker.record(now, permit, Signal::Ignored, Duration::ZERO, entropy);
+        }
+        return Err(breaker::Refusal::Throttled);
+    }
+    Ok(permit)
+}
+
+/// A retry that waited is not sent after all: its tokens come back, and the throttle, which counted it,
+/// must not take it for a rejection.
+pub(super) fn take_back(now: Instant, grant: Grant, dependency: &mut Dependency) {
+    dependency.budget.on_retry_unsent(now, grant);
+    if let Some(throttle) = &mut dependency.throttle {
+        throttle.on_accept(now);
+    }
+}
+
+/// Tells breaker, throttle, latency and budget what one outcome means to them. `grant`: None = a first
+/// attempt.
+#[allow(clippy::too_many_arguments)] // Facts of one event.
+pub(super) fn report(
+    now: Instant,
+    grant: Option<Grant>,
+    permit: Permit,
+    outcome: &Outcome,
+    verdict: Verdict,
+    elapsed: Duration,
+    dependency: &mut Dependency,
+    entropy: &mut impl Entropy,
+) {
+    let typical = dependency.latency.p50(now);
+    let signal =
+        if classify::is_cut_short(outcome, elapsed, typical) { Signal::Ignored } else { classify::signal(outcome) };
+    if signal == Signal::Ignored {
+        return dependency.on_cancelled(now, permit);
+    }
+    if let Some(breaker) = &mut dependency.breaker {
+        breaker.record(now, permit, signal, elapsed, entropy);
+    }
+    if classify::is_accepted(outcome)
+        && let Some(throttle) = &mut dependency.throttle
+    {
+        throttle.on_accept(now);
+    }
+    let success = verdict == Verdict::Success;
+    if success {
+        dependency.latency.record(now, elapsed);
+    }
+    match grant {
+        Some(grant) => dependency.budget.on_retry_outcome(now, grant, success),
+        None if success => dependency.budget.on_first_success(now),
+        None => {}
+    }
+}

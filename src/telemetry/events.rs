@@ -1,0 +1,262 @@
+//! What happens to the process, not to a request: start, policy, breakers, endpoints, end. On stderr.
+//!
+//! One shape, with `--log-format json` one object per line:
+//!
+//! ```json
+//! {"timestamp":"2026-11-23T05:46:00.123456Z","level":"WARN","event":"circuit","message":"circuit breaker opened",
+//!  "upstream":"payments","from":"closed","to":"open","cause":"failure-rate","target":"outrigger"}
+//! ```
+//!
+//! `event` is one of the words of [`Event::name`] and says which other fields are there; `message` is for
+//! people. Lines without `event` come from libraries and from our own debug output, which the filter turns on
+//! (`OUTRIGGER_LOG`, else `RUST_LOG`, else `info`).
+
+use std::fmt;
+use std::str::FromStr;
+
+use tracing::{Subscriber, error, info, warn};
+use tracing_subscriber::EnvFilter;
+use tracing_subscriber::fmt::MakeWriter;
+
+/// `--log-format`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum LogFormat {
+    /// One JSON object per line.
+    #[default]
+    Json,
+    /// For a terminal.
+    Text,
+}
+
+impl FromStr for LogFormat {
+    type Err = String;
+
+    fn from_str(word: &str) -> Result<Self, String> {
+        match word {
+            "json" => Ok(LogFormat::Json),
+            "text" => Ok(LogFormat::Text),
+            _ => Err(format!("unknown log format `{word}`, expected json or text")),
+        }
+    }
+}
+
+/// One thing that happened. Fields are the words of metrics, admin API and journal.
+#[derive(Clone, Copy, Debug)]
+pub enum Event<'a> {
+    /// Listeners are bound and the first policy is in force.
+    Started { version: &'a str, policy_revision: u64, policy_hash: &'a str },
+    /// A policy came into force. `effect`: what changes for requests, one line each.
+    PolicyApplied { revision: u64, hash: &'a str, source: &'a str, author: &'a str, effect: &'a [String] },
+    /// A candidate was refused; the last good policy stays. `error` is what `outrigger check` prints.
+    PolicyRejected { source: &'a str, author: &'a str, error: &'a str },
+    /// A change was made and could not be written to the journal.
+    JournalLost { error: &'a str },
+    /// A breaker changed its state.
+    Circuit { upstream: &'a str, from: &'a str, to: &'a str, cause: &'a str, failure_percent: f64, samples: u32 },
+    /// An endpoint was taken out of rotation.
+    Ejected { upstream: &'a str, endpoint: &'a str, cause: &'a str, for_ms: u64 },
+    /// An ejected endpoint is back.
+    Returned { upstream: &'a str, endpoint: &'a str },
+    /// The set of addresses changed.
+    Endpoints { upstream: &'a str, added: &'a [String], removed: &'a [String], total: usize },
+    /// A name could not be resolved; the last good addresses stay.
+    ResolveFailed { upstream: &'a str, error: &'a str },
+    /// No new work is accepted; what is in flight may finish.
+    Draining { in_flight: u64, timeout_ms: u64 },
+    /// The process ends. `aborted`: requests that were cut.
+    Stopped { aborted: u64 },
+}
+
+impl Event<'_> {
+    /// The value of the field `event`.
+    pub const fn name(&self) -> &'static str {
+        match self {
+            Event::Started { .. } => "started",
+            Event::PolicyApplied { .. } => "policy-applied",
+            Event::PolicyRejected { .. } => "policy-rejected",
+            Event::JournalLost { .. } => "journal-lost",
+            Event::Circuit { .. } => "circuit",
+            Event::Ejected { .. } => "ejected",
+            Event::Returned { .. } => "returned",
+            Event::Endpoints { .. } => "endpoints",
+            Event::ResolveFailed { .. } => "resolve-failed",
+            Event::Draining { .. } => "draining",
+            Event::Stopped { .. } => "stopped",
+        }
+    }
+
+    /// Writes it. Not for the path of a request: the writer may block.
+    pub fn emit(&self) {
+        let event = self.name();
+        match *self {
+            Event::Started { version, policy_revision, policy_hash } => {
+                info!(target: "outrigger", event, version, policy_revision, policy_hash, "started");
+            }
+            Event::PolicyApplied { revision, hash, source, author, effect } => {
+                let effect = effect.join("\n");
+                info!(target: "outrigger", event, revision, hash, source, author, effect, "policy applied");
+            }
+            Event::PolicyRejected { source, author, error } => {
+                error!(target: "outrigger", event, source, author, error, "policy refused, the last good one stays");
+            }
+            Event::JournalLost { error } => {
+                error!(target: "outrigger", event, error, "a change was made and not written to the journal");
+            }
+            Event::Circuit { upstream, from, to, cause, failure_percent, samples } => {
+                let message = format_args!("circuit breaker: {from} -> {to}");
+                warn!(target: "outrigger", event, upstream, from, to, cause, failure_percent, samples, "{message}");
+            }
+            Event::Ejected { upstream, endpoint, cause, for_ms } => {
+                warn!(target: "outrigger", event, upstream, endpoint, cause, for_ms, "endpoint ejected");
+            }
+            Event::Returned { upstream, endpoint } => {
+                info!(target: "outrigger", event, upstream, endpoint, "endpoint is back");
+            }
+            Event::Endpoints { upstream, added, removed, total } => {
+                let (added, removed) = (added.join(" "), removed.join(" "));
+                info!(target: "outrigger", event, upstream, added, removed, total, "endpoints changed");
+            }
+            Event::ResolveFailed { upstream, error } => {
+                warn!(target: "outrigger", event, upstream, error, "name not resolved, the last good addresses stay");
+            }
+            Event::Draining { in_flight, timeout_ms } => {
+                info!(target: "outrigger", event, in_flight, timeout_ms, "draining");
+            }
+            Event::Stopped { aborted } => info!(target: "outrigger", event, aborted, "stopped"),
+        }
+    }
+}
+
+/// Why events cannot be written as asked.
+#[derive(Debug)]
+pub enum InitError {
+    /// `OUTRIGGER_LOG` or `RUST_LOG` is no filter.
+    Filter(String),
+    /// Something else in this process has claimed the events.
+    AlreadySet,
+}
+
+impl fmt::Display for InitError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            InitError::Filter(error) => write!(f, "OUTRIGGER_LOG or RUST_LOG is not a filter: {error}"),
+            InitError::AlreadySet => f.write_str("events are written elsewhere already"),
+        }
+    }
+}
+
+impl std::error::Error for InitError {}
+
+/// Sends events to stderr, filtered by the environment. Once per process, at start.
+///
+/// # Errors
+///
+/// If the filter cannot be read, or events are claimed already.
+pub fn init(format: LogFormat) -> Result<(), InitError> {
+    let filter = std::env::var("OUTRIGGER_LOG").or_else(|_| std::env::var("RUST_LOG"));
+    let subscriber = subscriber(format, filter.as_deref().unwrap_or(""), std::io::stderr)?;
+    tracing::subscriber::set_global_default(subscriber).map_err(|_| InitError::AlreadySet)
+}
+
+/// The subscriber behind [`init`]. An empty `filter` means `info`.
+///
+/// # Errors
+///
+/// If `filter` cannot be read.
+pub fn subscriber<W>(format: LogFormat, filter: &str, sink: W) -> Result<Box<dyn Subscriber + Send + Sync>, InitError>
+where
+    W: for<'w> MakeWriter<'w> + Send + Sync + 'static,
+{
+    let filter = if filter.trim().is_empty() { "info" } else { filter };
+    let filter = EnvFilter::try_new(filter).map_err(|error| InitError::Filter(error.to_string()))?;
+    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(sink).with_ansi(false);
+    Ok(match format {
+        LogFormat::Json => {
+            Box::new(builder.json().flatten_event(true).with_current_span(false).with_span_list(false).finish())
+        }
+        LogFormat::Text => Box::new(builder.finish()),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write;
+    use std::sync::{Arc, Mutex};
+
+    use serde_json::Value;
+
+    use super::*;
+
+    #[derive(Clone, Default)]
+    struct Captured(Arc<Mutex<Vec<u8>>>);
+
+    impl Write for Captured {
+        fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+            self.0.lock().unwrap().extend_from_slice(bytes);
+            Ok(bytes.len())
+        }
+
+        fn flush(&mut self) -> std::io::Result<()> {
+            Ok(())
+        }
+    }
+
+    fn written(format: LogFormat, filter: &str, emit: impl FnOnce()) -> String {
+        let captured = Captured::default();
+        let sink = captured.clone();
+        let subscriber = subscriber(format, filter, move || sink.clone()).unwrap();
+        tracing::subscriber::with_default(subscriber, emit);
+        let bytes = captured.0.lock().unwrap().clone();
+        String::from_utf8(bytes).unwrap()
+    }
+
+    const EVENTS: [Event<'static>; 11] = [
+        Event::Started { version: "1", policy_revision: 1, policy_hash: "h" },
+        Event::PolicyApplied { revision: 1, hash: "h", source: "s", author: "a", effect: &[] },
+        Event::PolicyRejected { source: "s", author: "a", error: "e" },
+        Event::JournalLost { error: "e" },
+        Event::Circuit { upstream: "u", from: "closed", to: "open", cause: "c", failure_percent: 50.0, samples: 20 },
+        Event::Ejected { upstream: "u", endpoint: "e", cause: "c", for_ms: 1 },
+        Event::Returned { upstream: "u", endpoint: "e" },
+        Event::Endpoints { upstream: "u", added: &[], removed: &[], total: 0 },
+        Event::ResolveFailed { upstream: "u", error: "e" },
+        Event::Draining { in_flight: 1, timeout_ms: 1 },
+        Event::Stopped { aborted: 0 },
+    ];
+
+    #[test]
+    fn every_event_is_one_json_object_with_time_level_name_and_message() {
+        let text = written(LogFormat::Json, "", || EVENTS.iter().for_each(Event::emit));
+        let lines: Vec<Value> = text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+        assert_eq!(lines.len(), EVENTS.len());
+        for (line, event) in lines.iter().zip(&EVENTS) {
+            assert_eq!(line["event"], event.name());
+            for key in ["timestamp", "level", "message"] {
+                assert!(line[key].is_string(), "{key} of {line}");
+            }
+        }
+        assert_eq!(lines[4]["failure_percent"], 50.0);
+        assert_eq!(lines[4]["to"], "open");
+    }
+
+    #[test]
+    fn what_a_file_or_a_resolver_says_cannot_forge_a_line_or_reach_the_terminal() {
+        for format in [LogFormat::Json, LogFormat::Text] {
+            let text = written(format, "", || {
+                Event::PolicyRejected { source: "s\n", author: "\u{1b}[31ma", error: "line 1\nline 2 \u{1b}[0m\r" }
+                    .emit();
+            });
+            assert_eq!(text.matches('\n').count(), 1, "{text}");
+            assert!(!text.trim_end_matches('\n').chars().any(char::is_control), "{text:?}");
+        }
+    }
+
+    #[test]
+    fn the_filter_decides_and_a_wrong_one_is_an_error() {
+        let text = written(LogFormat::Json, "outrigger=warn", || EVENTS.iter().for_each(Event::emit));
+        assert!(!text.contains("\"started\"") && text.contains("\"circuit\""));
+        assert!(subscriber(LogFormat::Json, "outrigger=loud=very", std::io::stderr).is_err());
+        assert!("yaml".parse::<LogFormat>().is_err());
+        assert_eq!("text".parse(), Ok(LogFormat::Text));
+    }
+}

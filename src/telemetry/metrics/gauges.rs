@@ -1,0 +1,149 @@
+//! What is read at scrape time: the state of the upstreams, the policy, and the metrics' own health.
+
+use super::PolicyStatus;
+use super::exposition::{Exposition, Family, Type};
+use crate::upstreams::view::UpstreamView;
+
+const fn gauge(name: &'static str, help: &'static str) -> Family {
+    Family { name, kind: Type::Gauge, help }
+}
+
+const fn counter(name: &'static str, help: &'static str) -> Family {
+    Family { name, kind: Type::Counter, help }
+}
+
+const INFLIGHT: Family = gauge("outrigger_inflight", "Requests in flight.");
+const PENDING: Family = gauge("outrigger_pending", "Requests waiting for a slot.");
+const AMPLIFICATION: Family = gauge(
+    "outrigger_amplification_ratio",
+    "Attempts per request since the upstream was first seen; absent before the first request. For a window, divide rates of the two counters.",
+);
+const BUDGET: Family = gauge("outrigger_retry_budget_remaining_ratio", "Retry tokens left of the cap, 0 to 1.");
+const BUDGET_GATED: Family =
+    gauge("outrigger_retry_budget_gated", "1 while retries are held to probes because they do not rescue.");
+const CIRCUIT: Family =
+    gauge("outrigger_circuit_state", "1 for the state the circuit breaker is in, 0 for the others.");
+const ENDPOINTS: Family = gauge("outrigger_endpoints", "Endpoints of the upstream, by whether they take traffic.");
+const PANIC: Family =
+    gauge("outrigger_endpoints_panic", "1 while ejection is ignored because most endpoints are ejected.");
+const CONNECTIONS: Family = gauge("outrigger_connections", "Connections to the upstream, by whether they are in use.");
+const RESOLVE_FAILED: Family = gauge(
+    "outrigger_resolve_failed",
+    "1 while the upstream's name cannot be resolved; the last good addresses are used.",
+);
+
+const POLICY_INFO: Family = gauge(
+    "outrigger_policy_info",
+    "1; the hash is the SHA-256 of the policy in force, the version that of its format.",
+);
+const POLICY_REVISION: Family = gauge("outrigger_policy_revision", "Revision of the policy in force.");
+const POLICY_RELOADS: Family =
+    counter("outrigger_policy_reloads_total", "Policies offered, by whether they were applied.");
+const POLICY_TIME: Family = gauge(
+    "outrigger_policy_last_reload_timestamp_seconds",
+    "When the policy in force was applied, in seconds since the Unix epoch.",
+);
+const POLICY_FAILED: Family = gauge(
+    "outrigger_policy_reload_failed",
+    "1 while the policy last offered is one that was refused; the last good one is in force.",
+);
+
+const BUILD: Family = gauge("outrigger_build_info", "1; the version of this program.");
+const LOG_DROPPED: Family =
+    counter("outrigger_log_lines_dropped_total", "Access log lines that found the queue of the writer full.");
+const JOURNAL_LOST: Family =
+    counter("outrigger_journal_records_lost_total", "Changes that were made and could not be written to the journal.");
+const SERIES: Family = gauge("outrigger_metric_series", "Label sets held, a histogram counting as one.");
+const OVERFLOWS: Family =
+    counter("outrigger_metric_overflows_total", "Times that a label set found no room under the limit of series.");
+
+/// Version of the policy format that this program reads.
+const POLICY_VERSION: &str = "1";
+
+const CIRCUIT_STATES: [&str; 3] = ["closed", "open", "half-open"];
+
+const NO_LABELS: [(&str, &str); 0] = [];
+
+pub(super) fn upstreams(out: &mut Exposition, views: &[UpstreamView]) {
+    fn per_upstream(
+        out: &mut Exposition,
+        views: &[UpstreamView],
+        family: &Family,
+        value: impl Fn(&UpstreamView) -> f64,
+    ) {
+        let sample = |v| (labels(v), value(v));
+        out.samples(family, views.iter().map(sample));
+    }
+    fn labels(view: &UpstreamView) -> [(&str, &str); 2] {
+        [("direction", &view.direction), ("upstream", &view.name)]
+    }
+    per_upstream(out, views, &INFLIGHT, |v| f64::from(v.limits.in_flight));
+    per_upstream(out, views, &PENDING, |v| f64::from(v.limits.pending));
+    per_upstream(out, views, &PANIC, |v| flag(v.panic));
+    per_upstream(out, views, &RESOLVE_FAILED, |v| flag(v.resolve_error.is_some()));
+
+    // Inbound never retries and has no breaker: an idle budget of "app" would only mislead.
+    let outbound = || views.iter().filter(|v| v.direction != "inbound");
+    out.samples(&BUDGET, outbound().map(|v| ([("upstream", v.name.as_str())], v.budget.remaining_ratio)));
+    out.samples(&BUDGET_GATED, outbound().map(|v| ([("upstream", v.name.as_str())], flag(v.budget.gated))));
+    let used = views.iter().filter(|v| v.totals.requests > 0);
+    out.samples(&AMPLIFICATION, used.map(|v| (labels(v), v.totals.attempts as f64 / v.totals.requests as f64)));
+
+    let circuits = views.iter().filter_map(|v| Some((v, v.circuit.as_ref()?)));
+    let states = circuits.flat_map(|(v, circuit)| {
+        let state = |s: &'static str| ([("upstream", v.name.as_str()), ("state", s)], flag(circuit.state == s));
+        CIRCUIT_STATES.map(state)
+    });
+    out.samples(&CIRCUIT, states);
+
+    let endpoints = views.iter().flat_map(|v| {
+        let ejected = v.endpoints.iter().filter(|e| e.ejected_for_ms.is_some()).count();
+        by_state(v, ("available", (v.endpoints.len() - ejected) as f64), ("ejected", ejected as f64))
+    });
+    out.samples(&ENDPOINTS, endpoints);
+
+    let connections = views.iter().flat_map(|v| {
+        let open: u32 = v.endpoints.iter().map(|e| e.open_connections).sum();
+        let idle: u32 = v.endpoints.iter().map(|e| e.idle_connections).sum();
+        by_state(v, ("active", f64::from(open.saturating_sub(idle))), ("idle", f64::from(idle)))
+    });
+    out.samples(&CONNECTIONS, connections);
+}
+
+type StateSample<'a> = ([(&'a str, &'a str); 3], f64);
+
+fn by_state<'a>(view: &'a UpstreamView, a: (&'static str, f64), b: (&'static str, f64)) -> [StateSample<'a>; 2] {
+    [a, b].map(|(state, n)| ([("direction", view.direction.as_str()), ("upstream", &view.name), ("state", state)], n))
+}
+
+fn flag(on: bool) -> f64 {
+    f64::from(u8::from(on))
+}
+
+pub(super) fn policy(out: &mut Exposition, policy: &PolicyStatus) {
+    if let Some(at) = policy.applied_at {
+        out.samples(&POLICY_INFO, [([("hash", policy.hash.as_str()), ("version", POLICY_VERSION)], 1.0)]);
+        out.samples(&POLICY_REVISION, [(NO_LABELS, policy.revision as f64)]);
+        out.samples(&POLICY_TIME, [(NO_LABELS, at)]);
+    }
+    let results = [("success", policy.applied), ("failure", policy.rejected)];
+    out.samples(&POLICY_RELOADS, results.map(|(result, n)| ([("result", result)], n as f64)));
+    out.samples(&POLICY_FAILED, [(NO_LABELS, flag(policy.last_failed))]);
+}
+
+/// Numbers about the telemetry itself.
+pub(super) struct Ourselves {
+    pub(super) log_lines_dropped: u64,
+    pub(super) journal_records_lost: u64,
+    pub(super) series: usize,
+    pub(super) overflows: u64,
+}
+
+pub(super) fn ourselves(out: &mut Exposition, ourselves: &Ourselves) {
+    let Ourselves { log_lines_dropped, journal_records_lost, series, overflows } = ourselves;
+    out.samples(&BUILD, [([("version", env!("CARGO_PKG_VERSION"))], 1.0)]);
+    out.samples(&LOG_DROPPED, [(NO_LABELS, *log_lines_dropped as f64)]);
+    out.samples(&JOURNAL_LOST, [(NO_LABELS, *journal_records_lost as f64)]);
+    out.samples(&SERIES, [(NO_LABELS, *series as f64)]);
+    out.samples(&OVERFLOWS, [(NO_LABELS, *overflows as f64)]);
+}

@@ -1,0 +1,303 @@
+//! Handles that the data plane holds: counters of a route, counters of an upstream.
+
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
+
+use metrics::Counter;
+
+use super::exposition::{Exposition, Family};
+use super::{
+    ATTEMPTS, EJECTIONS, ERROR_FAILURE, OPENED, OVERFLOW, REQUESTS, RETRIES, REUSED, Registry, SET_CHANGES, TRANSITIONS,
+};
+use crate::policy::Direction;
+use crate::reliability::Failure;
+use crate::reliability::attempts::{Denied, Kind};
+use crate::telemetry::histogram::HistogramSeries;
+
+/// How a request ended, as the client saw it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RequestOutcome {
+    /// the upstream's answer below 500
+    Success,
+    /// the upstream's answer, 5xx
+    UpstreamError,
+    /// our own failure answer, or the answer was cut
+    Failed,
+    /// refused before anything was sent
+    Refused,
+    /// the client went away
+    ClientGone,
+}
+
+impl RequestOutcome {
+    pub(super) const ALL: [RequestOutcome; 5] = [
+        RequestOutcome::Success,
+        RequestOutcome::UpstreamError,
+        RequestOutcome::Failed,
+        RequestOutcome::Refused,
+        RequestOutcome::ClientGone,
+    ];
+
+    /// The word used in the metric label and in the access log.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            RequestOutcome::Success => "success",
+            RequestOutcome::UpstreamError => "upstream_error",
+            RequestOutcome::Failed => "failed",
+            RequestOutcome::Refused => "refused",
+            RequestOutcome::ClientGone => "client_gone",
+        }
+    }
+}
+
+/// One attempt's end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum AttemptEnd {
+    /// The upstream answered with this status.
+    Status(u16),
+    /// It did not answer, or not with valid HTTP.
+    Failed(Failure),
+    /// We gave up on it for a reason that is not its fault: the client went away, or another attempt won.
+    Cancelled,
+}
+
+/// Counters and histograms of one route. Every call is a few atomic additions: no lock, no look-up by string.
+pub struct RouteMeters {
+    registry: Arc<Registry>,
+    pub(super) direction: Direction,
+    pub(super) upstream: String,
+    route: String,
+    pub(super) http_route: String,
+    requests: [Counter; RequestOutcome::ALL.len()],
+    retried: [Counter; 2],
+    /// By kind and outcome. Registered at first use: most routes never see most of them.
+    attempts: [[OnceLock<Counter>; ATTEMPT_OUTCOMES.len()]; KINDS.len()],
+    denied: [OnceLock<Counter>; DENIED.len()],
+    pub(super) server: HistogramSeries,
+    pub(super) client: HistogramSeries,
+}
+
+const KINDS: [&str; 4] = ["first", "retry", "transparent", "hedge"];
+const ATTEMPT_OUTCOMES: [&str; 4] = ["success", "upstream_error", "failed", "cancelled"];
+const DENIED: [&str; 8] =
+    ["budget", "deadline", "breaker", "body-too-large", "not-idempotent", "chain-stop", "pushback", "throttle"];
+
+impl RouteMeters {
+    pub(super) fn new(registry: Arc<Registry>, direction: Direction, upstream: &str, route: &str) -> RouteMeters {
+        let outcome = |outcome: RequestOutcome| {
+            let labels = [
+                ("direction", direction.as_str()),
+                ("upstream", upstream),
+                ("route", route),
+                ("outcome", outcome.as_str()),
+            ];
+            registry.counter(&REQUESTS, &labels)
+        };
+        let retried =
+            |result| registry.counter(&RETRIES, &[("upstream", upstream), ("route", route), ("result", result)]);
+        RouteMeters {
+            requests: RequestOutcome::ALL.map(outcome),
+            retried: ["rescued", "failed"].map(retried),
+            direction,
+            upstream: upstream.to_owned(),
+            route: route.to_owned(),
+            http_route: format!("{upstream}/{route}"),
+            attempts: Default::default(),
+            denied: Default::default(),
+            server: HistogramSeries::default(),
+            client: HistogramSeries::default(),
+            registry,
+        }
+    }
+
+    /// One request ended. `status` is what the client was sent; 0 or 499 if it left before that.
+    pub fn request(
+        &self,
+        method: &http::Method,
+        status: u16,
+        error: Option<Failure>,
+        outcome: RequestOutcome,
+        elapsed: Duration,
+    ) {
+        self.requests[outcome as usize].increment(1);
+        // A client that left is not an error of the operation (OpenTelemetry), and 499 is never sent.
+        let key = match (outcome, error) {
+            (RequestOutcome::ClientGone, _) => pack(method, if status == 499 { 0 } else { status }, ERROR_NONE),
+            (_, Some(failure)) => pack(method, status, self.error_key(failure)),
+            (_, None) if status >= 500 => pack(method, status, ERROR_STATUS),
+            (_, None) => pack(method, status, ERROR_NONE),
+        };
+        self.server.record(key, elapsed, &self.registry.durations);
+    }
+
+    /// One attempt ended after `elapsed`.
+    pub fn attempt(&self, kind: Kind, method: &http::Method, end: AttemptEnd, elapsed: Duration) {
+        let (outcome, key) = match end {
+            AttemptEnd::Status(status) if status < 400 => (0, pack(method, status, ERROR_NONE)),
+            // A 4xx is an error of a client's span and no failure of the upstream.
+            AttemptEnd::Status(status) => (usize::from(status >= 500), pack(method, status, ERROR_STATUS)),
+            AttemptEnd::Failed(failure) => (2, pack(method, 0, self.error_key(failure))),
+            AttemptEnd::Cancelled => (3, pack(method, 0, ERROR_NONE)),
+        };
+        let kind = match kind {
+            Kind::First => 0,
+            Kind::Retry => 1,
+            Kind::Transparent => 2,
+            Kind::Hedge => 3,
+        };
+        self.attempts[kind][outcome].get_or_init(|| self.attempt_counter(kind, outcome)).increment(1);
+        self.client.record(key, elapsed, &self.registry.durations);
+    }
+
+    /// a request with at least one retry ended well / badly
+    pub fn retried(&self, rescued: bool) {
+        self.retried[usize::from(!rescued)].increment(1);
+    }
+
+    /// An eligible retry was not made.
+    pub fn retry_denied(&self, reason: Denied) {
+        let reason = match reason {
+            Denied::Budget => 0,
+            Denied::Deadline => 1,
+            Denied::Breaker => 2,
+            Denied::BodyTooLarge => 3,
+            Denied::NotIdempotent => 4,
+            Denied::ChainStop => 5,
+            Denied::Pushback => 6,
+            Denied::Throttle => 7,
+        };
+        self.denied[reason].get_or_init(|| self.denied_counter(DENIED[reason])).increment(1);
+    }
+
+    fn attempt_counter(&self, kind: usize, outcome: usize) -> Counter {
+        let labels = [
+            ("direction", self.direction.as_str()),
+            ("upstream", self.upstream.as_str()),
+            ("route", &self.route),
+            ("kind", KINDS[kind]),
+            ("outcome", ATTEMPT_OUTCOMES[outcome]),
+        ];
+        self.registry.counter(&ATTEMPTS, &labels)
+    }
+
+    fn denied_counter(&self, reason: &'static str) -> Counter {
+        let labels = [
+            ("upstream", self.upstream.as_str()),
+            ("route", &self.route),
+            ("result", "suppressed"),
+            ("reason", reason),
+        ];
+        self.registry.counter(&RETRIES, &labels)
+    }
+
+    fn error_key(&self, failure: Failure) -> u32 {
+        self.registry.error_keys.get(failure as usize).copied().unwrap_or(ERROR_NONE)
+    }
+
+    pub(super) fn render(&self, out: &mut Exposition, family: &Family, series: &HistogramSeries, server_address: &str) {
+        let shared = [
+            ("direction", self.direction.as_str()),
+            ("http_route", &self.http_route),
+            ("server_address", server_address),
+        ];
+        for (key, snapshot) in series.iter() {
+            let (method, status, error) = unpack(key);
+            let status = if status == 0 { String::new() } else { status.to_string() };
+            let error = error.unwrap_or(&status);
+            let own = [
+                ("http_request_method", method),
+                ("http_response_status_code", status.as_str()),
+                ("error_type", error),
+            ];
+            out.histogram(family.name, &[shared.as_slice(), &own].concat(), &snapshot);
+        }
+        let overflow = series.overflow();
+        if overflow.count > 0 {
+            out.histogram(family.name, &[shared.as_slice(), &[OVERFLOW]].concat(), &overflow);
+        }
+    }
+}
+
+const METHODS: [&str; 10] = ["GET", "HEAD", "POST", "PUT", "DELETE", "CONNECT", "OPTIONS", "TRACE", "PATCH", "_OTHER"];
+
+/// No `error_type`.
+const ERROR_NONE: u32 = 0;
+/// `error_type` is the status code (OpenTelemetry: an answer came, and it is an error).
+const ERROR_STATUS: u32 = 1;
+
+/// Label values of a duration in one number: method (4 bits), status (10 bits), error (the rest).
+fn pack(method: &http::Method, status: u16, error: u32) -> u32 {
+    let method = METHODS.iter().position(|m| *m == method.as_str()).unwrap_or(METHODS.len() - 1);
+    method as u32 | u32::from(status.min(1_023)) << 4 | error << 14
+}
+
+/// The error is None if it is the status code.
+fn unpack(key: u32) -> (&'static str, u32, Option<&'static str>) {
+    let error = match key >> 14 {
+        ERROR_NONE => Some(""),
+        ERROR_STATUS => None,
+        failure => Some(Failure::ALL.get((failure - ERROR_FAILURE) as usize).map_or("", |f| f.error_type())),
+    };
+    (METHODS[(key & 0xf) as usize % METHODS.len()], key >> 4 & 0x3ff, error)
+}
+
+/// Counters of one upstream that no route owns.
+pub struct UpstreamMeters {
+    registry: Arc<Registry>,
+    upstream: String,
+    opened: Counter,
+    reused: Counter,
+    ejections: Counter,
+    set_changes: Counter,
+    /// From (row) to (column).
+    transitions: [[OnceLock<Counter>; STATES.len()]; STATES.len()],
+}
+
+/// Breaker states; the last one stands for words that are none.
+const STATES: [&str; 4] = ["closed", "open", "half-open", "_OTHER"];
+
+impl UpstreamMeters {
+    pub(super) fn new(registry: Arc<Registry>, direction: Direction, upstream: &str) -> UpstreamMeters {
+        let counter = |name| registry.counter(name, &[("direction", direction.as_str()), ("upstream", upstream)]);
+        UpstreamMeters {
+            opened: counter(&OPENED),
+            reused: counter(&REUSED),
+            ejections: counter(&EJECTIONS),
+            set_changes: counter(&SET_CHANGES),
+            transitions: Default::default(),
+            upstream: upstream.to_owned(),
+            registry,
+        }
+    }
+
+    /// A connection to an endpoint was established.
+    pub fn connection_opened(&self) {
+        self.opened.increment(1);
+    }
+
+    /// An attempt took a kept connection.
+    pub fn connection_reused(&self) {
+        self.reused.increment(1);
+    }
+
+    /// The breaker changed its state: `closed`, `open` or `half-open`.
+    pub fn circuit_transition(&self, from: &'static str, to: &'static str) {
+        let index = |state| STATES.iter().position(|s| *s == state).unwrap_or(STATES.len() - 1);
+        let (from, to) = (index(from), index(to));
+        let new = || {
+            let labels = [("upstream", self.upstream.as_str()), ("from", STATES[from]), ("to", STATES[to])];
+            self.registry.counter(&TRANSITIONS, &labels)
+        };
+        self.transitions[from][to].get_or_init(new).increment(1);
+    }
+
+    /// An endpoint was taken out of rotation.
+    pub fn ejected(&self) {
+        self.ejections.increment(1);
+    }
+
+    /// The upstream's set of addresses changed.
+    pub fn endpoint_set_changed(&self) {
+        self.set_changes.increment(1);
+    }
+}

@@ -1,0 +1,155 @@
+//! A new policy meets the living state: keep, add, retire. What survives a reload is decided here.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Instant;
+
+use http::HeaderValue;
+use tokio::runtime::Handle;
+use tokio::task::AbortHandle;
+
+use super::{Events, Upstream, resolve};
+use crate::clock;
+use crate::policy::{Direction, Policy, Target, UpstreamPolicy};
+use crate::reliability::balance::Balance;
+use crate::telemetry::metrics::{Metrics, RouteMeters};
+use crate::wire::discover::Resolver;
+
+/// A policy with everything a request needs resolved: upstreams and metric handles by index.
+pub struct Snapshot {
+    /// The policy.
+    pub policy: Arc<Policy>,
+    /// Its revision, counted from 1.
+    pub revision: u64,
+    /// Parallel to `policy.upstreams`.
+    pub upstreams: Vec<Arc<Upstream>>,
+    /// Parallel to `policy.upstreams` and their routes.
+    pub meters: Vec<Vec<Arc<RouteMeters>>>,
+    /// Name under which we speak in `Proxy-Status`: `outrigger` or `outrigger/NAME`.
+    pub proxy_name: String,
+}
+
+/// Every upstream alive, by direction and name.
+pub struct Registry {
+    alive: Mutex<HashMap<(Direction, Arc<str>), Entry>>,
+    metrics: Arc<Metrics>,
+    events: Events,
+    resolver: Arc<Resolver>,
+    /// Where names are looked up: not on the data plane's runtime.
+    control: Handle,
+}
+
+struct Entry {
+    upstream: Arc<Upstream>,
+    target: Target,
+    hash: bool,
+    resolving: Option<AbortHandle>,
+}
+
+impl Drop for Entry {
+    fn drop(&mut self) {
+        if let Some(task) = &self.resolving {
+            task.abort();
+        }
+    }
+}
+
+impl Registry {
+    /// An empty registry. `control`: the runtime for name look-ups.
+    pub fn new(metrics: Arc<Metrics>, events: Events, control: Handle) -> Registry {
+        let resolver = {
+            let _inside = control.enter();
+            Arc::new(Resolver::from_system())
+        };
+        Registry { alive: Mutex::default(), metrics, events, resolver, control }
+    }
+
+    /// Brings the living state in line with `policy`.
+    ///
+    /// Kept where direction and name stay: budget, breaker, throttle, limits in use, totals, and every
+    /// endpoint whose address stays (with its connections, latency and ejection).
+    pub fn reconcile(&self, policy: Arc<Policy>, revision: u64) -> Snapshot {
+        let now = clock::now();
+        let mut alive = self.alive.lock().unwrap_or_else(PoisonError::into_inner);
+        let upstreams: Vec<Arc<Upstream>> =
+            policy.upstreams.iter().map(|wanted| self.upstream(&mut alive, wanted, now)).collect();
+        alive.retain(|(direction, name), entry| {
+            let wanted = policy.upstreams.iter().any(|u| u.direction == *direction && u.name == *name);
+            if !wanted {
+                entry.upstream.retire();
+            }
+            wanted
+        });
+        drop(alive);
+        let meters = policy
+            .upstreams
+            .iter()
+            .map(|u| u.routes.iter().map(|r| self.metrics.route(u.direction, &u.name, &r.name)).collect())
+            .collect();
+        let proxy_name = policy.name.as_ref().map_or_else(|| "outrigger".to_owned(), |n| format!("outrigger/{n}"));
+        Snapshot { policy, revision, upstreams, meters, proxy_name }
+    }
+
+    fn upstream(
+        &self,
+        alive: &mut HashMap<(Direction, Arc<str>), Entry>,
+        wanted: &UpstreamPolicy,
+        now: Instant,
+    ) -> Arc<Upstream> {
+        let hash = wanted.balance == Balance::Hash;
+        let entry = alive.entry((wanted.direction, Arc::clone(&wanted.name))).or_insert_with(|| {
+            let meters = self.metrics.upstream(wanted.direction, &wanted.name);
+            let upstream = Arc::new(Upstream::new(wanted, meters, Arc::clone(&self.events), now));
+            // An impossible target, so that the first comparison below differs.
+            Entry { upstream, target: Target::Fixed(Vec::new()), hash, resolving: None }
+        });
+        entry.upstream.decide(|d| d.reconfigure(&wanted.dependency, now));
+        if entry.target != wanted.target || entry.hash != hash {
+            entry.target = wanted.target.clone();
+            entry.hash = hash;
+            self.follow_target(entry, now);
+        }
+        Arc::clone(&entry.upstream)
+    }
+
+    fn follow_target(&self, entry: &mut Entry, now: Instant) {
+        if let Some(old) = entry.resolving.take() {
+            old.abort();
+        }
+        match &entry.target {
+            Target::Fixed(fixed) => {
+                let addresses: Vec<_> =
+                    fixed.iter().filter_map(|f| Some((f.addr, HeaderValue::from_str(&f.authority).ok()?))).collect();
+                entry.upstream.set_endpoints(&addresses, entry.hash, now);
+            }
+            Target::Dns { host, port, authority } => {
+                // The compiler of the policy has checked the authority; an odd one must still not panic.
+                let authority =
+                    HeaderValue::from_str(authority).unwrap_or_else(|_| HeaderValue::from_static("invalid"));
+                let task = resolve::keep_resolved(
+                    Arc::downgrade(&entry.upstream),
+                    Arc::clone(&self.resolver),
+                    host.clone(),
+                    *port,
+                    authority,
+                    entry.hash,
+                );
+                entry.resolving = Some(self.control.spawn(task).abort_handle());
+            }
+        }
+    }
+
+    /// Every upstream alive.
+    pub fn find(&self, name: &str) -> Option<Arc<Upstream>> {
+        let alive = self.alive.lock().unwrap_or_else(PoisonError::into_inner);
+        alive.values().find(|e| &*e.upstream.name == name).map(|e| Arc::clone(&e.upstream))
+    }
+}
+
+impl Snapshot {
+    /// What operators see of every upstream.
+    pub fn views(&self) -> Vec<super::view::UpstreamView> {
+        let now = clock::now();
+        self.upstreams.iter().zip(&self.policy.upstreams).map(|(u, p)| u.view(p, now)).collect()
+    }
+}

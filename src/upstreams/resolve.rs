@@ -1,0 +1,140 @@
+//! Keeps an upstream's endpoints true to its name: asks when the TTL is over or connections fail, keeps the
+//! last good set on error.
+
+use std::net::SocketAddr;
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, PoisonError, Weak};
+use std::time::{Duration, Instant};
+
+use http::HeaderValue;
+
+use super::set::EndpointSet;
+use super::{Event, Upstream};
+use crate::clock;
+use crate::reliability::Failure;
+use crate::wire::discover::{Resolver, TTL_FLOOR};
+
+/// After a failed look-up the next one comes no sooner.
+const RETRY_AFTER_ERROR: Duration = Duration::from_secs(2);
+/// So many failed connections since the last look-up ask for one before the TTL is over.
+const CONNECT_FAILURES_NUDGE: u64 = 2;
+
+impl Upstream {
+    /// Replaces the endpoints. The same addresses change nothing.
+    pub(super) fn set_endpoints(&self, addresses: &[(SocketAddr, HeaderValue)], hash: bool, now: Instant) {
+        let old = self.endpoints();
+        let new = EndpointSet::new(addresses, hash, Some(&old), now);
+        let same = old.endpoints.len() == new.endpoints.len()
+            && old.endpoints.iter().zip(&new.endpoints).all(|(a, b)| Arc::ptr_eq(a, b))
+            && old.ring.is_some() == new.ring.is_some();
+        self.settle();
+        if same {
+            return;
+        }
+        let gone: Vec<_> =
+            old.endpoints.iter().filter(|e| !new.endpoints.iter().any(|n| Arc::ptr_eq(n, e))).cloned().collect();
+        let added: Vec<String> = new
+            .endpoints
+            .iter()
+            .filter(|e| !old.endpoints.iter().any(|o| Arc::ptr_eq(o, e)))
+            .map(|e| e.addr.to_string())
+            .collect();
+        let first = old.endpoints.is_empty();
+        self.set.store(Arc::new(new));
+        // Requests in flight to a removed address finish; its idle connections close now.
+        for endpoint in &gone {
+            endpoint.pool.retire();
+        }
+        if !first {
+            self.meters.endpoint_set_changed();
+        }
+        let removed = gone.iter().map(|e| e.addr.to_string()).collect();
+        (self.events)(Event::Endpoints { upstream: Arc::clone(&self.name), added, removed });
+    }
+
+    fn settle(&self) {
+        *self.resolution.error.lock().unwrap_or_else(PoisonError::into_inner) = None;
+        self.mark_settled();
+    }
+
+    fn mark_settled(&self) {
+        self.resolution.settled.store(true, Ordering::Release);
+        self.resolution.settled_now.notify_waiters();
+    }
+
+    /// Waits until the first look-up has ended, at most until `by`. At once afterwards.
+    pub async fn resolved(&self, by: Instant) {
+        let notified = self.resolution.settled_now.notified();
+        tokio::pin!(notified);
+        // Registered before the flag is read, or a settlement in between would be missed.
+        notified.as_mut().enable();
+        if !self.resolution.settled.load(Ordering::Acquire) {
+            let _ = tokio::time::timeout_at(by.into(), notified).await;
+        }
+    }
+
+    /// Whether a look-up is still awaited.
+    #[inline]
+    pub fn is_resolving(&self) -> bool {
+        !self.resolution.settled.load(Ordering::Acquire)
+    }
+
+    pub(super) fn resolution_failure(&self) -> Option<Failure> {
+        if self.is_resolving() {
+            return Some(Failure::DnsTimeout);
+        }
+        self.resolution.error.lock().unwrap_or_else(PoisonError::into_inner).as_ref().map(|(failure, _)| *failure)
+    }
+
+    pub(super) fn resolve_error(&self) -> Option<String> {
+        self.resolution.error.lock().unwrap_or_else(PoisonError::into_inner).as_ref().map(|(_, text)| text.clone())
+    }
+
+    /// A connection to one of the endpoints failed: the address may be stale.
+    pub fn on_connect_failure(&self) {
+        if self.resolution.connect_failures.fetch_add(1, Ordering::Relaxed) + 1 >= CONNECT_FAILURES_NUDGE {
+            self.resolution.nudge.notify_one();
+        }
+    }
+}
+
+/// Looks `host` up again and again until the upstream is gone or its target has changed.
+pub(super) async fn keep_resolved(
+    upstream: Weak<Upstream>,
+    resolver: Arc<Resolver>,
+    host: String,
+    port: u16,
+    authority: HeaderValue,
+    hash: bool,
+) {
+    loop {
+        let answer = resolver.resolve(&host, port).await;
+        let Some(alive) = upstream.upgrade() else { return };
+        let now = clock::now();
+        alive.resolution.connect_failures.store(0, Ordering::Relaxed);
+        let next = match answer {
+            Ok(resolved) => {
+                let addresses: Vec<_> = resolved.addresses.iter().map(|a| (*a, authority.clone())).collect();
+                alive.set_endpoints(&addresses, hash, now);
+                resolved.valid_until
+            }
+            Err((failure, text)) => {
+                let known = {
+                    let mut error = alive.resolution.error.lock().unwrap_or_else(PoisonError::into_inner);
+                    error.replace((failure, text.clone())).is_some()
+                };
+                alive.mark_settled();
+                if !known {
+                    (alive.events)(Event::ResolveFailed { upstream: Arc::clone(&alive.name), error: text });
+                }
+                now + RETRY_AFTER_ERROR
+            }
+        };
+        drop(alive);
+        // At most one look-up a second, whatever asks for it.
+        tokio::time::sleep(TTL_FLOOR).await;
+        let Some(alive) = upstream.upgrade() else { return };
+        let nudged = alive.resolution.nudge.notified();
+        let _ = tokio::time::timeout_at(next.into(), nudged).await;
+    }
+}

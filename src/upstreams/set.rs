@@ -1,0 +1,134 @@
+//! The endpoints an upstream has right now, and whether ejection may be enforced among them.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use http::HeaderValue;
+
+use super::endpoint::Endpoint;
+use super::ring::Ring;
+use crate::reliability::ejection::{SetState, set_state};
+
+/// One endpoint set. Replaced as a whole when addresses come or go; endpoints that stay are shared.
+#[derive(Debug)]
+pub struct EndpointSet {
+    /// In address order.
+    pub endpoints: Box<[Arc<Endpoint>]>,
+    /// Present where the policy hashes.
+    pub ring: Option<Ring>,
+    /// When this set came into force.
+    pub since: Instant,
+    trips: Trips,
+}
+
+/// How many endpoints are tripped, recounted only when one trips or a trip may have ended.
+#[derive(Debug)]
+struct Trips {
+    origin: Instant,
+    /// Nanoseconds since `origin` until which `tripped` holds; 0 = nothing is tripped.
+    recount_at: AtomicU64,
+    tripped: AtomicU64,
+    /// Nanoseconds since `origin` since when every endpoint has been tripped; 0 = not so.
+    all_down_since: AtomicU64,
+}
+
+impl EndpointSet {
+    /// A set of `addresses`; endpoints that `old` had are kept.
+    pub fn new(
+        addresses: &[(SocketAddr, HeaderValue)],
+        hash: bool,
+        old: Option<&EndpointSet>,
+        now: Instant,
+    ) -> EndpointSet {
+        let mut sorted: Vec<&(SocketAddr, HeaderValue)> = addresses.iter().collect();
+        sorted.sort_by_key(|(addr, _)| *addr);
+        sorted.dedup_by_key(|(addr, _)| *addr);
+        let endpoints: Box<[Arc<Endpoint>]> = sorted
+            .into_iter()
+            .map(|(addr, authority)| {
+                old.and_then(|o| o.endpoints.iter().find(|e| e.addr == *addr && e.authority == *authority))
+                    .map_or_else(|| Arc::new(Endpoint::new(*addr, authority.clone(), now)), Arc::clone)
+            })
+            .collect();
+        let addresses: Vec<SocketAddr> = endpoints.iter().map(|e| e.addr).collect();
+        let set = EndpointSet {
+            ring: hash.then(|| Ring::new(&addresses)).flatten(),
+            endpoints,
+            since: now,
+            trips: Trips {
+                origin: now,
+                recount_at: AtomicU64::new(0),
+                tripped: AtomicU64::new(0),
+                all_down_since: AtomicU64::new(0),
+            },
+        };
+        set.recount(now);
+        set
+    }
+
+    /// Whether so many endpoints are tripped that ejection is ignored.
+    pub fn in_panic(&self, now: Instant) -> bool {
+        set_state(self.tripped(now), self.endpoints.len()) == SetState::Panic
+    }
+
+    /// Endpoints tripped at `now`.
+    pub fn tripped(&self, now: Instant) -> usize {
+        let recount_at = self.trips.recount_at.load(Ordering::Acquire);
+        if recount_at == 0 {
+            return 0;
+        }
+        if self.nanos(now) >= recount_at {
+            self.recount(now);
+        }
+        self.trips.tripped.load(Ordering::Acquire) as usize
+    }
+
+    /// Counts anew; called when an endpoint trips.
+    pub fn recount(&self, now: Instant) {
+        let until: Vec<Instant> = self.endpoints.iter().filter_map(|e| e.tripped_until(now)).collect();
+        let next = until.iter().min().map_or(0, |t| self.nanos(*t).max(1));
+        self.trips.tripped.store(until.len() as u64, Ordering::Release);
+        self.trips.recount_at.store(next, Ordering::Release);
+        if until.len() < self.endpoints.len() || self.endpoints.is_empty() {
+            self.trips.all_down_since.store(0, Ordering::Release);
+        } else if self.trips.all_down_since.load(Ordering::Acquire) == 0 {
+            self.trips.all_down_since.store(self.nanos(now).max(1), Ordering::Release);
+        }
+    }
+
+    /// An endpoint answered well: not all of them are down.
+    pub fn on_success(&self) {
+        if self.trips.all_down_since.load(Ordering::Relaxed) != 0 {
+            self.trips.all_down_since.store(0, Ordering::Release);
+        }
+    }
+
+    /// How long every endpoint has been tripped without a success meanwhile.
+    pub fn all_down_for(&self, now: Instant) -> Option<Duration> {
+        match self.trips.all_down_since.load(Ordering::Acquire) {
+            0 => None,
+            since => Some(Duration::from_nanos(self.nanos(now).saturating_sub(since))),
+        }
+    }
+
+    /// Median failure percent of the endpoints other than `except`; `None` below three endpoints.
+    pub fn peer_failure_percent(&self, except: &Endpoint, now: Instant) -> Option<f64> {
+        if self.endpoints.len() < 3 {
+            return None;
+        }
+        let mut percents: Vec<f64> = self
+            .endpoints
+            .iter()
+            .filter(|e| !std::ptr::eq(Arc::as_ptr(e), except))
+            .map(|e| e.failure_percent(now).1)
+            .collect();
+        percents.sort_by(f64::total_cmp);
+        percents.get(percents.len() / 2).copied()
+    }
+
+    fn nanos(&self, at: Instant) -> u64 {
+        at.saturating_duration_since(self.trips.origin).as_nanos() as u64
+    }
+}

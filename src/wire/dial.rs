@@ -1,0 +1,37 @@
+//! Opening a TCP connection: address, limit in time, honest failure.
+
+use std::io;
+use std::net::SocketAddr;
+use std::time::Instant;
+
+use tokio::net::TcpStream;
+use tokio::time::timeout_at;
+
+use crate::reliability::Failure;
+
+/// Connects to `addr` before `by`.
+///
+/// # Errors
+/// The failure that names the cause. In every case nothing was sent.
+pub async fn tcp(addr: SocketAddr, by: Instant) -> Result<TcpStream, Failure> {
+    match timeout_at(by.into(), TcpStream::connect(addr)).await {
+        Ok(Ok(stream)) => {
+            // Small requests must not wait for acknowledgements of earlier ones. Failing to set it is no reason to fail.
+            let _ = stream.set_nodelay(true);
+            Ok(stream)
+        }
+        Ok(Err(error)) => Err(refused(&error)),
+        Err(_elapsed) => Err(Failure::ConnectTimeout),
+    }
+}
+
+fn refused(error: &io::Error) -> Failure {
+    match error.kind() {
+        io::ErrorKind::ConnectionRefused => Failure::ConnectionRefused,
+        io::ErrorKind::TimedOut => Failure::ConnectTimeout,
+        io::ErrorKind::HostUnreachable | io::ErrorKind::NetworkUnreachable | io::ErrorKind::NetworkDown => {
+            Failure::Unroutable
+        }
+        _ => Failure::ConnectFailed,
+    }
+}
