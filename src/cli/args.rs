@@ -213,8 +213,5 @@ pub struct DemoArgs {
 
 /// Checks a duration here, so that a wrong one is a usage error; the server reads it again.
 fn duration(text: &str) -> Result<String, String> {
-    match crate::admin::words::duration(text) {
-        Some(_) => Ok(text.to_owned()),
-        None => Err("not a duration: write for example 90s, 10m or 1h30m".to_owned()),
-    }
+    crate::policy::duration::parse(text).map(|_| text.to_owned())
 }
