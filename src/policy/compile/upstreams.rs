@@ -99,6 +99,10 @@ impl Context {
     ) -> Compiled<'a> {
         let blocks = Blocks { own, defaults, process };
         let target = self.target(name, own);
+        // A url that is an address is a list of one endpoint.
+        for position in [own.url.position(), own.endpoints.position()].into_iter().flatten() {
+            ["url", "endpoints"].map(|key| self.reader(index, None).note(key, position, Layer::Own));
+        }
         let given = own.routes.value().map(Vec::as_slice).unwrap_or_default();
         let (matches, mut routes) = self.routes(index, given, |reader, name, route| blocks.route(reader, name, route));
         let mut reader = self.reader(index, Some(given.len() as u32));
@@ -207,7 +211,7 @@ impl Context {
             if !wanted.is_given() {
                 reader.refuse(at.position, "a route needs a match: without one it would be the default route");
             }
-            matches.push(reader.route_match(wanted.value()));
+            matches.push(reader.route_match(wanted.get()));
             let name = name.value().map_or("", |name| name.text.as_str());
             routes.push(compile(&mut reader, name, &at.value));
         }
@@ -216,20 +220,21 @@ impl Context {
 
     fn inbound<'a>(&mut self, index: u32, inbound: &raw::Inbound, position: Position) -> Compiled<'a> {
         let app = self.app(inbound, position);
+        self.reader(index, None).note("forward", inbound.forward.position().unwrap_or(position), Layer::Own);
         let given = inbound.routes.value().map(Vec::as_slice).unwrap_or_default();
-        let compile = |reader: &mut Reader<'_>, name: &str, route: Option<&raw::InboundTimeouts>| RoutePolicy {
+        let compile = |reader: &mut Reader<'_>, name: &str, route: Option<&At<raw::InboundTimeouts>>| RoutePolicy {
             name: name.into(),
-            timeouts: reader.inbound_timeouts(Layered::new(inbound.timeouts.value(), None).under(route)),
+            timeouts: reader.inbound_timeouts(Layered::new(inbound.timeouts.get(), None).under(route)),
             retry: reader.retry(Layered::own(None), Contract::Opaque).0,
             replay_body_max: 0,
-            deadline: reader.deadline(Layered::own(inbound.deadline.value())),
+            deadline: reader.deadline(Layered::own(inbound.deadline.get())),
             proxy_status: reader.proxy_status(&[(&inbound.proxy_status, Layer::Own)], ProxyStatus::Basic),
         };
         let (matches, mut routes) =
-            self.routes(index, given, |reader, name, route| compile(reader, name, route.timeouts.value()));
+            self.routes(index, given, |reader, name, route| compile(reader, name, route.timeouts.get()));
         routes.push(compile(&mut self.reader(index, Some(given.len() as u32)), DEFAULT_ROUTE, None));
         let mut reader = self.reader(index, None);
-        let limits = reader.limits(Layered::own(inbound.limits.value()), INBOUND_LIMITS);
+        let limits = reader.limits(Layered::own(inbound.limits.get()), INBOUND_LIMITS);
         let policy = UpstreamPolicy {
             name: Arc::from(APP),
             direction: Direction::Inbound,
@@ -284,7 +289,7 @@ impl<'a> Blocks<'a> {
         own: impl Fn(&'a raw::Upstream) -> &'a Key<B>,
         defaults: impl Fn(&'a Defaults) -> &'a Key<B>,
     ) -> Layered<'a, B> {
-        Layered::new(own(self.own).value(), defaults(self.defaults).value())
+        Layered::new(own(self.own).get(), defaults(self.defaults).get())
     }
 
     fn route(&self, reader: &mut Reader<'_>, name: &str, route: &raw::Route) -> RoutePolicy {
@@ -300,14 +305,14 @@ impl<'a> Blocks<'a> {
         if let Some(position) = route.retry.position() {
             reader.note("retry", position, Layer::Own);
         }
-        let contract = reader.contract(route.idempotency.value());
-        let (retry, replay_body_max) = reader.retry(retry.under(route.retry.value()), contract);
+        let contract = reader.contract(route.idempotency.get());
+        let (retry, replay_body_max) = reader.retry(retry.under(route.retry.get()), contract);
         RoutePolicy {
             name: name.into(),
-            timeouts: reader.timeouts(timeouts.under(route.timeouts.value())),
+            timeouts: reader.timeouts(timeouts.under(route.timeouts.get())),
             retry,
             replay_body_max,
-            deadline: reader.deadline(deadline.under(route.deadline.value())),
+            deadline: reader.deadline(deadline.under(route.deadline.get())),
             proxy_status: reader.proxy_status(&status, ProxyStatus::Full),
         }
     }
@@ -345,7 +350,7 @@ impl RawRoute for raw::InboundRoute {
 }
 
 impl Reader<'_> {
-    fn route_match(&mut self, wanted: Option<&raw::RouteMatch>) -> RouteMatch {
+    fn route_match(&mut self, wanted: Option<&At<raw::RouteMatch>>) -> RouteMatch {
         let block = Layered::own(wanted);
         let exact = |text: &Text<Path>| path(text).map(|p| PathMatch::Exact(p.into()));
         let prefix = |text: &Text<Path>| path(text).map(|p| PathMatch::Prefix(p.into()));
