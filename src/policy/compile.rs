@@ -5,6 +5,7 @@
 //! `diff` and the lints read those places; nothing is parsed twice.
 
 mod blocks;
+mod inbound;
 mod listeners;
 mod parse;
 mod read;
