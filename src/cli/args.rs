@@ -5,8 +5,12 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+use super::policy_commands::PolicyCommand;
+
 const EXAMPLES: &str = "\
 Examples:
+  outrigger init > policy.yaml              a policy to begin with
+  outrigger check policy.yaml               find its mistakes before it runs
   outrigger run --policy policy.yaml        start the proxy
   outrigger status                          how it does, in words; exit code 1 if degraded
   outrigger changes --since 30m             what changed lately
@@ -52,8 +56,9 @@ A policy that does not compile ends the start with exit code 2. SIGHUP reloads, 
     /// Show a minute of trouble and what the proxy does about it; needs nothing else
     Demo(DemoArgs),
 
-    // SEAM: the commands on the policy file (check, explain, diff, schema, init) stand here, one variant each with the
-    // Args of `policy_commands`; `cli::run` calls them beside `Command::Run`, since they need no running proxy.
+    #[command(flatten)]
+    File(PolicyCommand),
+
     /// Print the version
     Version,
 
