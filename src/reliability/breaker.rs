@@ -388,7 +388,7 @@ impl Breaker {
             return Some(Cause::ConsecutiveFailures);
         }
         let counts = self.window.read(now);
-        if counts.total < (*min_requests).max(1) {
+        if counts.total < *min_requests {
             return None;
         }
         if counts.fail > 0 && counts.failure_percent() >= *failure_percent {

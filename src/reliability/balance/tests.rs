@@ -107,6 +107,14 @@ fn equal_endpoints_get_equal_shares_also_when_few_are_left_and_all_are_looked_at
 }
 
 #[test]
+fn the_two_are_never_the_same_one() {
+    // Two of fifty left: if one were ever compared with itself, the dear one would win now and then.
+    let mut views = [EJECTED; 50];
+    (views[7], views[33]) = (View { ewma: 0.5, ..WELL }, WELL);
+    assert_eq!(counts(Balance::PeakEwma, &views, 10_000)[33], 10_000);
+}
+
+#[test]
 fn p4_with_half_of_a_thousand_ejected_almost_no_pick_looks_at_all_of_them() {
     let mut entropy = SplitMix::new(2);
     let (looks, mut scans, mut total) = (Cell::new(0usize), 0, 0);

@@ -208,6 +208,32 @@ fn c8_results_of_an_older_generation_change_nothing() {
 }
 
 #[test]
+fn c8_probes_of_an_earlier_half_open_are_stale_too() {
+    for straggler in [Success, Failure] {
+        let mut bench = Bench::half_opened(policy());
+        let mut earlier: Vec<Permit> = (0..3).map(|_| bench.acquire().expect("a probe")).collect();
+        bench.record(earlier.remove(0), Failure, 0.1);
+        bench.wait_out_the_opening();
+        let current: Vec<Permit> = (0..3).map(|_| bench.acquire().expect("a probe")).collect();
+        earlier.into_iter().for_each(|permit| bench.record(permit, straggler, 3.0));
+        assert_eq!(bench.state(), State::HalfOpen);
+        current.into_iter().for_each(|permit| bench.record(permit, Success, 0.1));
+        assert_eq!(bench.state(), State::Closed);
+    }
+}
+
+#[test]
+fn c8_results_from_before_an_outage_do_not_count_after_it() {
+    let mut bench = Bench::new(BreakerPolicy { min_requests: 2, ..policy() });
+    let before: Vec<Permit> = (0..5).map(|_| bench.acquire().expect("closed")).collect();
+    bench.calls(&[Failure; 2]);
+    bench.wait_out_the_opening();
+    bench.calls(&[Success; 3]);
+    before.into_iter().for_each(|permit| bench.record(permit, Failure, 9.0));
+    assert_eq!((bench.state(), bench.breaker.rates(bench.now).0), (State::Closed, 0));
+}
+
+#[test]
 fn c9_hung_probes_open_it_again_within_the_probe_timeout() {
     let mut bench = Bench::half_opened(policy());
     let hung: Vec<Permit> = (0..3).map(|_| bench.acquire().expect("a probe")).collect();
