@@ -308,7 +308,7 @@ fn p5_a_pod_that_fails_fast_gets_little_traffic_and_costs_no_request() {
     let eject = Some(EjectionPolicy::default());
     // By its price alone, while nobody queues at the others; at a rate at which they do, by ejection.
     for (every, eject) in [(200, None), (100, None), (100, eject.clone()), (20, eject.clone()), (5, eject)] {
-        let (success, share) = p5(20_000, every * MS, eject.clone());
+        let (success, share) = p5(5_000, every * MS, eject.clone());
         let case = format!("one request per {every} ms, ejection {}", if eject.is_some() { "on" } else { "off" });
         assert!(success >= 0.999, "{case}: {success} succeeded");
         assert!(share < 0.05, "{case}: {share} of traffic");
