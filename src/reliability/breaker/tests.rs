@@ -363,23 +363,20 @@ fn open_times_are_between_half_and_all_of_what_the_policy_says() {
 }
 
 #[test]
-fn all_endpoints_down_for_more_than_a_second_opens_unless_one_succeeds() {
-    let report = |bench: &mut Bench| bench.breaker.on_all_endpoints_down(bench.now, &mut bench.entropy);
+fn all_endpoints_down_opens_a_closed_one_and_leaves_an_open_or_probing_one_alone() {
     let mut bench = Bench::new(policy());
-    report(&mut bench);
-    bench.wait(1.0);
-    report(&mut bench);
-    assert_eq!(bench.state(), State::Closed);
-    bench.calls(&[Success]);
-    bench.wait(0.5);
-    report(&mut bench);
-    assert_eq!(bench.state(), State::Closed, "a success starts it anew");
-    bench.wait(60.0);
-    report(&mut bench);
-    assert_eq!(bench.state(), State::Closed, "so does a long silence");
-    bench.wait(1.1);
+    bench.calls(&[Success; 5]);
+    let report = |bench: &mut Bench| bench.breaker.on_all_endpoints_down(bench.now, &mut bench.entropy);
     report(&mut bench);
     assert_eq!(bench.causes(), [Cause::AllEndpointsDown]);
+    bench.wait(1.0);
+    report(&mut bench);
+    assert_eq!(bench.breaker.precheck(bench.now), Some(seconds(2.75)));
+    bench.wait_out_the_opening();
+    report(&mut bench);
+    assert_eq!(bench.causes(), [Cause::OpenTimeOver]);
+    bench.calls(&[Success; 3]);
+    assert_eq!(bench.state(), State::Closed);
 }
 
 #[test]
