@@ -186,7 +186,7 @@ impl App {
     fn shutdown_unless(mut self, forced: impl Future<Output = ()>) -> bool {
         let policy = Arc::clone(&self.store.snapshot().policy);
         self.core.draining.store(true, Ordering::Release);
-        let in_flight = self.core.tasks.len() as u64;
+        let in_flight = self.core.views().iter().map(|v| u64::from(v.limits.in_flight)).sum();
         let timeout_ms = u64::try_from(policy.drain.timeout.as_millis()).unwrap_or(u64::MAX);
         Event::Draining { in_flight, timeout_ms }.emit();
         // The journal first: it is what must not be lost if the grace period is short.
@@ -207,7 +207,7 @@ impl App {
                 }
             }
         });
-        let aborted = self.core.tasks.len() as u64;
+        let aborted = self.core.views().iter().map(|v| u64::from(v.limits.in_flight)).sum();
         if let Some(news) = self.news.take() {
             news.close();
         }
