@@ -41,6 +41,10 @@ pub use script::{Abandoned, Behaviour, Greeting, Hangup, KeepAlive, Latency, Poi
 const BACKLOG: u32 = 4_096;
 /// How long a connection to a full backlog is given to show that it hangs.
 const FULL_AFTER: Duration = Duration::from_millis(100);
+/// How often, and how long apart, a port of ours is tried again. A process forked by somebody else holds a
+/// copy of the old socket until it calls exec.
+const BIND_TRIES: u32 = 200;
+const BIND_PAUSE: Duration = Duration::from_millis(5);
 /// Connections tried to fill the backlog of a black hole.
 const FILL_MAX: usize = 8;
 
@@ -209,7 +213,7 @@ impl Server {
                     Some(Order::Mode(mode, done)) => {
                         // The old socket goes first: two cannot hold one port.
                         port = None;
-                        let result = self.open(mode).await.map(|opened| port = Some(opened));
+                        let result = self.reopen(mode).await.map(|opened| port = Some(opened));
                         // Nobody waits any more: nothing to tell.
                         let _ = done.send(result);
                     }
@@ -223,6 +227,16 @@ impl Server {
                 Some(_) = self.connections.join_next() => {}
             }
         }
+    }
+
+    async fn reopen(&self, mode: Mode) -> io::Result<Port> {
+        for _ in 1..BIND_TRIES {
+            match self.open(mode).await {
+                Err(e) if e.kind() == io::ErrorKind::AddrInUse => tokio::time::sleep(BIND_PAUSE).await,
+                other => return other,
+            }
+        }
+        self.open(mode).await
     }
 
     async fn open(&self, mode: Mode) -> io::Result<Port> {

@@ -292,6 +292,7 @@ impl Attempt<'_> {
             match self.send(link, head, request.upgrade, limits.idle_max).await {
                 Ok(answer) => {
                     request.body = replay;
+                    hygiene::check_response(answer.headers()).map_err(|failure| (failure, Sent::Yes))?;
                     return Ok(answer);
                 }
                 Err(SendError { failure, sent, unsent }) => {

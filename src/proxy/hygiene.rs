@@ -57,6 +57,9 @@ pub fn check<B>(request: &Request<B>, content_length_named: bool) -> Result<(), 
     if headers.contains_key(TRANSFER_ENCODING) && (content_length_named || headers.contains_key(CONTENT_LENGTH)) {
         return Err((Failure::BadRequest, "both Transfer-Encoding and Content-Length are present"));
     }
+    if !is_plain_coding(headers) {
+        return Err((Failure::BadRequest, "the transfer coding is not `chunked` alone"));
+    }
     let mut hosts = headers.get_all(HOST).iter();
     let host = hosts.next();
     if hosts.next().is_some() {
@@ -81,6 +84,23 @@ pub fn check<B>(request: &Request<B>, content_length_named: bool) -> Result<(), 
         }
     }
     Ok(())
+}
+
+/// Refuses an answer whose end two recipients could find in different places (RFC 9112 §6.3).
+///
+/// # Errors
+/// [`Failure::ResponseMalformed`].
+pub fn check_response(headers: &HeaderMap) -> Result<(), Failure> {
+    let both = headers.contains_key(TRANSFER_ENCODING) && headers.contains_key(CONTENT_LENGTH);
+    if both || !is_plain_coding(headers) { Err(Failure::ResponseMalformed) } else { Ok(()) }
+}
+
+/// Whether the transfer coding, if there is one, is `chunked` and nothing else. hyper looks at the last coding
+/// only; what stands before it would go on undeclared, because this field belongs to one connection.
+fn is_plain_coding(headers: &HeaderMap) -> bool {
+    let mut codings = headers.get_all(TRANSFER_ENCODING).iter();
+    let plain = |coding: &HeaderValue| coding.as_bytes().eq_ignore_ascii_case(b"chunked");
+    codings.next().is_none_or(plain) && codings.next().is_none()
 }
 
 fn same_authority(target: &Authority, host: &[u8], uri: &Uri) -> bool {

@@ -108,6 +108,8 @@ impl Proxy {
         let mut record = Record::start(&self.telemetry, connection, &snapshot, direction, &request, now);
 
         if let Err((failure, words)) = hygiene::check(&request, content_length_named) {
+            // What follows on this connection comes from someone who cannot, or does not want to, be understood.
+            connection.close_soon();
             return respond::fail(Explained { detail: Some(words), ..failure.into() }, record);
         }
         let Some(listener) = listener else {

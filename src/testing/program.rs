@@ -2,10 +2,12 @@
 
 use std::collections::BTreeMap;
 use std::fs::{self, File};
-use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus};
 use std::sync::atomic::{AtomicU32, Ordering};
+
+use tokio::net::TcpSocket;
 
 use super::{Metrics, eventually, get};
 
@@ -37,15 +39,20 @@ impl Program {
     /// `%admin%` and `%metrics%` are given by a prelude unless the text begins with `version`.
     pub async fn start(executable: &str, policy: &str) -> Program {
         let mut program = Program::spawn(executable, policy);
-        let metrics = program.address("metrics");
+        program.ready().await;
+        program
+    }
+
+    /// Waits until `/readyz` answers 200; panics if the program ends instead.
+    pub async fn ready(&mut self) {
+        let metrics = self.address("metrics");
         eventually("readiness", async || {
-            if let Some(status) = program.poll_exit() {
+            if let Some(status) = self.poll_exit() {
                 panic!("the program ended with {status} instead of becoming ready");
             }
             get(metrics, "/readyz").await.filter(|answer| answer.status == 200)
         })
         .await;
-        program
     }
 
     /// Starts the program and does not wait.
@@ -221,7 +228,13 @@ pub fn free_address() -> SocketAddr {
         let number = NEXT.fetch_add(1, Ordering::Relaxed).wrapping_add(offset) % COUNT;
         let port = u16::try_from(FIRST + number).unwrap_or(u16::MAX);
         let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
-        if TcpListener::bind(address).is_ok() {
+        // Bound, never listening: a copy of this socket in a process that another thread forks right now cannot
+        // keep the program from binding it.
+        let free = TcpSocket::new_v4().and_then(|socket| {
+            socket.set_reuseaddr(true)?;
+            socket.bind(address)
+        });
+        if free.is_ok() {
             return address;
         }
     }

@@ -60,7 +60,7 @@ async fn a_breaker_with_a_single_endpoint_probes_and_closes_again() {
     })
     .await;
     let metrics = program.metrics().await;
-    assert!(metrics.sum("outrigger_circuit_transitions_total", &[("from", "half_open"), ("to", "closed")]) >= 1.0);
+    assert!(metrics.sum("outrigger_circuit_transitions_total", &[("from", "half-open"), ("to", "closed")]) >= 1.0);
 }
 
 #[tokio::test]

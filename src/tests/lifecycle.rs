@@ -3,7 +3,7 @@ use std::time::Duration;
 use outrigger::faults::{Answer, Behaviour};
 use outrigger::testing::{Load, Program, Signal, eventually, get};
 
-use crate::stage::{OUTRIGGER, client, policy_for, program, proxied, until, upstream};
+use crate::stage::{client, executable, policy_for, program, proxied, until, upstream};
 
 const GET: &str = "GET / HTTP/1.1\r\nHost: a\r\n\r\n";
 
@@ -86,7 +86,7 @@ async fn a_second_signal_forces_the_end() {
 #[tokio::test]
 async fn a_policy_with_a_mistake_is_refused_at_start_with_its_line_and_the_right_word() {
     let mut program =
-        Program::spawn(OUTRIGGER, "upstreams:\n  up:\n    url: http://127.0.0.1:1\n    timeuot: { request: 1s }\n");
+        Program::spawn(&executable(), "upstreams:\n  up:\n    url: http://127.0.0.1:1\n    timeuot: { request: 1s }\n");
     assert_eq!(program.exit().await.code(), Some(2));
     let stderr = program.stderr();
     // Four lines of prelude come before the text above.
@@ -96,7 +96,7 @@ async fn a_policy_with_a_mistake_is_refused_at_start_with_its_line_and_the_right
 
 #[tokio::test]
 async fn a_missing_policy_and_a_taken_address_are_reported_at_start() {
-    let mut missing = Program::spawn_at(OUTRIGGER, "", "policy.yaml", |_, _| {});
+    let mut missing = Program::spawn_at(&executable(), "", "policy.yaml", |_, _| {});
     assert_eq!(missing.exit().await.code(), Some(2));
     assert!(missing.stderr().contains("policy.yaml"), "{}", missing.stderr());
 
@@ -106,7 +106,7 @@ async fn a_missing_policy_and_a_taken_address_are_reported_at_start() {
         server.address(),
         policy_for(&server, "")
     );
-    let mut taken = Program::spawn(OUTRIGGER, &policy);
+    let mut taken = Program::spawn(&executable(), &policy);
     let code = taken.exit().await.code();
     assert!(code.is_some_and(|code| code != 0), "{code:?}");
     assert!(taken.stderr().contains(&server.address().to_string()), "{}", taken.stderr());

@@ -26,11 +26,17 @@ mod timeouts;
 /// What is sent again, how often, when, and what must never be.
 mod retrying;
 
+/// How much runs at once, and what happens to the rest.
+mod limits;
+
 /// Circuit breakers and the ejection of endpoints.
 mod breaking;
 
 /// Answers that the program makes itself, and what it adds to those of others.
 mod answers;
+
+/// The other direction: callers in front, the app behind.
+mod inbound;
 
 /// Start, drain, end.
 mod lifecycle;

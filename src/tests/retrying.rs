@@ -190,6 +190,7 @@ async fn an_answer_that_has_begun_is_never_retried() {
     let (server, program) = proxied(cut, RETRY).await;
     let mut client = client(&program).await;
     client.send("GET / HTTP/1.1\r\nHost: a\r\n\r\n").await;
-    assert!(client.try_answer("GET").await.is_err());
+    let answer = client.try_answer("GET").await;
+    assert!(!matches!(answer, Ok(Some(_))), "it looks whole: {answer:?}");
     assert_eq!(server.observed().counts().requests, 1);
 }

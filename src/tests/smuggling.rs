@@ -7,21 +7,40 @@ use crate::stage::{client, proxied, until};
 /// What an attacker wants to reach the upstream as a request of its own.
 const VICTIM: &str = "GET /victim HTTP/1.1\r\nHost: a\r\n\r\n";
 
-/// The status of the first answer to these bytes, if there is one, after the program has closed or a
-/// second, harmless connection was served: nothing is still under way.
-async fn attack(server: &FaultServer, program: &Program, bytes: &[u8]) -> Option<u16> {
+/// What an attack came to.
+#[derive(Debug, PartialEq)]
+struct Outcome {
+    /// Of the first answer, if there was one.
+    status: Option<u16>,
+    /// The victim's request reached the upstream.
+    smuggled: bool,
+    /// The upstream got something that can be read in two ways.
+    ambiguous: bool,
+}
+
+const fn refused(status: u16) -> Outcome {
+    Outcome { status: Some(status), smuggled: false, ambiguous: false }
+}
+
+/// Sends these bytes. When it returns, the program has closed the connection or serves others: nothing of
+/// them is still on its way.
+async fn attack(server: &FaultServer, program: &Program, bytes: &[u8]) -> Outcome {
+    let before = server.observed().seen().len();
+    let malformed = server.observed().counts().malformed;
     let mut attacker = client(program).await;
     // The program may close while we write.
     let _ = attacker.try_send(bytes).await;
     let answer = attacker.try_answer("POST").await.ok().flatten();
     drop(attacker);
     assert_eq!(client(program).await.get("/harmless").await.status, 200);
-    for seen in server.observed().seen() {
-        assert!(!seen.head.target().contains("victim"), "smuggled: {:?}", String::from_utf8_lossy(bytes));
-        assert_proxied(&seen.head);
+    let seen = server.observed().seen();
+    let reached = &seen[before..];
+    reached.iter().for_each(|seen| assert_proxied(&seen.head));
+    Outcome {
+        status: answer.map(|answer| answer.status),
+        smuggled: reached.iter().any(|seen| seen.head.target().contains("victim")),
+        ambiguous: server.observed().counts().malformed > malformed,
     }
-    assert_eq!(server.observed().counts().malformed, 0, "ambiguous: {:?}", String::from_utf8_lossy(bytes));
-    answer.map(|answer| answer.status)
 }
 
 /// Every request that reaches the upstream was made by the proxy, not copied.
@@ -50,6 +69,8 @@ async fn ambiguous_or_malformed_requests_are_refused_and_never_forwarded() {
         "POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: xchunked\r\n\r\n0\r\n\r\n",
         "POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: gzip\r\n\r\n0\r\n\r\n",
         "POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked, chunked\r\n\r\n0\r\n\r\n",
+        "POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: gzip, chunked\r\n\r\n0\r\n\r\n",
+        "POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: gzip\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
         "POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\nTransfer-Encoding: identity\r\n\r\n0\r\n\r\n",
         "POST / HTTP/1.0\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
         // Fields that two parsers read differently.
@@ -71,13 +92,16 @@ async fn ambiguous_or_malformed_requests_are_refused_and_never_forwarded() {
         // Request lines.
         "POST  / HTTP/1.1\r\nHost: a\r\nContent-Length: 0\r\n\r\n",
         "POST /a b HTTP/1.1\r\nHost: a\r\nContent-Length: 0\r\n\r\n",
-        "POST / HTTP/1.2\r\nHost: a\r\nContent-Length: 0\r\n\r\n",
         "P(ST / HTTP/1.1\r\nHost: a\r\nContent-Length: 0\r\n\r\n",
     ];
+    let mut accepted = Vec::new();
     for case in cases {
-        let status = attack(&server, &program, format!("{case}{VICTIM}").as_bytes()).await;
-        assert_eq!(status, Some(400), "{case:?}");
+        let outcome = attack(&server, &program, format!("{case}{VICTIM}").as_bytes()).await;
+        if outcome != refused(400) {
+            accepted.push((case, outcome));
+        }
     }
+    assert!(accepted.is_empty(), "not refused with 400 and a close: {accepted:#?}");
     let harmless = server.observed().counts().requests;
     assert_eq!(harmless, cases.len() as u64, "only the harmless requests reached the upstream");
 }
@@ -90,9 +114,10 @@ async fn what_may_be_repaired_is_repaired_or_refused_but_never_passed_on() {
         "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 4, 4\r\n\r\nabcd",
         "POST / HTTP/1.1\nHost: a\nContent-Length: 4\n\nabcd",
         "\r\nPOST / HTTP/1.1\r\nHost: a\r\nContent-Length: 4\r\n\r\nabcd",
+        "POST / HTTP/1.2\r\nHost: a\r\nContent-Length: 4\r\n\r\nabcd",
     ] {
-        let status = attack(&server, &program, case.as_bytes()).await;
-        assert!(matches!(status, Some(200 | 400)), "{case:?}: {status:?}");
+        let outcome = attack(&server, &program, case.as_bytes()).await;
+        assert!(matches!(outcome.status, Some(200 | 400)) && !outcome.ambiguous, "{case:?}: {outcome:?}");
     }
 }
 
@@ -102,8 +127,8 @@ async fn a_malformed_chunk_ends_the_request_and_has_no_effect() {
     let mut harmless = 0;
     for chunk in ["0x3\r\nabc\r\n", "-1\r\n", "g\r\n", "\r\n", "3\r\nabcX", "11111111111111111\r\nabc", "3\nabc\r\n"] {
         let head = "POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n";
-        let status = attack(&server, &program, format!("{head}{chunk}0\r\n\r\n{VICTIM}").as_bytes()).await;
-        assert!(matches!(status, None | Some(400)), "{chunk:?}: {status:?}");
+        let outcome = attack(&server, &program, format!("{head}{chunk}0\r\n\r\n{VICTIM}").as_bytes()).await;
+        assert!(matches!(outcome, Outcome { status: None | Some(400), smuggled: false, .. }), "{chunk:?}: {outcome:?}");
         harmless += 1;
         assert_eq!(server.observed().counts().executed, harmless, "{chunk:?} took effect");
     }
@@ -113,21 +138,21 @@ async fn a_malformed_chunk_ends_the_request_and_has_no_effect() {
 async fn heads_beyond_the_limits_are_refused_with_their_status() {
     let (server, program) = proxied(Answer::ok(""), "").await;
     let many = "X: 1\r\n".repeat(200);
-    let large = format!("X: {}\r\n", "x".repeat(200_000));
+    let large = format!("X: {}\r\n", "x".repeat(100_000));
     for fields in [many, large] {
-        let status = attack(&server, &program, format!("POST / HTTP/1.1\r\nHost: a\r\n{fields}\r\n").as_bytes()).await;
-        assert_eq!(status, Some(431));
+        let request = format!("POST / HTTP/1.1\r\nHost: a\r\n{fields}\r\n{VICTIM}");
+        assert_eq!(attack(&server, &program, request.as_bytes()).await, refused(431));
     }
-    let long = format!("POST /{} HTTP/1.1\r\nHost: a\r\n\r\n", "x".repeat(200_000));
-    let status = attack(&server, &program, long.as_bytes()).await;
-    assert!(matches!(status, Some(414 | 431)), "{status:?}");
+    let long = format!("POST /{} HTTP/1.1\r\nHost: a\r\n\r\n", "x".repeat(100_000));
+    let outcome = attack(&server, &program, long.as_bytes()).await;
+    assert!(matches!(outcome.status, Some(414 | 431)), "{outcome:?}");
 }
 
 #[tokio::test]
 async fn connect_is_refused() {
     let (server, program) = proxied(Answer::ok(""), "").await;
-    let request = format!("CONNECT {} HTTP/1.1\r\nHost: {0}\r\n\r\n{VICTIM}", server.address());
-    assert_eq!(attack(&server, &program, request.as_bytes()).await, Some(405));
+    let request = format!("CONNECT {} HTTP/1.1\r\nHost: {0}\r\n\r\n", server.address());
+    assert_eq!(attack(&server, &program, request.as_bytes()).await, refused(405));
 }
 
 #[tokio::test]
@@ -164,7 +189,7 @@ async fn the_body_of_a_request_that_the_proxy_refuses_is_not_read_as_a_request()
         format!("Expect: 100-continue\r\nContent-Length: {}\r\n\r\n{VICTIM}", VICTIM.len()),
     ] {
         let request = format!("POST / HTTP/1.1\r\nHost: a\r\nx-envoy-expected-rq-timeout-ms: 0\r\n{framing}");
-        assert_eq!(attack(&server, &program, request.as_bytes()).await, Some(504), "{framing}");
+        assert_eq!(attack(&server, &program, request.as_bytes()).await, refused(504), "{framing}");
     }
 }
 
@@ -196,4 +221,23 @@ async fn malformed_answers_become_a_502_and_never_reach_the_client() {
         assert_eq!(answer.status, 502, "{raw:?}");
         assert_eq!(answer.json()["status"], 502, "{raw:?}");
     }
+}
+
+#[tokio::test]
+async fn an_answer_with_two_framings_is_refused_or_passed_on_with_one() {
+    let raw = "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nContent-Length: 5\r\n\r\n0\r\n\r\n";
+    let script = Script::sequence([Behaviour::raw(raw, Then::Serve)], Answer::ok("next"));
+    let (_server, program) = proxied(script, "").await;
+    let mut client = client(&program).await;
+    // The client is strict: an ambiguous answer would fail here.
+    let first = client.get("/").await;
+    assert!(first.status == 502 || (first.status == 200 && first.body.is_empty()), "{first:?}");
+    assert_eq!(client.get("/").await.text(), "next");
+}
+
+#[tokio::test]
+async fn an_answer_in_a_coding_that_is_not_chunked_alone_does_not_reach_the_client_undeclared() {
+    let raw = "HTTP/1.1 200 OK\r\nTransfer-Encoding: gzip, chunked\r\n\r\n3\r\nabc\r\n0\r\n\r\n";
+    let (_server, program) = proxied(Behaviour::raw(raw, Then::Close), "").await;
+    assert_eq!(client(&program).await.get("/").await.status, 502);
 }

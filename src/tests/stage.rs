@@ -1,12 +1,14 @@
 use outrigger::faults::{Counts, FaultServer, Script};
 use outrigger::testing::{BOUND, Client, Program};
 
-/// The program under test.
-pub const OUTRIGGER: &str = env!("CARGO_BIN_EXE_outrigger");
+/// The program under test: the one just built, or the one named by `OUTRIGGER_UNDER_TEST` (a release build).
+pub fn executable() -> String {
+    std::env::var("OUTRIGGER_UNDER_TEST").unwrap_or_else(|_| env!("CARGO_BIN_EXE_outrigger").to_string())
+}
 
 /// Starts the program with this policy (see `Program::start` for what is filled in).
 pub async fn program(policy: &str) -> Program {
-    Program::start(OUTRIGGER, policy).await
+    Program::start(&executable(), policy).await
 }
 
 /// Starts an upstream.

@@ -32,6 +32,16 @@ fn both_framings_at_once_are_refused_even_if_the_parser_dropped_one() {
 }
 
 #[test]
+fn chunked_alone_is_the_only_transfer_coding() {
+    assert!(check(&request(&[("host", "a"), ("transfer-encoding", "Chunked")]), false).is_ok());
+    for odd in ["chunked, chunked", "gzip, chunked", "gzip", ""] {
+        assert!(check(&request(&[("host", "a"), ("transfer-encoding", odd)]), false).is_err(), "{odd}");
+    }
+    let twice = request(&[("host", "a"), ("transfer-encoding", "chunked"), ("transfer-encoding", "chunked")]);
+    assert!(check(&twice, false).is_err());
+}
+
+#[test]
 fn an_absolute_target_must_agree_with_host() {
     for (uri, host, fine) in [
         ("http://a.example/x", "a.example", true),

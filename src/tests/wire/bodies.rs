@@ -1,4 +1,6 @@
-use outrigger::faults::message::{Digest, Framing};
+use std::time::Duration;
+
+use outrigger::faults::message::Digest;
 use outrigger::faults::{Answer, Behaviour, Script, pattern};
 use outrigger::testing::within;
 
@@ -20,7 +22,8 @@ async fn sized_and_chunked_bodies_pass_in_both_directions() {
         .send("POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n2;e\r\nde\r\n0\r\n\r\n")
         .await;
     let chunked = client.answer("POST").await;
-    assert_eq!((chunked.text().as_str(), chunked.framing), ("abcde", Framing::Chunked));
+    // A small body may be held and sent on with its length; what is in it may not change.
+    assert_eq!(chunked.text(), "abcde");
     assert_eq!(server.observed().counts().malformed, 0);
 }
 
@@ -135,4 +138,51 @@ async fn a_client_that_goes_away_cancels_the_work_upstream() {
     let counts = until(&server, |c| c.abandoned == 1).await;
     assert_eq!(counts.requests, 1, "a cancelled request is not sent again");
     program.metrics_when("the slot is free", |m| m.sum("outrigger_inflight", &[]) == 0.0).await;
+}
+
+#[tokio::test]
+async fn a_client_that_goes_away_during_its_upload_ends_the_request_upstream() {
+    let (server, program) = proxied(Answer::ok(""), "timeouts: { request: 10m, backendRequest: 10m }").await;
+    let client = client(&program).await;
+    client.send("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 1000000\r\n\r\n").await;
+    // Above what is held for a retry, so that it streams.
+    client.send(vec![b'x'; 200_000]).await;
+    until(&server, |c| c.serving == 1).await;
+    drop(client);
+    let counts = until(&server, |c| c.abandoned == 1).await;
+    assert_eq!((counts.executed, counts.requests), (0, 1));
+}
+
+#[tokio::test]
+async fn an_upstream_that_does_not_read_stops_the_client_and_fills_no_memory() {
+    let (_server, program) = proxied(Behaviour::stall().early(), "timeouts: { request: 10m }").await;
+    let client = client(&program).await;
+    let before = program.rss();
+    client.send(format!("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: {LARGE}\r\n\r\n")).await;
+    let mut sent = 0;
+    // Whoever takes half a second for one piece does not take it at all; nothing is concluded from being fast.
+    while sent < LARGE {
+        let piece = pattern(sent, LARGE - sent);
+        if tokio::time::timeout(Duration::from_millis(500), client.try_send(&piece)).await.is_err() {
+            break;
+        }
+        sent += piece.len() as u64;
+    }
+    assert!(sent < LARGE / 2, "{sent} bytes were taken that nobody reads");
+    assert!(program.rss() < before + GROWTH_MAX, "{before} -> {}", program.rss());
+}
+
+#[tokio::test]
+async fn a_client_that_does_not_read_stops_the_upstream_and_fills_no_memory() {
+    let (server, program) = proxied(Answer::status(200).huge(LARGE), "timeouts: { request: 10m }").await;
+    let client = client(&program).await;
+    let before = program.rss();
+    client.send("GET / HTTP/1.1\r\nHost: a\r\n\r\n").await;
+    let mut out = until(&server, |c| c.bytes_out > 0).await.bytes_out;
+    // Until it moves no more; nothing is concluded from being fast.
+    while let Ok(counts) = server.observed().until(Duration::from_millis(500), |c| c.bytes_out > out).await {
+        out = counts.bytes_out;
+    }
+    assert!(out < LARGE / 2, "{out} bytes were taken that nobody reads");
+    assert!(program.rss() < before + GROWTH_MAX, "{before} -> {}", program.rss());
 }
