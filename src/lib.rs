@@ -4,6 +4,7 @@
 pub mod clock;
 #[cfg(feature = "proxy")]
 pub mod drain;
+pub mod faults;
 #[cfg(feature = "proxy")]
 pub mod policy;
 #[cfg(feature = "proxy")]
@@ -17,3 +18,5 @@ pub mod telemetry;
 pub mod upstreams;
 #[cfg(feature = "proxy")]
 pub mod wire;
+#[cfg(feature = "testing")]
+pub mod testing;

@@ -1,0 +1,266 @@
+//! A scripted upstream: a real server on loopback that fails in the way it is told to.
+//!
+//! Tests, `outrigger demo` and the load tests put it behind the proxy. It knows nothing of policies. A
+//! [`Script`] says what happens to connections and requests, and can be swapped while the server runs;
+//! [`Observed`] says what arrived, and can be awaited, so that no test has to sleep.
+//!
+//! The server reads and writes HTTP/1.1 itself (see [`message`]): what the proxy sends must be judged by
+//! something that does not share its library, byte-exact faults are only possible below a library, and one
+//! engine is easier to trust than two.
+//!
+//! It listens in one of three ways ([`Mode`]): it accepts, it refuses (the port stays ours, connections are
+//! answered with RST), or it is a black hole (SYNs are not answered).
+
+mod answer;
+mod connection;
+pub mod message;
+mod observe;
+mod script;
+#[cfg(all(test, feature = "testing"))]
+mod tests;
+
+use std::io;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use arc_swap::ArcSwap;
+use tokio::net::{TcpListener, TcpSocket, TcpStream};
+use tokio::sync::{mpsc, oneshot, watch};
+use tokio::task::{AbortHandle, JoinSet};
+
+pub use message::pattern;
+pub use observe::{Counts, KEY, Observed, Seen, SeenBody};
+pub use script::{Abandoned, Answer, Behaviour, Greeting, Hangup, KeepAlive, Latency, Point, Script, Then};
+
+/// Connections that may wait to be accepted; the system's usual bound.
+const BACKLOG: u32 = 4_096;
+/// How long a connection to a full backlog is given to show that it hangs.
+const FULL_AFTER: Duration = Duration::from_millis(100);
+/// Connections tried to fill the backlog of a black hole.
+const FILL_MAX: usize = 8;
+
+/// How the server treats new connections.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Mode {
+    /// They are accepted.
+    Accept,
+    /// They are refused, as if nothing listened.
+    Refuse,
+    /// They are not answered at all, as behind a dead link.
+    BlackHole,
+}
+
+/// A running server. It ends, with its connections, when this value is dropped.
+#[derive(Debug)]
+pub struct FaultServer {
+    address: SocketAddr,
+    shared: Arc<Shared>,
+    orders: mpsc::Sender<Order>,
+    task: AbortHandle,
+}
+
+impl Drop for FaultServer {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+#[derive(Debug)]
+struct Shared {
+    script: ArcSwap<Current>,
+    observed: Arc<Observed>,
+    close_idle: watch::Sender<u64>,
+    reset: watch::Sender<u64>,
+}
+
+/// A script and the number of requests it has met.
+#[derive(Debug)]
+struct Current {
+    script: Script,
+    requests: AtomicU64,
+}
+
+impl Current {
+    fn next_number(&self) -> u64 {
+        self.requests.fetch_add(1, Ordering::Relaxed)
+    }
+}
+
+#[derive(Debug)]
+enum Order {
+    Mode(Mode, oneshot::Sender<io::Result<()>>),
+    ResetAll(oneshot::Sender<()>),
+}
+
+impl FaultServer {
+    /// Starts on a free port of 127.0.0.1. Needs a tokio runtime with I/O and time.
+    pub async fn start(script: impl Into<Script>) -> io::Result<FaultServer> {
+        FaultServer::start_on(SocketAddr::from((Ipv4Addr::LOCALHOST, 0)), script).await
+    }
+
+    /// Starts on this address.
+    pub async fn start_on(address: SocketAddr, script: impl Into<Script>) -> io::Result<FaultServer> {
+        let listener = bind(address)?.listen(BACKLOG)?;
+        let address = listener.local_addr()?;
+        let shared = Arc::new(Shared {
+            script: ArcSwap::from_pointee(Current { script: script.into(), requests: AtomicU64::new(0) }),
+            observed: Arc::default(),
+            close_idle: watch::Sender::new(0),
+            reset: watch::Sender::new(0),
+        });
+        let (orders, inbox) = mpsc::channel(1);
+        let server = Server { address, shared: Arc::clone(&shared), connections: JoinSet::new(), accepted: 0 };
+        let task = tokio::spawn(server.run(listener, inbox)).abort_handle();
+        Ok(FaultServer { address, shared, orders, task })
+    }
+
+    /// Where it listens.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// `http://ADDRESS`, for a policy.
+    pub fn url(&self) -> String {
+        format!("http://{}", self.address)
+    }
+
+    /// What it saw.
+    pub fn observed(&self) -> &Arc<Observed> {
+        &self.shared.observed
+    }
+
+    /// Replaces the script, for requests whose head is not yet read. The count of its requests starts at 0.
+    pub fn set(&self, script: impl Into<Script>) {
+        self.shared.script.store(Arc::new(Current { script: script.into(), requests: AtomicU64::new(0) }));
+    }
+
+    /// Changes how new connections are treated. Connections that are open stay.
+    pub async fn mode(&self, mode: Mode) -> io::Result<()> {
+        let (done, result) = oneshot::channel();
+        self.order(Order::Mode(mode, done)).await?;
+        result.await.map_err(|_| ended())?
+    }
+
+    /// Refuses new connections and resets the open ones: the process died.
+    pub async fn die(&self) -> io::Result<()> {
+        self.mode(Mode::Refuse).await?;
+        self.reset_all().await
+    }
+
+    /// Resets all open connections, whatever they do.
+    pub async fn reset_all(&self) -> io::Result<()> {
+        let (done, result) = oneshot::channel();
+        self.order(Order::ResetAll(done)).await?;
+        result.await.map_err(|_| ended())
+    }
+
+    /// Closes all open connections without notice: at once if idle, else after the answer.
+    pub fn close_idle(&self) {
+        self.shared.close_idle.send_modify(|times| *times += 1);
+    }
+
+    async fn order(&self, order: Order) -> io::Result<()> {
+        self.orders.send(order).await.map_err(|_| ended())
+    }
+}
+
+fn ended() -> io::Error {
+    io::Error::other("the scripted upstream has ended")
+}
+
+fn bind(address: SocketAddr) -> io::Result<TcpSocket> {
+    let socket = if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
+    // The port is bound again after `Mode::Refuse`, while old connections still linger on it.
+    socket.set_reuseaddr(true)?;
+    socket.bind(address)?;
+    Ok(socket)
+}
+
+/// What holds the port.
+enum Port {
+    Accepting(TcpListener),
+    /// Bound, not listening: the system refuses connections, and nobody else gets the port.
+    Refusing(#[expect(dead_code, reason = "held, so that the port stays ours")] TcpSocket),
+    /// Listening with a full backlog: the system drops SYNs.
+    BlackHole(
+        #[expect(dead_code, reason = "held, so that the backlog stays full")] TcpListener,
+        #[expect(dead_code, reason = "the connections that fill it")] Vec<TcpStream>,
+    ),
+}
+
+struct Server {
+    address: SocketAddr,
+    shared: Arc<Shared>,
+    connections: JoinSet<()>,
+    accepted: u64,
+}
+
+impl Server {
+    async fn run(mut self, listener: TcpListener, mut orders: mpsc::Receiver<Order>) {
+        let mut port = Some(Port::Accepting(listener));
+        loop {
+            tokio::select! {
+                order = orders.recv() => match order {
+                    Some(Order::Mode(mode, done)) => {
+                        // The old socket goes first: two cannot hold one port.
+                        port = None;
+                        let result = self.open(mode).await.map(|opened| port = Some(opened));
+                        // Nobody waits any more: nothing to tell.
+                        let _ = done.send(result);
+                    }
+                    Some(Order::ResetAll(done)) => {
+                        self.reset_all().await;
+                        let _ = done.send(());
+                    }
+                    None => return,
+                },
+                accepted = accept(port.as_ref()) => self.on_accepted(accepted).await,
+                Some(_) = self.connections.join_next() => {}
+            }
+        }
+    }
+
+    async fn open(&self, mode: Mode) -> io::Result<Port> {
+        match mode {
+            Mode::Accept => Ok(Port::Accepting(bind(self.address)?.listen(BACKLOG)?)),
+            Mode::Refuse => Ok(Port::Refusing(bind(self.address)?)),
+            Mode::BlackHole => {
+                let listener = bind(self.address)?.listen(0)?;
+                let mut fillers = Vec::new();
+                for _ in 0..FILL_MAX {
+                    match tokio::time::timeout(FULL_AFTER, TcpStream::connect(self.address)).await {
+                        Ok(connected) => fillers.push(connected?),
+                        Err(_) => return Ok(Port::BlackHole(listener, fillers)),
+                    }
+                }
+                Err(io::Error::other("the backlog does not fill"))
+            }
+        }
+    }
+
+    async fn on_accepted(&mut self, accepted: io::Result<TcpStream>) {
+        match accepted {
+            Ok(stream) => {
+                self.accepted += 1;
+                self.shared.observed.count(|c| (c.accepted, c.open) = (c.accepted + 1, c.open + 1));
+                self.connections.spawn(connection::serve(stream, Arc::clone(&self.shared), self.accepted));
+            }
+            // Out of descriptors, most likely: try again when some may have come free.
+            Err(_) => tokio::time::sleep(Duration::from_millis(50)).await,
+        }
+    }
+
+    async fn reset_all(&mut self) {
+        self.shared.reset.send_modify(|times| *times += 1);
+        while self.connections.join_next().await.is_some() {}
+    }
+}
+
+async fn accept(port: Option<&Port>) -> io::Result<TcpStream> {
+    match port {
+        Some(Port::Accepting(listener)) => listener.accept().await.map(|(stream, _)| stream),
+        Some(Port::Refusing(_) | Port::BlackHole(..)) | None => std::future::pending().await,
+    }
+}
