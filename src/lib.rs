@@ -1,9 +1,24 @@
 //! Outrigger: an L7 reliability proxy that runs beside each service.
+//!
+//! The request path, in order: [`proxy`] accepts, routes and admits; [`reliability`] decides about attempts;
+//! [`upstreams`] chooses an endpoint; [`wire`] sends; [`proxy`] responds and records; [`telemetry`] tells.
+//! [`policy`] is what operators write, [`admin`] and [`cli`] what they ask. [`app`] puts it together.
+//!
+//! Without the feature `proxy` only [`reliability`] is left: the decisions, std only.
 
+#[cfg(feature = "proxy")]
+pub mod admin;
+#[cfg(feature = "proxy")]
+pub mod app;
+#[cfg(feature = "proxy")]
+pub mod cli;
 #[cfg(feature = "proxy")]
 pub mod clock;
 #[cfg(feature = "proxy")]
+pub mod demo;
+#[cfg(feature = "proxy")]
 pub mod drain;
+#[cfg(feature = "proxy")]
 pub mod faults;
 #[cfg(feature = "proxy")]
 pub mod policy;
@@ -14,9 +29,9 @@ pub mod random;
 pub mod reliability;
 #[cfg(feature = "proxy")]
 pub mod telemetry;
+#[cfg(feature = "testing")]
+pub mod testing;
 #[cfg(feature = "proxy")]
 pub mod upstreams;
 #[cfg(feature = "proxy")]
 pub mod wire;
-#[cfg(feature = "testing")]
-pub mod testing;

@@ -1,13 +1,167 @@
-//! Writes scripted answers.
+//! Scripted answers: what they say, and how they are written.
 
 use std::io::{self, Write};
+use std::time::{Duration, SystemTime};
 
-use super::message::{Field, Head, Outbox};
+use bytes::Bytes;
+
+use super::message::{self, Field, Head, Outbox};
 use super::observe::Observed;
-use super::script::{Answer, Encoding, Hangup, Pace};
+use super::script::Hangup;
 
 /// Largest piece of a body written at once, in bytes.
 const PIECE_MAX: u64 = 64 * 1024;
+
+/// An answer in HTTP. Without a body it says `Content-Length: 0`, except where the status forbids it.
+#[derive(Clone, Debug)]
+pub struct Answer {
+    status: u16,
+    fields: Vec<Field>,
+    body: Payload,
+    framing: Encoding,
+    trailers: Vec<Field>,
+    informational: Vec<Bytes>,
+    pace: Option<Pace>,
+    slow_head: Option<Pace>,
+    cut: Option<(u64, Hangup)>,
+}
+
+impl Answer {
+    /// An answer without fields and body.
+    pub fn status(status: u16) -> Self {
+        Answer {
+            status,
+            fields: Vec::new(),
+            body: Payload::Bytes(Bytes::new()),
+            framing: Encoding::Length,
+            trailers: Vec::new(),
+            informational: Vec::new(),
+            pace: None,
+            slow_head: None,
+            cut: None,
+        }
+    }
+
+    /// 200 with this body.
+    pub fn ok(body: impl Into<Bytes>) -> Self {
+        Answer::status(200).body(body)
+    }
+
+    /// Adds a field.
+    pub fn field(mut self, name: &str, value: &str) -> Self {
+        self.fields.push((name.to_string(), value.to_string()));
+        self
+    }
+
+    /// Adds `Retry-After` in whole seconds.
+    pub fn retry_after(self, seconds: u64) -> Self {
+        self.field("Retry-After", &seconds.to_string())
+    }
+
+    /// Adds `Retry-After` as a date, rounded up to the whole seconds a date can express.
+    pub fn retry_at(self, when: SystemTime) -> Self {
+        self.field("Retry-After", &httpdate::fmt_http_date(when + Duration::from_millis(999)))
+    }
+
+    /// The body.
+    pub fn body(mut self, body: impl Into<Bytes>) -> Self {
+        self.body = Payload::Bytes(body.into());
+        self
+    }
+
+    /// A body of `length` bytes of [`pattern`](super::pattern), never held in memory.
+    pub fn huge(mut self, length: u64) -> Self {
+        self.body = Payload::Pattern(length);
+        self
+    }
+
+    /// `Transfer-Encoding: chunked`.
+    pub fn chunked(mut self) -> Self {
+        self.framing = Encoding::Chunked;
+        self
+    }
+
+    /// The body ends with the connection.
+    pub fn until_close(mut self) -> Self {
+        self.framing = Encoding::UntilClose;
+        self
+    }
+
+    /// Adds a trailer and names it in `Trailer`; the body is chunked.
+    pub fn trailer(self, name: &str, value: &str) -> Self {
+        let mut answer = self.field("Trailer", name).chunked();
+        answer.trailers.push((name.to_string(), value.to_string()));
+        answer
+    }
+
+    /// Sends a 1xx answer first.
+    pub fn informational(mut self, status: u16, fields: &[(&str, &str)]) -> Self {
+        let mut head = Vec::new();
+        // Writing to a Vec cannot fail.
+        let _ = write!(head, "HTTP/1.1 {status} Informational\r\n");
+        for (name, value) in fields {
+            let _ = write!(head, "{name}: {value}\r\n");
+        }
+        head.extend_from_slice(b"\r\n");
+        self.informational.push(head.into());
+        self
+    }
+
+    /// Sends the body in pieces of `bytes`, one per `every`.
+    pub fn paced(mut self, bytes: usize, every: Duration) -> Self {
+        self.pace = Some(Pace { bytes: bytes.max(1), every });
+        self
+    }
+
+    /// Sends the head in pieces of `bytes`, one per `every`.
+    pub fn slow_head(mut self, bytes: usize, every: Duration) -> Self {
+        self.slow_head = Some(Pace { bytes: bytes.max(1), every });
+        self
+    }
+
+    /// Ends the connection after `bytes` of the body, which is announced as longer.
+    pub fn cut(mut self, bytes: u64, how: Hangup) -> Self {
+        self.cut = Some((bytes, how));
+        self
+    }
+}
+
+#[derive(Clone, Debug)]
+enum Payload {
+    Bytes(Bytes),
+    Pattern(u64),
+}
+
+impl Payload {
+    fn length(&self) -> u64 {
+        match self {
+            Payload::Bytes(bytes) => bytes.len() as u64,
+            Payload::Pattern(length) => *length,
+        }
+    }
+
+    /// Bytes at `offset`, at most `most` and at least one unless the body ends there.
+    fn piece(&self, offset: u64, most: u64) -> Bytes {
+        let most = most.min(self.length().saturating_sub(offset));
+        match self {
+            Payload::Bytes(bytes) => bytes.slice(offset as usize..(offset + most) as usize),
+            Payload::Pattern(_) => message::pattern(offset, most),
+        }
+    }
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Encoding {
+    Length,
+    Chunked,
+    UntilClose,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Pace {
+    bytes: usize,
+    every: Duration,
+}
 
 /// Writes an answer. Returns how the script wants the connection to end, if it cuts the body short.
 pub(super) async fn write(

@@ -30,9 +30,10 @@ use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::{AbortHandle, JoinSet};
 
+pub use answer::Answer;
 pub use message::pattern;
 pub use observe::{Counts, KEY, Observed, Seen, SeenBody};
-pub use script::{Abandoned, Answer, Behaviour, Greeting, Hangup, KeepAlive, Latency, Point, Script, Then};
+pub use script::{Abandoned, Behaviour, Greeting, Hangup, KeepAlive, Latency, Point, Script, Then};
 
 /// Connections that may wait to be accepted; the system's usual bound.
 const BACKLOG: u32 = 4_096;

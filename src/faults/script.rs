@@ -1,13 +1,12 @@
 //! What a scripted upstream does: values, changed at run time as a whole.
 
-use std::io::Write;
 use std::sync::Arc;
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use bytes::Bytes;
 use tokio::sync::Semaphore;
 
-use super::message::Field;
+use super::answer::Answer;
 use crate::reliability::entropy::{Entropy, SplitMix};
 
 /// The behaviour of a server. Cloning shares the capacity.
@@ -32,7 +31,7 @@ impl Script {
 
     /// A share of the requests, 0.0 to 1.0, meets `bad`. Which ones is fixed by `seed` and their number.
     pub fn share(share: f64, bad: impl Into<Behaviour>, good: impl Into<Behaviour>, seed: u64) -> Self {
-        Script::of(Plan::Share { share, bad: bad.into(), good: good.into(), seed })
+        Script::of(Plan::Share { share, bad: Box::new(bad.into()), good: Box::new(good.into()), seed })
     }
 
     /// The behaviour depends on the longest prefix of the path; the default is what `self` says.
@@ -91,7 +90,7 @@ pub enum Abandoned {
 pub(super) enum Plan {
     Always(Behaviour),
     Sequence { first: Vec<Behaviour>, then: Behaviour },
-    Share { share: f64, bad: Behaviour, good: Behaviour, seed: u64 },
+    Share { share: f64, bad: Box<Behaviour>, good: Box<Behaviour>, seed: u64 },
     Path { prefix: String, here: Box<Plan>, other: Box<Plan> },
 }
 
@@ -301,155 +300,4 @@ fn interpolate(points: &[(f64, Duration)], share: f64) -> Duration {
             low.1.mul_f64(1.0 - weight) + high.1.mul_f64(weight)
         }
     }
-}
-
-/// An answer in HTTP. Without a body it says `Content-Length: 0`, except where the status forbids it.
-#[derive(Clone, Debug)]
-pub struct Answer {
-    pub(super) status: u16,
-    pub(super) fields: Vec<Field>,
-    pub(super) body: Payload,
-    pub(super) framing: Encoding,
-    pub(super) trailers: Vec<Field>,
-    pub(super) informational: Vec<Bytes>,
-    pub(super) pace: Option<Pace>,
-    pub(super) slow_head: Option<Pace>,
-    pub(super) cut: Option<(u64, Hangup)>,
-}
-
-impl Answer {
-    /// An answer without fields and body.
-    pub fn status(status: u16) -> Self {
-        Answer {
-            status,
-            fields: Vec::new(),
-            body: Payload::Bytes(Bytes::new()),
-            framing: Encoding::Length,
-            trailers: Vec::new(),
-            informational: Vec::new(),
-            pace: None,
-            slow_head: None,
-            cut: None,
-        }
-    }
-
-    /// 200 with this body.
-    pub fn ok(body: impl Into<Bytes>) -> Self {
-        Answer::status(200).body(body)
-    }
-
-    /// Adds a field.
-    pub fn field(mut self, name: &str, value: &str) -> Self {
-        self.fields.push((name.to_string(), value.to_string()));
-        self
-    }
-
-    /// Adds `Retry-After` in whole seconds.
-    pub fn retry_after(self, seconds: u64) -> Self {
-        self.field("Retry-After", &seconds.to_string())
-    }
-
-    /// Adds `Retry-After` as a date, rounded up to the whole seconds a date can express.
-    pub fn retry_at(self, when: SystemTime) -> Self {
-        self.field("Retry-After", &httpdate::fmt_http_date(when + Duration::from_millis(999)))
-    }
-
-    /// The body.
-    pub fn body(mut self, body: impl Into<Bytes>) -> Self {
-        self.body = Payload::Bytes(body.into());
-        self
-    }
-
-    /// A body of `length` bytes of [`super::pattern`], never held in memory.
-    pub fn huge(mut self, length: u64) -> Self {
-        self.body = Payload::Pattern(length);
-        self
-    }
-
-    /// `Transfer-Encoding: chunked`.
-    pub fn chunked(mut self) -> Self {
-        self.framing = Encoding::Chunked;
-        self
-    }
-
-    /// The body ends with the connection.
-    pub fn until_close(mut self) -> Self {
-        self.framing = Encoding::UntilClose;
-        self
-    }
-
-    /// Adds a trailer and names it in `Trailer`; the body is chunked.
-    pub fn trailer(self, name: &str, value: &str) -> Self {
-        let mut answer = self.field("Trailer", name).chunked();
-        answer.trailers.push((name.to_string(), value.to_string()));
-        answer
-    }
-
-    /// Sends a 1xx answer first.
-    pub fn informational(mut self, status: u16, fields: &[(&str, &str)]) -> Self {
-        let mut head = Vec::new();
-        // Writing to a Vec cannot fail.
-        let _ = write!(head, "HTTP/1.1 {status} Informational\r\n");
-        for (name, value) in fields {
-            let _ = write!(head, "{name}: {value}\r\n");
-        }
-        head.extend_from_slice(b"\r\n");
-        self.informational.push(head.into());
-        self
-    }
-
-    /// Sends the body in pieces of `bytes`, one per `every`.
-    pub fn paced(mut self, bytes: usize, every: Duration) -> Self {
-        self.pace = Some(Pace { bytes: bytes.max(1), every });
-        self
-    }
-
-    /// Sends the head in pieces of `bytes`, one per `every`.
-    pub fn slow_head(mut self, bytes: usize, every: Duration) -> Self {
-        self.slow_head = Some(Pace { bytes: bytes.max(1), every });
-        self
-    }
-
-    /// Ends the connection after `bytes` of the body, which is announced as longer.
-    pub fn cut(mut self, bytes: u64, how: Hangup) -> Self {
-        self.cut = Some((bytes, how));
-        self
-    }
-}
-
-#[derive(Clone, Debug)]
-pub(super) enum Payload {
-    Bytes(Bytes),
-    Pattern(u64),
-}
-
-impl Payload {
-    pub(super) fn length(&self) -> u64 {
-        match self {
-            Payload::Bytes(bytes) => bytes.len() as u64,
-            Payload::Pattern(length) => *length,
-        }
-    }
-
-    /// Bytes at `offset`, at most `most` and at least one unless the body ends there.
-    pub(super) fn piece(&self, offset: u64, most: u64) -> Bytes {
-        let most = most.min(self.length().saturating_sub(offset));
-        match self {
-            Payload::Bytes(bytes) => bytes.slice(offset as usize..(offset + most) as usize),
-            Payload::Pattern(_) => super::message::pattern(offset, most),
-        }
-    }
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Encoding {
-    Length,
-    Chunked,
-    UntilClose,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Pace {
-    pub(super) bytes: usize,
-    pub(super) every: Duration,
 }

@@ -1,6 +1,9 @@
 //! What operators change while the proxy runs: one YAML file, compiled into a value that cannot be wrong.
 
+pub mod journal;
 pub mod routes;
+pub mod store;
+pub mod watch;
 
 use std::net::SocketAddr;
 use std::sync::Arc;

@@ -3,20 +3,20 @@
 use std::convert::Infallible;
 use std::future::Future;
 use std::net::SocketAddr;
-use std::pin::{Pin, pin};
+use std::pin::pin;
 use std::sync::Arc;
 use std::task::Poll;
 use std::time::Duration;
 
-use http::{Request, Response};
+use http::header::CONNECTION;
+use http::{HeaderValue, Request, StatusCode};
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
-use hyper::service::Service;
+use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::net::TcpStream;
 
 use super::Proxy;
-use super::body::Body;
 use super::connection::{ClientStream, Connection};
 use crate::drain::Stop;
 
@@ -25,22 +25,9 @@ const HEAD_BYTES_MAX: usize = 32 * 1024;
 /// Read and write buffer of one connection, at most.
 const BUFFER_BYTES_MAX: usize = 64 * 1024;
 
-/// hyper's door to [`Proxy::handle`].
-struct Handler {
-    proxy: Arc<Proxy>,
-    connection: Arc<Connection>,
-}
-
-impl Service<Request<Incoming>> for Handler {
-    type Response = Response<Body>;
-    type Error = Infallible;
-    type Future = Pin<Box<dyn Future<Output = Result<Response<Body>, Infallible>> + Send>>;
-
-    fn call(&self, request: Request<Incoming>) -> Self::Future {
-        let (proxy, connection) = (Arc::clone(&self.proxy), Arc::clone(&self.connection));
-        Box::pin(async move { Ok(proxy.handle(&connection, request).await) })
-    }
-}
+/// After the signal to finish, a kept connection waits this long for a request that is on its way, so that
+/// closing it does not lose one. The answer to it says `Connection: close`.
+const LINGER: Duration = Duration::from_millis(100);
 
 /// Serves one connection until it ends, `stop` asks it to finish, or everything is forced to end.
 pub async fn serve(
@@ -55,16 +42,31 @@ pub async fn serve(
     let connection = Arc::new(Connection::new(peer, listener, idle));
     let io = TokioIo::new(ClientStream::new(stream, Arc::clone(&connection)));
     let force = proxy.tasks.force().clone();
+    let closing = Arc::clone(&connection);
+    let service = service_fn(move |request: Request<Incoming>| {
+        let (proxy, connection) = (Arc::clone(&proxy), Arc::clone(&connection));
+        async move {
+            let mut response = proxy.handle(&connection, request).await;
+            if connection.is_closing() && response.status() != StatusCode::SWITCHING_PROTOCOLS {
+                response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+            }
+            Ok::<_, Infallible>(response)
+        }
+    });
     let serving = http1::Builder::new()
         .timer(TokioTimer::new())
         // The whole head, and the wait for it: this is the idle limit of a kept connection too.
         .header_read_timeout(idle)
         .max_header_size(HEAD_BYTES_MAX)
         .max_buf_size(BUFFER_BYTES_MAX)
-        .serve_connection(io, Handler { proxy, connection })
+        .serve_connection(io, service)
         .with_upgrades();
     let mut serving = pin!(serving);
-    let mut stopping = pin!(stop.cancelled_owned());
+    let mut stopping = pin!(async {
+        stop.cancelled_owned().await;
+        closing.close_soon();
+        tokio::time::sleep(LINGER).await;
+    });
     let mut forced = pin!(force.cancelled());
     let (mut registered, mut finishing) = (false, false);
     std::future::poll_fn(|cx| {

@@ -26,6 +26,7 @@ pub struct Connection {
     deadline: AtomicU64,
     stall_limit: Duration,
     stalled: AtomicBool,
+    closing: AtomicBool,
     framing: Framing,
 }
 
@@ -49,6 +50,7 @@ impl Connection {
             deadline: AtomicU64::new(0),
             stall_limit,
             stalled: AtomicBool::new(false),
+            closing: AtomicBool::new(false),
             framing: Framing::default(),
         }
     }
@@ -76,6 +78,16 @@ impl Connection {
     /// The client was cut off because it stopped reading.
     pub fn stalled(&self) -> bool {
         self.stalled.load(Ordering::Relaxed)
+    }
+
+    /// The next answer is the last one on this connection.
+    pub fn close_soon(&self) {
+        self.closing.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether the next answer is the last one.
+    pub fn is_closing(&self) -> bool {
+        self.closing.load(Ordering::Relaxed)
     }
 
     fn stall_until(&self) -> Instant {

@@ -114,7 +114,7 @@ mod tests {
     proptest! {
         #[test]
         fn a_hint_is_never_undercut_and_exceeded_by_ten_percent_at_most(
-            hint in 0u64..300_000, retries in 0u32..12, overload: bool, seed: u64,
+            hint in 0u32..300_000, retries in 0u32..12, overload: bool, seed: u64,
         ) {
             let hint = hint * MS;
             let backoff = Backoff::default();

@@ -142,7 +142,9 @@ fn scan(by: Balance, n: usize, view: impl Fn(usize) -> View, entropy: &mut impl 
         }
     }
     match drawn {
-        [Some(first), Some(second)] => Some(cheaper(by, first, second)),
+        // Drawn in index order: without the coin, equal cost would favour low indices.
+        [Some(low), Some(high)] if entropy.below(2) == 0 => Some(cheaper(by, low, high)),
+        [Some(low), Some(high)] => Some(cheaper(by, high, low)),
         [Some((only, _)), None] | [None, Some((only, _))] => Some(only),
         [None, None] => None,
     }
@@ -153,3 +155,6 @@ fn cheaper(by: Balance, first: (usize, View), second: (usize, View)) -> usize {
     let order = second.1.cost(by).total_cmp(&first.1.cost(by)).then(second.1.pending.cmp(&first.1.pending));
     if order.is_lt() { second.0 } else { first.0 }
 }
+
+#[cfg(test)]
+mod tests;

@@ -168,6 +168,23 @@ pub enum Cause {
     Manual,
 }
 
+impl Cause {
+    /// The word in events, journal and metrics.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Cause::FailureRate => "failure-rate",
+            Cause::ConsecutiveFailures => "consecutive-failures",
+            Cause::SlowCalls => "slow-calls",
+            Cause::AllEndpointsDown => "all-endpoints-down",
+            Cause::ProbeFailed => "probe-failed",
+            Cause::ProbeTimeout => "probe-timeout",
+            Cause::ProbesSucceeded => "probes-succeeded",
+            Cause::OpenTimeOver => "open-time-over",
+            Cause::Manual => "manual",
+        }
+    }
+}
+
 /// One change of state.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Transition {

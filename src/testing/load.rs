@@ -27,8 +27,10 @@ pub struct Load {
 pub struct Report {
     /// Answers by status.
     pub statuses: BTreeMap<u16, u64>,
-    /// Requests without a complete answer, and connections that could not be opened.
+    /// Requests without a complete answer.
     pub failed: u64,
+    /// Connections that could not be opened.
+    pub refused: u64,
     /// The first failures in words.
     pub failures: Vec<String>,
     /// Kept connections that were closed before any byte of an answer: RFC 9112 §9.3.1 lets the client send
@@ -60,11 +62,11 @@ impl Report {
     /// Panics unless every request was answered with this status.
     pub fn assert_all(&self, status: u16) {
         assert!(self.answers() > 0, "nothing was answered: {self:?}");
-        assert_eq!((self.with(status), self.failed), (self.answers(), 0), "{:?} {:?}", self.statuses, self.failures);
+        let lost = self.failed + self.refused;
+        assert_eq!((self.with(status), lost), (self.answers(), 0), "{:?} {:?}", self.statuses, self.failures);
     }
 
-    fn fail(&mut self, why: String) {
-        self.failed += 1;
+    fn note(&mut self, why: String) {
         if self.failures.len() < FAILURES_MAX {
             self.failures.push(why);
         }
@@ -75,6 +77,7 @@ impl Report {
             *self.statuses.entry(status).or_default() += count;
         }
         self.failed += other.failed;
+        self.refused += other.refused;
         self.resent += other.resent;
         self.failures.extend(other.failures);
         self.failures.truncate(FAILURES_MAX);
@@ -153,7 +156,8 @@ impl Worker {
                 None => match Client::try_connect(self.address).await {
                     Ok(client) => client,
                     Err(e) => {
-                        self.report.fail(format!("connect: {e}"));
+                        self.report.refused += 1;
+                        self.report.note(format!("connect: {e}"));
                         done += 1;
                         // Not a busy loop while the listener is gone.
                         tokio::time::sleep(super::POLL).await;
@@ -191,11 +195,13 @@ impl Worker {
                 Exchange::Raced
             }
             Ok(None) => {
-                self.report.fail("closed without an answer".to_string());
+                self.report.failed += 1;
+                self.report.note("closed without an answer".to_string());
                 Exchange::Failed
             }
             Err(e) => {
-                self.report.fail(format!("{e}"));
+                self.report.failed += 1;
+                self.report.note(e.to_string());
                 Exchange::Failed
             }
         }

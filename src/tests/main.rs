@@ -1,1 +1,34 @@
-fn main() {}
+//! The integration tests: the real program, scripted upstreams, real sockets.
+//!
+//! One binary, so that it links once. Before adding a module, see whether the behaviour belongs to one of
+//! these. No test sleeps to wait for something: it awaits a counter of the upstream or polls a metric.
+
+/// The stage that most tests play on: one upstream behind the program.
+mod stage;
+
+/// How messages pass through: framing, keep-alive, fields, upgrades, bodies of any size.
+mod wire;
+
+/// What must not pass: ambiguous, malformed or oversized messages, and answers nobody asked for.
+mod smuggling;
+
+/// Deadlines, per-try timeouts, and peers that do not move.
+mod timeouts;
+
+/// What is sent again, how often, when, and what must never be.
+mod retrying;
+
+/// Circuit breakers and the ejection of endpoints.
+mod breaking;
+
+/// Answers that the program makes itself, and what it adds to those of others.
+mod answers;
+
+/// Start, drain, end.
+mod lifecycle;
+
+/// The policy changes while traffic flows.
+mod reload;
+
+/// `outrigger demo`, from its first line to its last.
+mod demo;

@@ -1,1 +1,419 @@
+use super::ledger::Counts;
+use super::*;
+use crate::reliability::entropy::SplitMix;
+use proptest::prelude::*;
+use std::collections::VecDeque;
 
+const SEC: Duration = Duration::from_secs(1);
+
+fn policy() -> BudgetPolicy {
+    BudgetPolicy::default()
+}
+
+fn without_floor() -> BudgetPolicy {
+    BudgetPolicy { floor_per_second: 0.0, ..policy() }
+}
+
+fn spend_all(budget: &mut Budget, now: Instant, class: RetryClass) -> u32 {
+    let mut entropy = SplitMix::new(1);
+    (0..100_000).take_while(|_| budget.try_retry(now, class, &mut entropy).is_some()).count() as u32
+}
+
+/// Row B1 for our own budget: 10,000 × (deposit; withdraw) at one instant.
+#[test]
+fn the_ratio_is_exact_for_every_ratio() {
+    for ratio in [0.1, 0.5, 0.25, 0.75, 0.99, 0.999, 0.9999, 0.01, 0.001, 0.0001, 0.6, 0.7, 0.9] {
+        let now = Instant::now();
+        let mut budget = Budget::new(BudgetPolicy { ratio, max_ratio: 1.0, ..without_floor() }, now);
+        let mut entropy = SplitMix::new(1);
+        let mut granted = 0;
+        for _ in 0..10_000 {
+            budget.on_first_attempt(now);
+            budget.on_first_success(now);
+            granted += i32::from(budget.try_retry(now, RetryClass::Ordinary, &mut entropy).is_some());
+        }
+        let expected = (10_000.0 * ratio) as i32 + 10;
+        assert!((granted - expected).abs() <= 1, "{ratio}: {granted} instead of {expected}");
+    }
+}
+
+/// Row B5: asked every 3.7 ms for two minutes, the floor is the floor (tower grants 1.67 times as much).
+#[test]
+fn the_floor_keeps_its_rate_when_asked_all_the_time() {
+    let start = Instant::now();
+    let mut entropy = SplitMix::new(5);
+    let floor = BudgetPolicy { floor_per_second: 10.0, burst: 0, max_ratio: 1.0, ..policy() };
+    let mut budget = Budget::new(floor, start);
+    let (mut granted, step) = (0u32, Duration::from_micros(3700));
+    let mut now = start;
+    while now < start + 120 * SEC {
+        budget.on_first_attempt(now);
+        let grant = budget.try_retry(now, RetryClass::Ordinary, &mut entropy);
+        granted += u32::from(grant.is_some() && now >= start + 60 * SEC);
+        now += step;
+    }
+    let per_second = f64::from(granted) / 60.0;
+    assert!((9.0..=11.0).contains(&per_second), "{per_second}");
+}
+
+/// Row B5: a success lives for the whole ttl (±1 slot) under traffic; tower's for six tenths of it.
+#[test]
+fn the_window_neither_drifts_nor_shrinks_under_traffic() {
+    let start = Instant::now();
+    let mut ledger = Ledger::new(start, 10 * SEC);
+    let step = Duration::from_micros(3700);
+    let mut now = start;
+    let mut recorded = 0u64;
+    while now < start + 200 * SEC {
+        ledger.at(now).successes += 1;
+        recorded += 1;
+        if now > start + 20 * SEC {
+            let lived = step * ledger.totals(now).successes as u32;
+            assert!(lived >= 9 * SEC - step && lived <= 10 * SEC + step, "{lived:?}");
+        }
+        now += step;
+    }
+    assert!(recorded > 50_000);
+    assert_eq!(ledger.totals(now + 10 * SEC), Counts::default());
+}
+
+#[test]
+fn a_count_expires_with_its_slot() {
+    let start = Instant::now();
+    let mut ledger = Ledger::new(start, SEC);
+    ledger.at(start).successes += 1;
+    assert_eq!(ledger.totals(start + Duration::from_millis(901)).successes, 1);
+    assert_eq!(ledger.totals(start + 3 * SEC).successes, 0);
+    // A gap of years moves the window at once and for good.
+    let later = start + Duration::from_secs(400 * 24 * 3600);
+    ledger.at(later).retries += 1;
+    assert_eq!(ledger.totals(later), Counts { retries: 1, ..Counts::default() });
+    // A clock read before the lock was taken counts as now, and never wedges the window.
+    ledger.at(start).retries += 1;
+    assert_eq!(ledger.totals(later).retries, 2);
+}
+
+#[test]
+fn the_cap_shrinks_as_successes_age() {
+    let start = Instant::now();
+    let mut budget = Budget::new(BudgetPolicy { max_ratio: 1.0, ..without_floor() }, start);
+    for _ in 0..1000 {
+        budget.on_first_attempt(start);
+        budget.on_first_success(start);
+    }
+    assert_eq!(spend_all(&mut budget.clone(), start, RetryClass::Ordinary), 200);
+    assert_eq!(spend_all(&mut budget.clone(), start + 5 * SEC, RetryClass::Ordinary), 200);
+    assert_eq!(spend_all(&mut budget.clone(), start + 11 * SEC, RetryClass::Ordinary), 10);
+    assert_eq!(budget.remaining_ratio(start + 11 * SEC), 1.0);
+}
+
+#[test]
+fn overload_costs_two_and_is_never_refunded() {
+    let now = Instant::now();
+    let mut budget = Budget::new(without_floor(), now);
+    assert_eq!(spend_all(&mut budget, now, RetryClass::Overload), 5);
+    budget.on_retry_outcome(now, Grant::Tokens(RetryClass::Overload), true);
+    assert_eq!(spend_all(&mut budget, now, RetryClass::Ordinary), 0);
+    budget.on_retry_outcome(now, Grant::Tokens(RetryClass::Ordinary), true);
+    assert_eq!(spend_all(&mut budget, now, RetryClass::Ordinary), 1);
+    budget.on_retry_outcome(now, Grant::Floor(RetryClass::Ordinary), true);
+    assert_eq!(spend_all(&mut budget, now, RetryClass::Ordinary), 1, "the floor's rescue earns as much");
+    budget.on_retry_outcome(now, Grant::Tokens(RetryClass::Ordinary), false);
+    assert_eq!(spend_all(&mut budget, now, RetryClass::Ordinary), 0);
+}
+
+#[test]
+fn transparent_retries_are_free_and_count_against_the_hard_cap() {
+    let now = Instant::now();
+    let mut budget = Budget::new(without_floor(), now);
+    assert_eq!(spend_all(&mut budget, now, RetryClass::Transparent), 10);
+    assert_eq!(budget.remaining_ratio(now), 1.0);
+    assert_eq!(spend_all(&mut budget, now, RetryClass::Ordinary), 0);
+    assert_eq!(budget.refused(), Refused { tokens: 0, hard_cap: 2 });
+    for _ in 0..100 {
+        budget.on_first_attempt(now);
+    }
+    assert_eq!(spend_all(&mut budget, now, RetryClass::Transparent), 40, "half of 100, 10 are used");
+}
+
+#[test]
+fn a_refusal_says_whether_tokens_or_the_hard_cap_stood_in_the_way() {
+    let now = Instant::now();
+    let mut budget = Budget::new(BudgetPolicy { burst: 2, ..without_floor() }, now);
+    for _ in 0..100 {
+        budget.on_first_attempt(now);
+    }
+    assert_eq!(spend_all(&mut budget, now, RetryClass::Ordinary), 2);
+    assert_eq!(budget.refused(), Refused { tokens: 1, hard_cap: 0 });
+}
+
+#[test]
+fn a_grant_that_was_not_used_gives_its_tokens_back_but_stays_counted() {
+    let now = Instant::now();
+    let mut budget = Budget::new(without_floor(), now);
+    let grant = budget.try_retry(now, RetryClass::Overload, &mut SplitMix::new(1));
+    assert_eq!(grant, Some(Grant::Tokens(RetryClass::Overload)));
+    budget.on_retry_unsent(now, Grant::Tokens(RetryClass::Overload));
+    assert_eq!(budget.remaining_ratio(now), 1.0);
+    assert_eq!(spend_all(&mut budget, now, RetryClass::Ordinary), 9, "the tenth is refused by the hard cap");
+}
+
+fn floor_rate(budget: &mut Budget, start: Instant, seconds: u32, rescued: bool) -> f64 {
+    let mut entropy = SplitMix::new(9);
+    let mut granted = 0u32;
+    for step in 0..seconds * 100 {
+        let now = start + step * Duration::from_millis(10);
+        budget.on_first_attempt(now);
+        if let Some(grant) = budget.try_retry(now, RetryClass::Overload, &mut entropy) {
+            granted += 1;
+            budget.on_retry_outcome(now, grant, rescued);
+        }
+    }
+    f64::from(granted) / f64::from(seconds)
+}
+
+#[test]
+fn retries_that_do_not_help_slow_the_floor_to_a_tenth() {
+    let start = Instant::now();
+    let mut budget = Budget::new(BudgetPolicy { burst: 5, ..policy() }, start);
+    floor_rate(&mut budget, start, 60, false);
+    assert!(budget.gated());
+    let rate = floor_rate(&mut budget, start + 60 * SEC, 600, false);
+    assert!((0.07..=0.13).contains(&rate), "{rate}");
+}
+
+#[test]
+fn the_gate_shuts_after_five_wasted_retries_and_opens_after_three_rescues_of_five() {
+    let now = Instant::now();
+    let mut budget = Budget::new(policy(), now);
+    let paid = Grant::Tokens(RetryClass::Ordinary);
+    for _ in 0..4 {
+        budget.on_retry_outcome(now, paid, false);
+        assert!(!budget.gated());
+    }
+    budget.on_retry_outcome(now, paid, false);
+    assert!(budget.gated());
+    // Latched: time alone does not open it.
+    let later = now + 600 * SEC;
+    for rescued in [true, false, true, false] {
+        budget.on_retry_outcome(later, paid, rescued);
+        assert!(budget.gated());
+    }
+    // The last five are 1 0 1 0 1.
+    budget.on_retry_outcome(later, paid, true);
+    assert!(!budget.gated());
+    for _ in 0..4 {
+        budget.on_retry_outcome(later, paid, false);
+        assert!(!budget.gated(), "what happened before the gate opened must not shut it");
+    }
+}
+
+#[test]
+fn the_gate_stays_open_from_one_rescue_in_ten_up_and_forgets_after_thirty_seconds() {
+    let now = Instant::now();
+    let paid = Grant::Tokens(RetryClass::Ordinary);
+    let mut budget = Budget::new(policy(), now);
+    for outcome in 0..100 {
+        budget.on_retry_outcome(now, paid, outcome % 10 == 0);
+        assert!(!budget.gated(), "{outcome}");
+    }
+    let mut budget = Budget::new(policy(), now);
+    for minute in 0..20 {
+        budget.on_retry_outcome(now + minute * 15 * SEC, paid, false);
+        assert!(!budget.gated());
+    }
+}
+
+#[test]
+fn a_reload_keeps_tokens_and_counters() {
+    let start = Instant::now();
+    let mut budget = Budget::new(without_floor(), start);
+    for _ in 0..100 {
+        budget.on_first_attempt(start);
+        budget.on_first_success(start);
+    }
+    assert_eq!(spend_all(&mut budget, start, RetryClass::Ordinary), 20);
+    // More burst, a longer memory: nothing is in hand yet, it has to be earned.
+    budget.reconfigure(BudgetPolicy { burst: 100, ttl: 60 * SEC, ..without_floor() }, start);
+    assert_eq!(spend_all(&mut budget, start, RetryClass::Ordinary), 0);
+    assert_eq!(budget.ledger.totals(start), Counts { first_attempts: 100, successes: 100, retries: 20 });
+    let mut full = Budget::new(BudgetPolicy { burst: 50, ..without_floor() }, start);
+    full.reconfigure(BudgetPolicy { burst: 3, ..without_floor() }, start);
+    assert_eq!(spend_all(&mut full, start, RetryClass::Ordinary), 3, "clamped to the new cap");
+}
+
+#[test]
+fn strange_numbers_in_a_policy_grant_nothing_extra() {
+    let now = Instant::now();
+    for strange in [f64::NAN, -1.0, f64::NEG_INFINITY] {
+        let odd = BudgetPolicy { ratio: strange, max_ratio: 1.0, floor_per_second: strange, burst: 0, ttl: SEC };
+        let mut budget = Budget::new(odd, now);
+        budget.on_first_attempt(now);
+        budget.on_first_success(now);
+        assert_eq!(spend_all(&mut budget, now, RetryClass::Ordinary), 0, "{strange}");
+        assert_eq!(budget.remaining_ratio(now), 0.0);
+    }
+    let endless = BudgetPolicy { floor_per_second: f64::MIN_POSITIVE, ttl: Duration::MAX, ..policy() };
+    let mut budget = Budget::new(endless, now);
+    assert_eq!(spend_all(&mut budget, now, RetryClass::Ordinary), 10);
+    let zero = BudgetPolicy { ttl: Duration::ZERO, ..policy() };
+    assert_eq!(spend_all(&mut Budget::new(zero, now), now, RetryClass::Ordinary), 10);
+}
+
+#[derive(Clone, Debug)]
+enum Event {
+    Pass(u64),
+    First {
+        success: bool,
+    },
+    Retry(RetryClass),
+    /// Outcome of the oldest retry in flight.
+    Outcome {
+        rescued: bool,
+    },
+    /// The oldest retry in flight was not sent.
+    Unsent,
+    Reload {
+        burst: u32,
+        ttl_ms: u64,
+        ratio: f64,
+    },
+}
+
+fn any_event() -> impl Strategy<Value = Event> {
+    let class = prop::sample::select(vec![RetryClass::Transparent, RetryClass::Ordinary, RetryClass::Overload]);
+    prop_oneof![
+        2 => (0u64..1500).prop_map(Event::Pass),
+        4 => any::<bool>().prop_map(|success| Event::First { success }),
+        6 => class.prop_map(Event::Retry),
+        4 => any::<bool>().prop_map(|rescued| Event::Outcome { rescued }),
+        1 => Just(Event::Unsent),
+        1 => (0u32..20, 100u64..20_000, 0.0f64..1.0)
+            .prop_map(|(burst, ttl_ms, ratio)| Event::Reload { burst, ttl_ms, ratio }),
+    ]
+}
+
+/// What must hold whatever happens, counted by hand next to the budget.
+struct Witness {
+    start: Instant,
+    now: Instant,
+    policy: BudgetPolicy,
+    firsts: Vec<Instant>,
+    granted: Vec<Instant>,
+    in_flight: VecDeque<Grant>,
+    earned: f64,
+    spent: f64,
+    floors: f64,
+}
+
+impl Witness {
+    fn since(times: &[Instant], from: Option<Instant>) -> usize {
+        times.iter().filter(|time| from.is_none_or(|from| **time > from)).count()
+    }
+
+    /// A retry may be granted only below the hard cap; windows are exact to one slot.
+    fn check_grant(&self) -> Result<(), TestCaseError> {
+        let surely = self.now.checked_sub(self.policy.ttl * 9 / 10);
+        let at_most = self.now.checked_sub(self.policy.ttl);
+        let retries = Self::since(&self.granted, surely) as f64;
+        let firsts = Self::since(&self.firsts, at_most) as f64;
+        let allowed = f64::from(self.policy.burst).max(self.policy.max_ratio * firsts);
+        prop_assert!(retries < allowed, "{} retries where {} are allowed", retries, allowed);
+        Ok(())
+    }
+
+    fn check_sums(&self, burst: u32) -> Result<(), TestCaseError> {
+        let most = f64::from(burst) + self.earned + 1e-3;
+        prop_assert!(self.spent <= most, "spent {} of {}", self.spent, most);
+        let elapsed = self.now.duration_since(self.start).as_secs_f64();
+        prop_assert!(self.floors <= 1.0 + elapsed * self.policy.floor_per_second / 0.5);
+        Ok(())
+    }
+}
+
+fn cost(class: RetryClass) -> f64 {
+    class.cost() as f64 / TOKEN as f64
+}
+
+fn replay(events: Vec<Event>, seed: u64, reloads: bool) -> Result<(), TestCaseError> {
+    let start = Instant::now();
+    let mut entropy = SplitMix::new(seed);
+    let mut budget = Budget::new(policy(), start);
+    let mut w = Witness {
+        start,
+        now: start,
+        policy: policy(),
+        firsts: vec![],
+        granted: vec![],
+        in_flight: VecDeque::new(),
+        earned: 0.0,
+        spent: 0.0,
+        floors: 0.0,
+    };
+    for event in events {
+        match event {
+            Event::Pass(ms) => w.now += Duration::from_millis(ms),
+            Event::First { success } => {
+                budget.on_first_attempt(w.now);
+                w.firsts.push(w.now);
+                if success {
+                    budget.on_first_success(w.now);
+                    w.earned += w.policy.ratio;
+                }
+            }
+            Event::Retry(class) => {
+                let Some(grant) = budget.try_retry(w.now, class, &mut entropy) else { continue };
+                if !reloads {
+                    w.check_grant()?;
+                }
+                w.granted.push(w.now);
+                w.in_flight.push_back(grant);
+                match grant {
+                    Grant::Free => prop_assert_eq!(class, RetryClass::Transparent),
+                    Grant::Tokens(class) => w.spent += cost(class),
+                    Grant::Floor(_) => w.floors += 1.0,
+                }
+            }
+            Event::Outcome { rescued } => {
+                let Some(grant) = w.in_flight.pop_front() else { continue };
+                budget.on_retry_outcome(w.now, grant, rescued);
+                if rescued && matches!(grant, Grant::Tokens(RetryClass::Ordinary) | Grant::Floor(RetryClass::Ordinary))
+                {
+                    w.earned += 1.0;
+                }
+            }
+            Event::Unsent => {
+                let Some(grant) = w.in_flight.pop_front() else { continue };
+                budget.on_retry_unsent(w.now, grant);
+                if let Grant::Tokens(class) = grant {
+                    w.spent -= cost(class);
+                }
+            }
+            Event::Reload { burst, ttl_ms, ratio } if reloads => {
+                w.policy = BudgetPolicy { burst, ttl: Duration::from_millis(ttl_ms), ratio, ..policy() };
+                let before = budget.tokens;
+                budget.reconfigure(w.policy.clone(), w.now);
+                prop_assert!(budget.tokens <= before);
+            }
+            Event::Reload { .. } => {}
+        }
+        w.check_sums(policy().burst)?;
+        let left = budget.remaining_ratio(w.now);
+        prop_assert!((0.0..=1.0).contains(&left));
+    }
+    Ok(())
+}
+
+proptest! {
+    #[test]
+    fn no_order_of_events_grants_more_than_was_earned(
+        events in prop::collection::vec(any_event(), 1..400), seed: u64,
+    ) {
+        replay(events, seed, false)?;
+    }
+
+    #[test]
+    fn no_reload_mints_tokens(events in prop::collection::vec(any_event(), 1..400), seed: u64) {
+        replay(events, seed, true)?;
+    }
+}

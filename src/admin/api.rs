@@ -1,0 +1,288 @@
+//! The API's JSON. The server writes these types and the command line reads the very same ones, so they cannot drift.
+//!
+//! Names are camelCase and stable. Durations are whole seconds or milliseconds with the unit in the name, moments are
+//! RFC 3339 in UTC. Answers may gain fields; requests refuse fields they do not know.
+
+use serde::{Deserialize, Serialize};
+
+use crate::upstreams::view::{BudgetView, CircuitView, EndpointView, TotalsView, UpstreamView};
+
+/// `GET /status`.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Status {
+    /// `name` of the policy, or `outrigger`.
+    pub name: String,
+    pub version: String,
+    pub pid: u32,
+    pub uptime_seconds: u64,
+    /// The worst of all verdicts.
+    pub condition: Condition,
+    pub readiness: Readiness,
+    pub draining: bool,
+    /// Worst first, in words.
+    pub verdicts: Vec<Verdict>,
+    pub policy: PolicySummary,
+    pub upstreams: Vec<UpstreamView>,
+    /// The last few changes, newest first.
+    pub changes: Vec<Change>,
+}
+
+/// How well something does. Ordered: the worse, the greater.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum Condition {
+    Healthy,
+    /// Requests are served, but something needs a look.
+    Degraded,
+    /// Most requests fail or are refused.
+    Failing,
+}
+
+impl Condition {
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Condition::Healthy => "healthy",
+            Condition::Degraded => "degraded",
+            Condition::Failing => "failing",
+        }
+    }
+}
+
+/// One sentence about a dependency, or about the process when `upstream` is absent.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Verdict {
+    pub upstream: Option<String>,
+    pub condition: Condition,
+    pub text: String,
+}
+
+/// `GET /readyz` with `Accept: application/json`. Never depends on a dependency's health.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Readiness {
+    pub ready: bool,
+    /// Why not; empty when ready.
+    pub reasons: Vec<String>,
+}
+
+/// The policy in force.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct PolicySummary {
+    /// Counts up by one with each applied policy.
+    pub revision: u64,
+    /// sha-256 of the text, lower-case hex: what `sha256sum policy.yaml` prints.
+    pub hash: String,
+    pub applied_at: String,
+    pub age_seconds: u64,
+    pub author: String,
+    /// The file it came from.
+    pub source: String,
+    pub reload: Reload,
+}
+
+/// How the last attempt to apply a policy ended.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Reload {
+    /// The file on disk is refused; the policy in force is older than it.
+    pub failed: bool,
+    /// The exact finding, with line and column.
+    pub error: Option<String>,
+}
+
+/// `GET /policy`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct PolicyDocument {
+    pub policy: PolicySummary,
+    pub text: String,
+}
+
+/// One applied policy that a rollback can name.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Revision {
+    pub revision: u64,
+    pub hash: String,
+    pub applied_at: String,
+    pub author: String,
+    pub source: String,
+    pub reason: Option<String>,
+    /// What it changed, in words, one effect each.
+    pub effects: Vec<String>,
+    /// It is the one in force.
+    pub current: bool,
+}
+
+/// One line of the change journal.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Change {
+    pub at: String,
+    pub age_seconds: u64,
+    /// `policy-applied`, `policy-refused`, `circuit-held`, `process-started`, …
+    pub kind: String,
+    /// The dependency concerned, if it is one.
+    pub upstream: Option<String>,
+    /// What happened, in one line.
+    pub summary: String,
+    /// Effects of a policy change, one each.
+    pub effects: Vec<String>,
+    pub author: Option<String>,
+    pub reason: Option<String>,
+    pub revision: Option<u64>,
+    pub hash: Option<String>,
+}
+
+/// `GET /upstreams`.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Upstreams {
+    pub upstreams: Vec<UpstreamView>,
+}
+
+/// `GET /endpoints`.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Endpoints {
+    pub upstreams: Vec<UpstreamEndpoints>,
+}
+
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct UpstreamEndpoints {
+    pub upstream: String,
+    pub direction: String,
+    pub panic: bool,
+    pub resolve_error: Option<String>,
+    pub endpoints: Vec<EndpointView>,
+}
+
+/// `GET /circuits`.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Circuits {
+    pub circuits: Vec<UpstreamCircuit>,
+}
+
+/// A dependency and its breaker; also the answer to `POST /circuits/{name}`.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct UpstreamCircuit {
+    pub upstream: String,
+    /// Absent: its policy has no `circuitBreaker`.
+    pub circuit: Option<CircuitView>,
+}
+
+/// `GET /budgets`.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Budgets {
+    pub budgets: Vec<UpstreamBudget>,
+}
+
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct UpstreamBudget {
+    pub upstream: String,
+    pub budget: BudgetView,
+    pub totals: TotalsView,
+}
+
+/// `GET /policy/history`.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct History {
+    pub revisions: Vec<Revision>,
+}
+
+/// `GET /changes`.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Changes {
+    pub changes: Vec<Change>,
+}
+
+/// Query of `GET /changes`.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct ChangesQuery {
+    /// How far back, as a policy duration (`30m`); absent = as far as is kept.
+    pub since: Option<String>,
+    /// At most this many, newest first: 1 to 1000, default 100.
+    pub limit: Option<usize>,
+}
+
+/// Body of `POST /policy/reload`; may be `{}` or empty.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct ReloadRequest {
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub author: Option<String>,
+}
+
+/// Body of `POST /policy/rollback`.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct RollbackRequest {
+    pub revision: u64,
+    pub reason: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub author: Option<String>,
+}
+
+/// Answer to a reload or a rollback.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Applied {
+    /// The revision in force now.
+    pub revision: u64,
+    pub hash: String,
+    /// False: the text was the one in force already, nothing happened.
+    pub changed: bool,
+    pub effects: Vec<String>,
+}
+
+/// Body of `POST /circuits/{name}`.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct CircuitRequest {
+    pub action: CircuitAction,
+    /// How long the hold lasts, 1 s to 24 h, default 10 m. Not with `reset`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ttl: Option<String>,
+    pub reason: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub author: Option<String>,
+}
+
+/// What an operator may do to a circuit.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum CircuitAction {
+    /// Hold it open: every request is refused at once.
+    Open,
+    /// Hold it closed: requests pass whatever the failures.
+    Close,
+    /// End a hold, close it and forget what was learned.
+    Reset,
+}
+
+/// RFC 9457 body of every error.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ProblemBody {
+    #[serde(rename = "type")]
+    pub kind: String,
+    pub title: String,
+    pub status: u16,
+    pub detail: String,
+    /// What to do next.
+    pub next: String,
+    /// The paths there are, when the one asked for is not.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub paths: Vec<String>,
+}

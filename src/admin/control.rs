@@ -1,0 +1,87 @@
+//! All that the admin API knows of the process: plain questions and orders that the composition root answers.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use super::api::{Applied, Change, CircuitAction, PolicyDocument, Readiness, Revision};
+use crate::upstreams::view::{CircuitView, UpstreamView};
+
+/// A question without arguments.
+pub type Ask<T> = Box<dyn Fn() -> T + Send + Sync>;
+/// A question or an order with arguments.
+pub type AskWith<A, T> = Box<dyn Fn(A) -> T + Send + Sync>;
+
+/// Handles into the running process. Each may be called from any thread and at the same time as any other.
+///
+/// `changes`, `history`, `reload` and `rollback` may read and write files; they are called where blocking is allowed.
+/// All others must answer from memory.
+pub struct Control {
+    /// `name` of the policy, or `outrigger`.
+    pub name: Ask<String>,
+    /// The address the admin listener is bound to: what a Host header may name besides loopback.
+    pub listen: SocketAddr,
+    /// Time since the process started.
+    pub uptime: Ask<Duration>,
+    /// Shutdown has begun: what is in flight finishes, nothing new is accepted.
+    pub draining: Ask<bool>,
+    pub readiness: Ask<Readiness>,
+    /// Outbound dependencies in file order, then the app behind `inbound`.
+    pub views: Ask<Vec<UpstreamView>>,
+    /// Prometheus text.
+    pub render_metrics: Ask<String>,
+    pub policy: Ask<PolicyDocument>,
+    /// Newest first.
+    pub changes: AskWith<ChangesFilter, Result<Vec<Change>, Refused>>,
+    /// Newest first.
+    pub history: Ask<Result<Vec<Revision>, Refused>>,
+    pub reload: AskWith<ReloadOrder, Result<Applied, Refused>>,
+    pub rollback: AskWith<RollbackOrder, Result<Applied, Refused>>,
+    pub circuit: AskWith<CircuitOrder, Result<CircuitView, Refused>>,
+}
+
+/// Which changes to list.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ChangesFilter {
+    /// Not older than this; `None` = as far as is kept.
+    pub since: Option<Duration>,
+    /// At most this many, the newest ones.
+    pub limit: usize,
+}
+
+/// Read the policy file now.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ReloadOrder {
+    pub author: String,
+}
+
+/// Apply an earlier revision again.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RollbackOrder {
+    pub revision: u64,
+    pub reason: String,
+    pub author: String,
+}
+
+/// Hold a circuit open or closed for a while, or reset it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CircuitOrder {
+    pub upstream: String,
+    pub action: CircuitAction,
+    /// How long a hold lasts; without meaning for `Reset`.
+    pub ttl: Duration,
+    pub reason: String,
+    pub author: String,
+}
+
+/// Why an order was not carried out. Nothing changed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Refused {
+    /// It names something that does not exist; the text says what does. 404
+    Unknown(String),
+    /// It cannot be done in the present state. 409
+    Conflict(String),
+    /// The policy has errors; the text holds each with line and column. 422
+    Policy(String),
+    /// The disk or the process failed. 500
+    Failed(String),
+}

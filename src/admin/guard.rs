@@ -1,0 +1,236 @@
+//! Who may speak to the admin API: nobody whom a browser was tricked into speaking for.
+//!
+//! The listener is on loopback and asks for no password, so the enemy is a web page open in an operator's browser.
+//! DNS rebinding makes such a page "same origin" with us, but its Host header then carries the page's own name: so
+//! only loopback names and addresses, and the address we listen on, are answered. Cross-site forms cannot carry
+//! [`CHANGE_HEADER`] nor a JSON content type. Each check alone would do; all of them stay.
+
+use std::net::{IpAddr, Ipv6Addr, SocketAddr};
+
+use axum::extract::{Request, State};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
+use axum::middleware::Next;
+use axum::response::{IntoResponse, Response};
+
+use super::CHANGE_HEADER;
+use super::problem::Problem;
+use super::words;
+
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Guard {
+    pub listen: SocketAddr,
+}
+
+pub(super) async fn check(State(guard): State<Guard>, request: Request, next: Next) -> Response {
+    let mut response = match guard.admit(&request) {
+        Ok(()) => next.run(request).await,
+        Err(problem) => problem.into_response(),
+    };
+    let headers = response.headers_mut();
+    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    headers.insert(header::CONTENT_SECURITY_POLICY, HeaderValue::from_static("default-src 'self'"));
+    response
+}
+
+impl Guard {
+    fn admit(self, request: &Request) -> Result<(), Problem> {
+        let headers = request.headers();
+        let host = self.host(headers)?;
+        if let Some(authority) = request.uri().authority()
+            && !self.names_us(authority.as_str())
+        {
+            return Err(wrong_host(authority.as_str()));
+        }
+        if let Some(origin) = single(headers, &header::ORIGIN)?
+            && origin.strip_prefix("http://") != Some(host)
+        {
+            return Err(Problem::forbidden(
+                "foreign-origin",
+                format!("the origin {} is not this address", words::quoted(origin, 100)),
+                "call the API from the page it serves, or from outside a browser",
+            ));
+        }
+        if matches!(*request.method(), Method::GET | Method::HEAD) { Ok(()) } else { changing(headers) }
+    }
+
+    fn host(self, headers: &HeaderMap) -> Result<&str, Problem> {
+        match single(headers, &header::HOST)? {
+            Some(host) if self.names_us(host) => Ok(host),
+            Some(host) => Err(wrong_host(host)),
+            None => Err(wrong_host("")),
+        }
+    }
+
+    /// Whether `authority` (`host` or `host:port`) is a loopback name or address or the one we listen on. The port is
+    /// free: a port-forward changes it, and rebinding cannot gain by it.
+    fn names_us(self, authority: &str) -> bool {
+        let Some(host) = host_of(authority) else { return false };
+        match host {
+            Host::Name(name) => name.eq_ignore_ascii_case("localhost"),
+            Host::Address(address) => {
+                let address = address.to_canonical();
+                // Listening on all addresses, any of them is ours. Rebinding needs a name, so literals are safe.
+                address.is_loopback() || address == self.listen.ip().to_canonical() || self.listen.ip().is_unspecified()
+            }
+        }
+    }
+}
+
+enum Host<'a> {
+    Name(&'a str),
+    Address(IpAddr),
+}
+
+/// Strict: digits only in the port, dotted-quad IPv4 only, brackets around IPv6. Anything else names nobody.
+fn host_of(authority: &str) -> Option<Host<'_>> {
+    let port_fits = |port: &str| port.parse::<u16>().is_ok() && port.bytes().all(|byte| byte.is_ascii_digit());
+    if let Some(rest) = authority.strip_prefix('[') {
+        let (address, after) = rest.split_once(']')?;
+        let address: Ipv6Addr = address.parse().ok()?;
+        let fits = after.is_empty() || after.strip_prefix(':').is_some_and(port_fits);
+        return fits.then_some(Host::Address(IpAddr::V6(address)));
+    }
+    let name = match authority.split_once(':') {
+        Some((name, port)) if port_fits(port) => name,
+        Some(_) => return None,
+        None => authority,
+    };
+    match name.parse::<IpAddr>() {
+        Ok(address) => Some(Host::Address(address)),
+        Err(_) => Some(Host::Name(name)),
+    }
+}
+
+fn changing(headers: &HeaderMap) -> Result<(), Problem> {
+    if single(headers, &HeaderName::from_static(CHANGE_HEADER))? != Some("1") {
+        return Err(Problem::forbidden(
+            "change-header-missing",
+            format!("a changing call must carry the header `{CHANGE_HEADER}: 1`"),
+            "use the outrigger command line, or add the header",
+        ));
+    }
+    // Sent by browsers only; `none` is a user's own doing.
+    if let Some(site) = single(headers, &HeaderName::from_static("sec-fetch-site"))?
+        && !matches!(site, "same-origin" | "none")
+    {
+        return Err(Problem::forbidden(
+            "foreign-origin",
+            "a page of another site asked for this change",
+            "call the API from the page it serves, or from outside a browser",
+        ));
+    }
+    let kind = single(headers, &header::CONTENT_TYPE)?.unwrap_or_default();
+    let essence = kind.split(';').next().unwrap_or_default().trim();
+    if essence.eq_ignore_ascii_case("application/json") {
+        return Ok(());
+    }
+    Err(Problem::new(
+        StatusCode::UNSUPPORTED_MEDIA_TYPE,
+        "not-json",
+        "Unsupported media type",
+        format!("the body's type is {}, only JSON is read", words::quoted(kind, 100)),
+        "send `content-type: application/json`",
+    ))
+}
+
+/// The header's only value; two of a kind are refused, since two readers could pick different ones.
+fn single<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Result<Option<&'a str>, Problem> {
+    let mut values = headers.get_all(name).iter();
+    let first = values.next();
+    let unreadable = || {
+        Problem::forbidden(
+            "ambiguous-header",
+            format!("the header `{name}` is repeated or not plain text"),
+            format!("send `{name}` once"),
+        )
+    };
+    if values.next().is_some() {
+        return Err(unreadable());
+    }
+    first.map(|value| value.to_str().map_err(|_| unreadable())).transpose()
+}
+
+fn wrong_host(host: &str) -> Problem {
+    Problem::forbidden(
+        "foreign-host",
+        format!("the host {} is neither loopback nor the address listened on", words::quoted(host, 100)),
+        "use http://127.0.0.1 or http://localhost with the admin port; from elsewhere, forward the port",
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn guard(listen: &str) -> Guard {
+        Guard { listen: listen.parse().unwrap() }
+    }
+
+    #[test]
+    fn loopback_and_the_listen_address_name_us_on_any_port() {
+        let ours = [
+            "localhost",
+            "LocalHost:4490",
+            "127.0.0.1",
+            "127.0.0.1:4490",
+            "127.9.9.9:1",
+            "[::1]",
+            "[::1]:9000",
+            "[::ffff:127.0.0.1]:80",
+            "10.1.2.3:4490",
+        ];
+        for host in ours {
+            assert!(guard("10.1.2.3:4490").names_us(host), "{host}");
+        }
+    }
+
+    #[test]
+    fn rebinding_spellings_name_nobody() {
+        let foreign = [
+            "",
+            "evil.example",
+            "evil.example:4490",
+            "localhost.evil.example",
+            "evil.localhost",
+            "localhost.",
+            "127.0.0.1.nip.io",
+            "127.0.0.1.",
+            "localhost@evil.example",
+            "evil.example@localhost",
+            "127.0.0.1:80@evil.example",
+            "127.1",
+            "2130706433",
+            "0x7f.0.0.1",
+            "0177.0.0.1",
+            "0.0.0.0",
+            "0.0.0.0:4490",
+            "10.1.2.4:4490",
+            "::1",
+            "[::]",
+            "[::1",
+            "[::1]evil",
+            "[::1]:",
+            "[::1]:+80",
+            "[fe80::1%25lo]",
+            "localhost:",
+            "localhost:99999",
+            "localhost:+1",
+            "localhost:80:80",
+            "localhost, evil.example",
+            " localhost",
+            "localhost/",
+            "localhost#",
+        ];
+        for host in foreign {
+            assert!(!guard("10.1.2.3:4490").names_us(host), "{host}");
+        }
+    }
+
+    #[test]
+    fn listening_on_all_addresses_any_literal_is_ours_but_no_name() {
+        assert!(guard("0.0.0.0:4490").names_us("10.9.9.9:4490"));
+        assert!(guard("[::]:4490").names_us("[fd00::5]:4490"));
+        assert!(!guard("0.0.0.0:4490").names_us("evil.example:4490"));
+    }
+}

@@ -1,0 +1,118 @@
+//! What operators ask a running proxy, and the few things they may change: JSON over HTTP/1.1 on its own listener.
+//!
+//! Two routers. [`router`] is the whole API and belongs on loopback. [`metrics_router`] answers `/metrics` and the
+//! probes only, reads and never changes, and may face the Pod's network. Neither touches the data plane: all they
+//! know comes through [`Control`], which the composition root fills, so a stuck data plane cannot silence them.
+//!
+//! ALWAYS: a change is a POST with a JSON body and the header [`CHANGE_HEADER`], from the same origin.
+//! NEVER: a GET that changes anything; an error without a sentence on what to do next.
+
+pub mod api;
+mod circuits;
+pub mod control;
+mod extract;
+mod guard;
+mod health;
+mod policy;
+mod problem;
+mod serve;
+mod status;
+mod verdict;
+pub(crate) mod words;
+
+#[cfg(test)]
+pub(crate) mod tests;
+
+use std::sync::Arc;
+
+use axum::Router;
+use axum::http::{Method, Uri};
+use axum::middleware::from_fn_with_state;
+use axum::routing::{get, post};
+
+pub use control::Control;
+pub use serve::serve;
+
+use problem::Problem;
+
+/// Header that every changing call carries. A browser cannot add it to a cross-site request without a preflight,
+/// and the preflight is never granted.
+pub const CHANGE_HEADER: &str = "x-outrigger-admin";
+
+/// Every path of [`router`], with what it answers: the index page, the 404 body and the tests read this one list.
+pub(crate) const PATHS: [(&str, &str, &str); 16] = [
+    ("GET", "/status", "everything on one screen: verdicts, policy, upstreams, last changes"),
+    ("GET", "/upstreams", "all dependencies"),
+    ("GET", "/upstreams/{name}", "one dependency"),
+    ("GET", "/endpoints", "addresses of each dependency: load, latency, ejection"),
+    ("GET", "/circuits", "circuit breakers"),
+    ("GET", "/budgets", "retry budgets, and what retries achieved"),
+    ("GET", "/policy", "the policy in force: text, revision, hash, author, last reload"),
+    ("GET", "/policy/history", "revisions that a rollback can name"),
+    ("GET", "/changes", "what changed, newest first: ?since=30m&limit=100"),
+    ("POST", "/policy/reload", "read the policy file now: {}"),
+    ("POST", "/policy/rollback", "apply an earlier revision: {\"revision\":3,\"reason\":\"…\"}"),
+    ("POST", "/circuits/{name}", "hold or reset a circuit: {\"action\":\"open\",\"ttl\":\"10m\",\"reason\":\"…\"}"),
+    ("GET", "/metrics", "Prometheus text"),
+    ("GET", "/livez", "200 while this process answers"),
+    ("GET", "/readyz", "200 once a policy is loaded and the listeners are bound"),
+    ("GET", "/healthz", "the same as /readyz"),
+];
+
+/// The paths of [`metrics_router`].
+const METRICS_PATHS: [&str; 4] = ["/metrics", "/livez", "/readyz", "/healthz"];
+
+/// The whole API, for the loopback listener.
+pub fn router(control: Arc<Control>) -> Router {
+    let guard = guard::Guard { listen: control.listen };
+    probes()
+        .route("/", get(index))
+        .route("/status", get(status::status))
+        .route("/upstreams", get(status::upstreams))
+        .route("/upstreams/{name}", get(status::upstream))
+        .route("/endpoints", get(status::endpoints))
+        .route("/circuits", get(status::circuits))
+        .route("/budgets", get(status::budgets))
+        .route("/policy", get(policy::current))
+        .route("/policy/history", get(policy::history))
+        .route("/policy/reload", post(policy::reload))
+        .route("/policy/rollback", post(policy::rollback))
+        .route("/changes", get(policy::changes))
+        .route("/circuits/{name}", post(circuits::act))
+        .fallback(async |uri: Uri| Problem::unknown_path(&uri, PATHS.iter().map(|(_, path, _)| *path)))
+        .method_not_allowed_fallback(wrong_method)
+        .layer(from_fn_with_state(guard, guard::check))
+        .with_state(control)
+}
+
+/// `/metrics`, `/livez`, `/readyz` and `/healthz`, for the listener that scrapers and probes reach. Hosts are not
+/// checked here: a kubelet names the Pod's address, and there is nothing to change.
+pub fn metrics_router(control: Arc<Control>) -> Router {
+    probes()
+        .fallback(async |uri: Uri| Problem::unknown_path(&uri, METRICS_PATHS.into_iter()))
+        .method_not_allowed_fallback(wrong_method)
+        .with_state(control)
+}
+
+fn probes() -> Router<Arc<Control>> {
+    Router::new()
+        .route("/metrics", get(health::metrics))
+        .route("/livez", get(health::livez))
+        .route("/readyz", get(health::readyz))
+        .route("/healthz", get(health::readyz))
+}
+
+async fn wrong_method(method: Method, uri: Uri) -> Problem {
+    Problem::wrong_method(&method, &uri)
+}
+
+async fn index() -> String {
+    let mut text = format!("Outrigger {}\n\n", env!("CARGO_PKG_VERSION"));
+    for (method, path, what) in PATHS {
+        text.push_str(&format!("{method:<4}  {path:<18}  {what}\n"));
+    }
+    text.push_str(&format!(
+        "\nA POST needs `content-type: application/json` and `{CHANGE_HEADER}: 1`. Or use the command line: outrigger status\n"
+    ));
+    text
+}

@@ -1,0 +1,143 @@
+//! Errors as RFC 9457 problem+json. Each one says what to do next.
+
+use axum::http::{HeaderValue, Method, StatusCode, Uri, header};
+use axum::response::{IntoResponse, Response};
+
+use super::api::ProblemBody;
+use super::control::Refused;
+use super::words;
+
+/// Where a problem's `type` points: one page, one section per token.
+const DOCS: &str = "https://outrigger.example/problems/";
+
+/// Longest part of a client's own words that an error repeats, in characters.
+const QUOTE_MAX: usize = 200;
+
+/// An error answer of the admin API.
+#[derive(Debug)]
+pub(super) struct Problem {
+    status: StatusCode,
+    /// Names the section of the documentation.
+    token: &'static str,
+    title: &'static str,
+    detail: String,
+    next: String,
+    paths: Vec<String>,
+}
+
+impl Problem {
+    pub fn new(
+        status: StatusCode,
+        token: &'static str,
+        title: &'static str,
+        detail: impl Into<String>,
+        next: impl Into<String>,
+    ) -> Self {
+        Problem { status, token, title, detail: detail.into(), next: next.into(), paths: Vec::new() }
+    }
+
+    /// The request is understood but refused: 403.
+    pub fn forbidden(token: &'static str, detail: impl Into<String>, next: impl Into<String>) -> Self {
+        Problem::new(StatusCode::FORBIDDEN, token, "Request refused", detail, next)
+    }
+
+    /// The query, body or a field of it is wrong: 400.
+    pub fn invalid(detail: impl Into<String>, next: impl Into<String>) -> Self {
+        Problem::new(StatusCode::BAD_REQUEST, "invalid-request", "Invalid request", detail, next)
+    }
+
+    pub fn unknown_path<'a>(uri: &Uri, paths: impl Iterator<Item = &'a str>) -> Self {
+        let detail = format!("there is nothing at {}", words::quoted(uri.path(), QUOTE_MAX));
+        let mut problem = Problem::new(
+            StatusCode::NOT_FOUND,
+            "unknown-path",
+            "Unknown path",
+            detail,
+            "ask for one of the paths listed here",
+        );
+        problem.paths = paths.map(str::to_owned).collect();
+        problem
+    }
+
+    pub fn unknown_upstream<'a>(name: &str, known: impl Iterator<Item = &'a str>) -> Self {
+        let known: Vec<&str> = known.collect();
+        let next = if known.is_empty() {
+            "the policy names no upstream yet".to_owned()
+        } else {
+            format!("use one of: {}", known.join(", "))
+        };
+        let detail = format!("no upstream is named {}", words::quoted(name, QUOTE_MAX));
+        Problem::new(StatusCode::NOT_FOUND, "unknown-upstream", "Unknown upstream", detail, next)
+    }
+
+    pub fn wrong_method(method: &Method, uri: &Uri) -> Self {
+        let (detail, next) = (
+            format!("{} does not take {}", words::quoted(uri.path(), QUOTE_MAX), words::quoted(method.as_str(), 20)),
+            "use a method of the `allow` header; reading is GET, changing is POST",
+        );
+        Problem::new(StatusCode::METHOD_NOT_ALLOWED, "wrong-method", "Method not allowed", detail, next)
+    }
+
+    /// The handler's own work ended without an answer.
+    pub fn interrupted() -> Self {
+        Problem::new(
+            StatusCode::INTERNAL_SERVER_ERROR,
+            "internal",
+            "Internal error",
+            "the answer could not be worked out",
+            "look for an error in the process log, and report it",
+        )
+    }
+}
+
+impl From<Refused> for Problem {
+    fn from(refused: Refused) -> Self {
+        match refused {
+            Refused::Unknown(detail) => Problem::new(
+                StatusCode::NOT_FOUND,
+                "unknown-target",
+                "Nothing of that name",
+                detail,
+                "list what there is with GET /upstreams or GET /policy/history",
+            ),
+            Refused::Conflict(detail) => Problem::new(
+                StatusCode::CONFLICT,
+                "conflict",
+                "Not possible now",
+                detail,
+                "read the present state with GET /status, then decide again",
+            ),
+            Refused::Policy(detail) => Problem::new(
+                StatusCode::UNPROCESSABLE_ENTITY,
+                "policy-refused",
+                "Policy refused",
+                detail,
+                "correct the file and reload; the policy in force is unchanged",
+            ),
+            Refused::Failed(detail) => Problem::new(
+                StatusCode::INTERNAL_SERVER_ERROR,
+                "failed",
+                "Could not be carried out",
+                detail,
+                "see the process log; nothing was changed",
+            ),
+        }
+    }
+}
+
+impl IntoResponse for Problem {
+    fn into_response(self) -> Response {
+        let body = ProblemBody {
+            kind: format!("{DOCS}{}", self.token),
+            title: self.title.to_owned(),
+            status: self.status.as_u16(),
+            detail: self.detail,
+            next: self.next,
+            paths: self.paths,
+        };
+        // A struct of strings and numbers always serialises; the empty body is for the type checker only.
+        let text = serde_json::to_string(&body).unwrap_or_default();
+        let kind = (header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
+        (self.status, [kind], text).into_response()
+    }
+}

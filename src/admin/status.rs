@@ -1,0 +1,85 @@
+//! The living state, whole and in parts.
+
+use std::sync::Arc;
+
+use axum::Json;
+use axum::extract::{Path, State};
+
+use super::api::{
+    Budgets, Circuits, Condition, Endpoints, Status, UpstreamBudget, UpstreamCircuit, UpstreamEndpoints, Upstreams,
+};
+use super::control::{ChangesFilter, Control};
+use super::extract::blocking;
+use super::problem::Problem;
+use super::verdict;
+use crate::upstreams::view::UpstreamView;
+
+/// Changes shown with the status.
+const RECENT_CHANGES: usize = 5;
+
+pub(super) async fn status(State(control): State<Arc<Control>>) -> Result<Json<Status>, Problem> {
+    blocking(control, |control| Json(gather(control))).await
+}
+
+fn gather(control: &Control) -> Status {
+    let readiness = (control.readiness)();
+    let draining = (control.draining)();
+    let policy = (control.policy)().policy;
+    let upstreams = (control.views)();
+    // An unreadable journal must not hide the rest; GET /changes states the error.
+    let changes = (control.changes)(ChangesFilter { since: None, limit: RECENT_CHANGES }).unwrap_or_default();
+
+    let mut verdicts = verdict::of_process(&readiness, draining, &policy);
+    verdicts.extend(upstreams.iter().map(verdict::of));
+    // Stable: equals stay in the order of the policy file.
+    verdicts.sort_by_key(|verdict| std::cmp::Reverse(verdict.condition));
+    Status {
+        name: (control.name)(),
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+        pid: std::process::id(),
+        uptime_seconds: (control.uptime)().as_secs(),
+        condition: verdicts.iter().map(|verdict| verdict.condition).max().unwrap_or(Condition::Healthy),
+        readiness,
+        draining,
+        verdicts,
+        policy,
+        upstreams,
+        changes,
+    }
+}
+
+pub(super) async fn upstreams(State(control): State<Arc<Control>>) -> Json<Upstreams> {
+    Json(Upstreams { upstreams: (control.views)() })
+}
+
+pub(super) async fn upstream(
+    State(control): State<Arc<Control>>,
+    Path(name): Path<String>,
+) -> Result<Json<UpstreamView>, Problem> {
+    let mut views = (control.views)();
+    match views.iter().position(|view| view.name == name) {
+        Some(index) => Ok(Json(views.swap_remove(index))),
+        None => Err(Problem::unknown_upstream(&name, views.iter().map(|view| view.name.as_str()))),
+    }
+}
+
+pub(super) async fn endpoints(State(control): State<Arc<Control>>) -> Json<Endpoints> {
+    let part = |view: UpstreamView| UpstreamEndpoints {
+        upstream: view.name,
+        direction: view.direction,
+        panic: view.panic,
+        resolve_error: view.resolve_error,
+        endpoints: view.endpoints,
+    };
+    Json(Endpoints { upstreams: (control.views)().into_iter().map(part).collect() })
+}
+
+pub(super) async fn circuits(State(control): State<Arc<Control>>) -> Json<Circuits> {
+    let part = |view: UpstreamView| UpstreamCircuit { upstream: view.name, circuit: view.circuit };
+    Json(Circuits { circuits: (control.views)().into_iter().map(part).collect() })
+}
+
+pub(super) async fn budgets(State(control): State<Arc<Control>>) -> Json<Budgets> {
+    let part = |view: UpstreamView| UpstreamBudget { upstream: view.name, budget: view.budget, totals: view.totals };
+    Json(Budgets { budgets: (control.views)().into_iter().map(part).collect() })
+}

@@ -1,0 +1,6 @@
+//! The API as a client sees it: a real listener on loopback, bytes over a real socket.
+
+mod endpoints;
+mod refusals;
+mod serving;
+pub(crate) mod stage;

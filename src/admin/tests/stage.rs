@@ -1,0 +1,308 @@
+//! A small admin server with scripted answers, and the orders it was given. Used by the command line's tests too.
+
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex, MutexGuard};
+use std::time::Duration;
+
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+
+use crate::admin::api::{Applied, Change, PolicyDocument, PolicySummary, Readiness, Reload, Revision};
+use crate::admin::control::{ChangesFilter, CircuitOrder, Control, Refused, ReloadOrder, RollbackOrder};
+use crate::upstreams::view::{BudgetView, CircuitView, EndpointView, LimitsView, TotalsView, UpstreamView};
+
+/// What the process was told to do, in order.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Order {
+    Changes(ChangesFilter),
+    Reload(ReloadOrder),
+    Rollback(RollbackOrder),
+    Circuit(CircuitOrder),
+}
+
+/// The process behind the API: what it answers, and what it was told.
+pub(crate) struct Process {
+    pub orders: Vec<Order>,
+    pub views: Vec<UpstreamView>,
+    pub readiness: Readiness,
+    pub policy: PolicyDocument,
+    pub changes: Vec<Change>,
+    pub draining: bool,
+    /// The next reload, rollback or circuit order is refused so.
+    pub refuse: Option<Refused>,
+}
+
+impl Process {
+    /// One dependency in good health under revision 7.
+    pub fn healthy() -> Self {
+        let summary = PolicySummary {
+            revision: 7,
+            hash: "c0ffee".repeat(11)[..64].to_owned(),
+            applied_at: "2026-11-22T10:00:00Z".to_owned(),
+            age_seconds: 240,
+            author: "watch".to_owned(),
+            source: "/etc/outrigger/policy.yaml".to_owned(),
+            reload: Reload::default(),
+        };
+        let change = Change {
+            at: "2026-11-22T10:00:00Z".to_owned(),
+            age_seconds: 240,
+            kind: "policy-applied".to_owned(),
+            upstream: None,
+            summary: "policy revision 7 applied".to_owned(),
+            effects: vec!["payments: retry.attempts 1 -> 3".to_owned()],
+            author: Some("watch".to_owned()),
+            reason: None,
+            revision: Some(7),
+            hash: Some("c0ffee".to_owned()),
+        };
+        Process {
+            orders: Vec::new(),
+            views: vec![payments()],
+            readiness: Readiness { ready: true, reasons: Vec::new() },
+            policy: PolicyDocument { policy: summary, text: "version: 1\nupstreams: {}\n".to_owned() },
+            changes: vec![change],
+            draining: false,
+            refuse: None,
+        }
+    }
+
+    fn applied(&mut self, changed: bool) -> Result<Applied, Refused> {
+        match self.refuse.take() {
+            Some(refused) => Err(refused),
+            None => Ok(Applied { revision: 8, hash: "beef".repeat(16), changed, effects: Vec::new() }),
+        }
+    }
+
+    fn circuit(&mut self) -> Result<CircuitView, Refused> {
+        match self.refuse.take() {
+            Some(refused) => Err(refused),
+            None => Ok(CircuitView { held: Some("open".to_owned()), state: "open".to_owned(), ..closed() }),
+        }
+    }
+}
+
+/// A dependency of two endpoints whose circuit is closed and whose retries helped.
+pub(crate) fn payments() -> UpstreamView {
+    UpstreamView {
+        name: "payments".to_owned(),
+        direction: "outbound".to_owned(),
+        endpoints: vec![endpoint("10.2.3.4:8080"), endpoint("10.2.3.5:8080")],
+        endpoint_set_age_seconds: 3_725,
+        resolve_error: None,
+        panic: false,
+        circuit: Some(closed()),
+        budget: BudgetView { remaining_ratio: 0.8, gated: false },
+        limits: LimitsView { in_flight: 3, in_flight_max: 256, pending: 0, pending_max: 64 },
+        p50_ms: Some(4.1),
+        p99_ms: Some(38.4),
+        totals: TotalsView {
+            requests: 1_204,
+            requests_failed: 1,
+            attempts: 1_240,
+            first_attempts_failed: 34,
+            retries: 36,
+            rescued: 33,
+            denied: vec![("budget".to_owned(), 2)],
+            refused: 0,
+        },
+    }
+}
+
+pub(crate) fn endpoint(address: &str) -> EndpointView {
+    EndpointView {
+        address: address.to_owned(),
+        pending: 1,
+        open_connections: 4,
+        idle_connections: 3,
+        ewma_ms: 4.2,
+        failure_percent: 0.0,
+        samples: 60,
+        ejected_for_ms: None,
+        last_failure: None,
+    }
+}
+
+pub(crate) fn closed() -> CircuitView {
+    CircuitView {
+        state: "closed".to_owned(),
+        held: None,
+        retry_after_ms: None,
+        failure_percent: 0.0,
+        slow_percent: 0.0,
+        samples: 120,
+        throttle_rejection: 0.0,
+    }
+}
+
+/// A running admin server and, for comparison, a metrics server over the same process.
+pub(crate) struct Stage {
+    pub process: Arc<Mutex<Process>>,
+    pub admin: SocketAddr,
+    pub metrics: SocketAddr,
+    shutdown: CancellationToken,
+    servers: Vec<JoinHandle<()>>,
+}
+
+impl Stage {
+    pub async fn healthy() -> Self {
+        Stage::of(Process::healthy()).await
+    }
+
+    pub async fn of(process: Process) -> Self {
+        let process = Arc::new(Mutex::new(process));
+        let admin = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let metrics = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let (admin_addr, metrics_addr) = (admin.local_addr().unwrap(), metrics.local_addr().unwrap());
+        let control = Arc::new(control(&process, admin_addr));
+        let shutdown = CancellationToken::new();
+        let servers = vec![
+            tokio::spawn(crate::admin::serve(admin, crate::admin::router(control.clone()), shutdown.clone())),
+            tokio::spawn(crate::admin::serve(metrics, crate::admin::metrics_router(control), shutdown.clone())),
+        ];
+        Stage { process, admin: admin_addr, metrics: metrics_addr, shutdown, servers }
+    }
+
+    pub fn process(&self) -> MutexGuard<'_, Process> {
+        self.process.lock().unwrap()
+    }
+
+    pub fn orders(&self) -> Vec<Order> {
+        self.process().orders.clone()
+    }
+
+    pub async fn get(&self, path: &str) -> Reply {
+        self.send(&format!("GET {path} HTTP/1.1\r\nhost: {}\r\n", self.admin), "").await
+    }
+
+    /// A changing call as it should be.
+    pub async fn post(&self, path: &str, body: &str) -> Reply {
+        self.send(&self.post_head(path), body).await
+    }
+
+    /// The head of a changing call, without its end, so that a test can add to it.
+    pub fn post_head(&self, path: &str) -> String {
+        let host = self.admin;
+        format!("POST {path} HTTP/1.1\r\nhost: {host}\r\nx-outrigger-admin: 1\r\ncontent-type: application/json\r\n")
+    }
+
+    /// Sends `head`, which lacks only its length, `connection: close` and end, and `body`.
+    pub async fn send(&self, head: &str, body: &str) -> Reply {
+        exchange(self.admin, head, body).await
+    }
+
+    /// Ends the servers and waits for them.
+    pub async fn stop(self) {
+        self.shutdown.cancel();
+        for server in self.servers {
+            server.await.unwrap();
+        }
+    }
+}
+
+fn control(process: &Arc<Mutex<Process>>, listen: SocketAddr) -> Control {
+    fn ask<T>(process: &Arc<Mutex<Process>>, read: fn(&Process) -> T) -> Box<dyn Fn() -> T + Send + Sync>
+    where
+        T: 'static,
+    {
+        let process = process.clone();
+        Box::new(move || read(&process.lock().unwrap()))
+    }
+    fn act<A: 'static, T: 'static>(
+        process: &Arc<Mutex<Process>>,
+        act: fn(&mut Process, A) -> T,
+    ) -> Box<dyn Fn(A) -> T + Send + Sync> {
+        let process = process.clone();
+        Box::new(move |argument| act(&mut process.lock().unwrap(), argument))
+    }
+    Control {
+        name: ask(process, |_| "checkout".to_owned()),
+        listen,
+        uptime: ask(process, |_| Duration::from_secs(7_500)),
+        draining: ask(process, |process| process.draining),
+        readiness: ask(process, |process| process.readiness.clone()),
+        views: ask(process, |process| process.views.clone()),
+        render_metrics: ask(process, |_| "# TYPE outrigger_requests_total counter\n".to_owned()),
+        policy: ask(process, |process| process.policy.clone()),
+        changes: act(process, |process, filter| {
+            process.orders.push(Order::Changes(filter));
+            Ok(process.changes.iter().take(filter.limit).cloned().collect())
+        }),
+        history: ask(process, |process| {
+            let summary = &process.policy.policy;
+            Ok(vec![Revision {
+                revision: summary.revision,
+                hash: summary.hash.clone(),
+                applied_at: summary.applied_at.clone(),
+                author: summary.author.clone(),
+                source: summary.source.clone(),
+                reason: None,
+                effects: vec!["payments: retry.attempts 1 -> 3".to_owned()],
+                current: true,
+            }])
+        }),
+        reload: act(process, |process, order| {
+            process.orders.push(Order::Reload(order));
+            process.applied(false)
+        }),
+        rollback: act(process, |process, order| {
+            process.orders.push(Order::Rollback(order));
+            process.applied(true)
+        }),
+        circuit: act(process, |process, order| {
+            process.orders.push(Order::Circuit(order));
+            process.circuit()
+        }),
+    }
+}
+
+/// A complete answer.
+#[derive(Debug)]
+pub(crate) struct Reply {
+    pub status: u16,
+    /// Status line and fields, lower-case.
+    pub head: String,
+    pub body: String,
+}
+
+impl Reply {
+    pub fn json(&self) -> serde_json::Value {
+        serde_json::from_str(&self.body).unwrap_or_else(|error| panic!("{error}: {self:?}"))
+    }
+
+    pub fn header(&self, name: &str) -> Option<&str> {
+        self.head.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(": "))
+    }
+
+    /// Asserts that this is a problem+json of `status` that says what to do next, and returns its type's last word.
+    pub fn problem(&self, status: u16) -> String {
+        assert_eq!(self.status, status, "{self:?}");
+        assert_eq!(self.header("content-type"), Some("application/problem+json"), "{self:?}");
+        let body = self.json();
+        assert_eq!(body["status"], status);
+        for field in ["title", "detail", "next"] {
+            assert!(body[field].as_str().is_some_and(|text| !text.is_empty()), "{field} in {body}");
+        }
+        body["type"].as_str().unwrap().rsplit('/').next().unwrap().to_owned()
+    }
+}
+
+pub(crate) async fn exchange(addr: SocketAddr, head: &str, body: &str) -> Reply {
+    let length = if body.is_empty() { String::new() } else { format!("content-length: {}\r\n", body.len()) };
+    let mut stream = TcpStream::connect(addr).await.unwrap();
+    let request = format!("{head}{length}connection: close\r\n\r\n{body}");
+    stream.write_all(request.as_bytes()).await.unwrap();
+    reply(&mut stream).await
+}
+
+/// Reads to the end of the connection.
+pub(crate) async fn reply(stream: &mut TcpStream) -> Reply {
+    let mut bytes = Vec::new();
+    stream.read_to_end(&mut bytes).await.unwrap();
+    let text = String::from_utf8(bytes).unwrap();
+    let (head, body) = text.split_once("\r\n\r\n").unwrap_or_else(|| panic!("no answer: {text:?}"));
+    let status = head.split(' ').nth(1).unwrap().parse().unwrap();
+    Reply { status, head: head.to_ascii_lowercase(), body: body.to_owned() }
+}

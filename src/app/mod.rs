@@ -1,0 +1,375 @@
+//! The composition root: the only place that builds the parts and starts the two runtimes.
+
+mod control;
+mod news;
+mod run;
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
+use std::time::{Duration, Instant};
+
+use jiff::Timestamp;
+use tokio::runtime::{Builder, Runtime};
+use tokio_util::sync::CancellationToken;
+
+pub use self::run::run;
+
+use crate::clock;
+use crate::drain::Tasks;
+use crate::policy::journal::{ChangeKind, Journal};
+use crate::policy::store::{self, ApplyError, Parts, PolicyStore, Source, StoreEvent};
+use crate::policy::watch::Watcher;
+use crate::policy::{Direction, Policy};
+use crate::proxy::Proxy;
+use crate::proxy::listeners::Listeners;
+use crate::proxy::record::Telemetry;
+use crate::telemetry::access_log::AccessLog;
+use crate::telemetry::events::Event;
+use crate::telemetry::metrics::Metrics;
+use crate::upstreams::reconcile::Registry;
+use crate::upstreams::view::UpstreamView;
+
+/// How often idle upstream connections are looked through.
+const SWEEP_EVERY: Duration = Duration::from_secs(5);
+/// What is still unwritten at the end may take this long.
+const FLUSH_LIMIT: Duration = Duration::from_secs(1);
+
+/// What a process is started with; the rest is policy.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// The policy file. It is watched.
+    pub policy: PathBuf,
+    /// Threads that carry traffic, at least 1.
+    pub workers: usize,
+    /// Where the change journal is kept; `None` = in memory.
+    pub state_dir: Option<PathBuf>,
+    /// Instead of the policy's `admin.listen`.
+    pub admin_listen: Option<SocketAddr>,
+    /// Instead of the policy's `metrics.listen`.
+    pub metrics_listen: Option<SocketAddr>,
+    /// Whether request lines are written to standard output.
+    pub access_log: bool,
+}
+
+/// Why the process could not be started. The text is complete: it needs no prefix.
+#[derive(Debug)]
+pub enum StartError {
+    /// The policy is unreadable or wrong: exit code 2.
+    Policy(ApplyError),
+    /// Something the process needs is not to be had.
+    Process(String),
+}
+
+impl std::fmt::Display for StartError {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            StartError::Policy(error) => error.fmt(f),
+            StartError::Process(text) => f.write_str(text),
+        }
+    }
+}
+
+impl std::error::Error for StartError {}
+
+/// A running proxy.
+pub struct App {
+    core: Arc<Core>,
+    store: Arc<PolicyStore>,
+    watcher: Option<Watcher>,
+    admin: SocketAddr,
+    metrics: SocketAddr,
+    stop_control: CancellationToken,
+    news: Option<news::Desk>,
+    /// Dropped last, in this order: traffic before control.
+    data: Runtime,
+    control: Runtime,
+}
+
+/// The parts that callbacks hold on to.
+struct Core {
+    proxy: OnceLock<Arc<Proxy>>,
+    listeners: Listeners,
+    registry: Registry,
+    metrics: Arc<Metrics>,
+    telemetry: Arc<Telemetry>,
+    tasks: Tasks,
+    started: Instant,
+    draining: AtomicBool,
+}
+
+impl Core {
+    /// Brings a policy into force: bind, reconcile, swap, start. On an error nothing has changed.
+    fn install(&self, policy: &Arc<Policy>, revision: u64) -> Result<(), String> {
+        let prepared = self.listeners.prepare(&policy.listeners)?;
+        let snapshot = self.registry.reconcile(Arc::clone(policy), revision);
+        let proxy = match self.proxy.get() {
+            Some(proxy) => {
+                proxy.snapshot.store(Arc::new(snapshot));
+                proxy
+            }
+            None => {
+                let telemetry = Arc::clone(&self.telemetry);
+                self.proxy.get_or_init(|| Arc::new(Proxy::new(snapshot, telemetry, self.tasks.clone())))
+            }
+        };
+        self.listeners.commit(&policy.listeners, prepared, proxy);
+        Ok(())
+    }
+
+    fn views(&self) -> Vec<UpstreamView> {
+        self.proxy.get().map_or_else(Vec::new, |proxy| proxy.snapshot.load().views())
+    }
+}
+
+impl App {
+    /// Starts everything; when it returns, the listeners are bound and traffic is served.
+    ///
+    /// # Errors
+    /// [`StartError`]; nothing is left running.
+    pub fn start(settings: Settings) -> Result<App, StartError> {
+        let data = runtime("traffic", settings.workers.max(1))?;
+        let control = runtime("control", 1)?;
+        let journal = Arc::new(Journal::open(settings.state_dir.as_deref()));
+        let metrics = Metrics::new();
+        let news = news::Desk::open().map_err(|e| StartError::Process(format!("cannot start a thread: {e}")))?;
+        let core = Arc::new(build(&settings, &data, &control, &metrics, news.door())?);
+        let store = open_store(&settings.policy, &core, journal).map_err(StartError::Policy)?;
+        news.follow(Arc::clone(&store));
+
+        let watcher = watch(&settings.policy, &store)?;
+        let stop_control = CancellationToken::new();
+        let policy = Arc::clone(&store.snapshot().policy);
+        let admin = settings.admin_listen.or(policy.admin).unwrap_or(SocketAddr::from(([127, 0, 0, 1], 4490)));
+        let scrape = settings.metrics_listen.or(policy.metrics).unwrap_or(SocketAddr::from(([0, 0, 0, 0], 4491)));
+        let parts = control::Sources {
+            core: Arc::clone(&core),
+            store: Arc::clone(&store),
+            path: settings.policy.clone(),
+        };
+        let (admin, scrape) = control::serve(&control, parts, admin, scrape, &stop_control)?;
+        sweep(&core, &data);
+        Ok(App {
+            core,
+            store,
+            watcher,
+            admin,
+            metrics: scrape,
+            stop_control,
+            news: Some(news),
+            data,
+            control,
+        })
+    }
+
+    /// Where the admin API listens.
+    pub fn admin_addr(&self) -> SocketAddr {
+        self.admin
+    }
+
+    /// Where metrics and probes listen.
+    pub fn metrics_addr(&self) -> SocketAddr {
+        self.metrics
+    }
+
+    /// What operators see of every dependency.
+    pub fn views(&self) -> Vec<UpstreamView> {
+        self.core.views()
+    }
+
+    /// The policy in force and the door to change it.
+    pub fn store(&self) -> &Arc<PolicyStore> {
+        &self.store
+    }
+
+    /// Looks at the policy file now, also if its content was refused before.
+    pub fn reload(&self) {
+        if let Some(watcher) = &self.watcher {
+            watcher.force();
+        }
+    }
+
+    /// Finishes what is in flight and ends. True = nothing was cut.
+    pub fn shutdown(self) -> bool {
+        self.shutdown_unless(std::future::pending())
+    }
+
+    /// As [`App::shutdown`]; `forced` ends the waiting.
+    fn shutdown_unless(mut self, forced: impl Future<Output = ()>) -> bool {
+        let policy = Arc::clone(&self.store.snapshot().policy);
+        self.core.draining.store(true, Ordering::Release);
+        let in_flight = self.core.tasks.len() as u64;
+        let timeout_ms = u64::try_from(policy.drain.timeout.as_millis()).unwrap_or(u64::MAX);
+        Event::Draining { in_flight, timeout_ms }.emit();
+        // The journal first: it is what must not be lost if the grace period is short.
+        self.store.record(ChangeKind::Stop, "process", "outrigger", Vec::new());
+        self.watcher = None;
+        let core = Arc::clone(&self.core);
+        let clean = self.control.block_on(async {
+            let drained = async {
+                linger_inbound(&policy).await;
+                core.listeners.stop(Direction::Inbound);
+                core.tasks.drain(policy.drain.timeout).await
+            };
+            tokio::select! {
+                clean = drained => clean,
+                () = forced => {
+                    core.tasks.force().cancel();
+                    false
+                }
+            }
+        });
+        let aborted = self.core.tasks.len() as u64;
+        if let Some(news) = self.news.take() {
+            news.close();
+        }
+        Event::Stopped { aborted }.emit();
+        self.core.telemetry.access_log.close(FLUSH_LIMIT);
+        self.stop_control.cancel();
+        self.data.shutdown_timeout(FLUSH_LIMIT);
+        self.control.shutdown_timeout(FLUSH_LIMIT);
+        clean
+    }
+}
+
+fn runtime(name: &'static str, threads: usize) -> Result<Runtime, StartError> {
+    Builder::new_multi_thread()
+        .worker_threads(threads)
+        .thread_name(name)
+        .enable_all()
+        .build()
+        .map_err(|e| StartError::Process(format!("cannot start the {name} threads: {e}")))
+}
+
+fn build(
+    settings: &Settings,
+    data: &Runtime,
+    control: &Runtime,
+    metrics: &Arc<Metrics>,
+    door: news::Door,
+) -> Result<Core, StartError> {
+    let dropped = metrics.log_lines_dropped();
+    let access_log = if settings.access_log {
+        AccessLog::start(std::io::stdout(), dropped)
+    } else {
+        AccessLog::start(std::io::sink(), dropped)
+    };
+    let access_log = access_log.map_err(|e| StartError::Process(format!("cannot start a thread: {e}")))?;
+    let events = Arc::new(move |event| door.tell(event));
+    Ok(Core {
+        proxy: OnceLock::new(),
+        listeners: Listeners::new(data.handle().clone()),
+        registry: Registry::new(Arc::clone(metrics), events, control.handle().clone()),
+        metrics: Arc::clone(metrics),
+        telemetry: Arc::new(Telemetry { metrics: Arc::clone(metrics), access_log }),
+        tasks: Tasks::default(),
+        started: clock::now(),
+        draining: AtomicBool::new(false),
+    })
+}
+
+fn open_store(path: &Path, core: &Arc<Core>, journal: Arc<Journal>) -> Result<Arc<PolicyStore>, ApplyError> {
+    let (installer, observer) = (Arc::clone(core), Arc::clone(core));
+    let parts = Parts {
+        compile: compile,
+        effect: effect,
+        now: now,
+        install: Box::new(move |policy, revision| installer.install(policy, revision)),
+        observe: Box::new(move |event| observe(&observer, event)),
+        journal,
+    };
+    let text = store::read_policy(path)?;
+    let source = Source::File(path.to_owned());
+    PolicyStore::open(parts, &text, source, "start").map(Arc::new)
+}
+
+fn compile(name: &str, text: &str) -> Result<Policy, String> {
+    match crate::policy::compile::load(name, text) {
+        Ok(compiled) => Ok(compiled.policy),
+        Err(diagnostics) => Err(diagnostics.to_string()),
+    }
+}
+
+fn effect(old: &Policy, new: &Policy) -> Vec<String> {
+    crate::policy::diff::diff(old, new).iter().map(ToString::to_string).collect()
+}
+
+fn now() -> Timestamp {
+    Timestamp::try_from(clock::wall()).unwrap_or_default()
+}
+
+fn observe(core: &Core, event: &StoreEvent<'_>) {
+    match event {
+        StoreEvent::Applied { applied, effect } => {
+            let at = applied.applied_at.as_millisecond() as f64 / 1e3;
+            core.metrics.policy_applied(&applied.policy.hash, applied.revision, at);
+            let (revision, hash) = (applied.revision, applied.policy.hash.as_str());
+            let source = applied.source.to_string();
+            Event::PolicyApplied { revision, hash, source: &source, author: &applied.author, effect }.emit();
+        }
+        StoreEvent::Rejected { source, author, error } => {
+            core.metrics.policy_rejected();
+            let (source, error) = (source.to_string(), error.to_string());
+            Event::PolicyRejected { source: &source, author, error: &error }.emit();
+        }
+        StoreEvent::Recovered => core.metrics.policy_recovered(),
+        StoreEvent::JournalLost { error } => {
+            core.metrics.journal_record_lost();
+            Event::JournalLost { error }.emit();
+        }
+    }
+}
+
+fn watch(path: &Path, store: &Arc<PolicyStore>) -> Result<Option<Watcher>, StartError> {
+    let (watched, store) = (path.to_owned(), Arc::clone(store));
+    let watcher = Watcher::start(path, move |trigger| {
+        // Refusals are told by the store.
+        let _ = store.apply_file(&watched, "file", trigger.force());
+    })
+    .map_err(|e| StartError::Process(format!("cannot watch {}: {e}", path.display())))?;
+    if let Some(reason) = watcher.degraded() {
+        tracing::warn!(event = "watch-degraded", reason, "the policy directory cannot be watched; it is polled");
+    }
+    Ok(Some(watcher))
+}
+
+fn sweep(core: &Arc<Core>, data: &Runtime) {
+    let core = Arc::clone(core);
+    let stop = core.tasks.stop().clone();
+    let _inside = data.enter();
+    let tasks = core.tasks.clone();
+    tasks.spawn(async move {
+        let sweeping = async {
+            loop {
+                tokio::time::sleep(SWEEP_EVERY).await;
+                let Some(proxy) = core.proxy.get() else { continue };
+                let snapshot = proxy.snapshot.load_full();
+                let now = clock::now();
+                for (upstream, policy) in snapshot.upstreams.iter().zip(&snapshot.policy.upstreams) {
+                    upstream.sweep(policy, now);
+                }
+            }
+        };
+        tokio::select! {
+            () = stop.cancelled() => {}
+            () = sweeping => {}
+        }
+    });
+}
+
+/// Endpoints of other pods learn late that this one goes: keep accepting for `drain.delay`, unless the app
+/// behind us has gone already.
+async fn linger_inbound(policy: &Policy) {
+    let Some(app) = policy.upstreams.iter().find(|u| u.direction == Direction::Inbound) else { return };
+    let crate::policy::Target::Fixed(fixed) = &app.target else { return };
+    let until = clock::now() + policy.drain.delay;
+    while clock::now() < until {
+        if let Some(endpoint) = fixed.first()
+            && tokio::net::TcpStream::connect(endpoint.addr).await.is_err()
+        {
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(200)).await;
+    }
+}

@@ -1,0 +1,91 @@
+//! `outrigger run`: start, signals, end.
+
+use std::path::Path;
+use std::process::ExitCode;
+
+use tokio::signal::unix::{Signal, SignalKind, signal};
+
+use super::{App, Settings, StartError};
+use crate::cli::{LogFormat, RunArgs};
+use crate::telemetry::events::{self, Event};
+
+/// Runs until SIGTERM or SIGINT has been obeyed. Exit code 0 after an orderly end, 1 if requests were cut or the
+/// process cannot start, 2 for a bad policy.
+pub fn run(args: RunArgs) -> ExitCode {
+    let format = match args.log_format {
+        LogFormat::Json => events::LogFormat::Json,
+        LogFormat::Text => events::LogFormat::Text,
+    };
+    if let Err(error) = events::init(format) {
+        eprintln!("outrigger: {error}");
+        return ExitCode::from(2);
+    }
+    let settings = Settings {
+        policy: args.policy,
+        workers: usize::from(args.workers),
+        state_dir: args.state_dir.or_else(state_directory),
+        admin_listen: args.admin_listen,
+        metrics_listen: args.metrics_listen,
+        access_log: true,
+    };
+    let app = match App::start(settings) {
+        Ok(app) => app,
+        Err(error @ StartError::Policy(_)) => {
+            eprintln!("{error}");
+            return ExitCode::from(2);
+        }
+        Err(StartError::Process(text)) => {
+            eprintln!("outrigger: {text}");
+            return ExitCode::FAILURE;
+        }
+    };
+    announce(&app);
+    obey(app)
+}
+
+/// systemd's `StateDirectory=`.
+fn state_directory() -> Option<std::path::PathBuf> {
+    let first = std::env::var("STATE_DIRECTORY").ok()?.split(':').next()?.to_owned();
+    Some(Path::new(&first).to_owned())
+}
+
+fn announce(app: &App) {
+    let applied = app.store().snapshot();
+    Event::Started {
+        version: env!("CARGO_PKG_VERSION"),
+        policy_revision: applied.revision,
+        policy_hash: &applied.policy.hash,
+    }
+    .emit();
+}
+
+fn obey(app: App) -> ExitCode {
+    let signals = {
+        let _inside = app.control.enter();
+        (signal(SignalKind::terminate()), signal(SignalKind::interrupt()), signal(SignalKind::hangup()))
+    };
+    let (Ok(mut terminate), Ok(mut interrupt), Ok(mut hangup)) = signals else {
+        eprintln!("outrigger: signals cannot be received");
+        return ExitCode::FAILURE;
+    };
+    let control = app.control.handle().clone();
+    control.block_on(async {
+        loop {
+            tokio::select! {
+                _ = terminate.recv() => return,
+                _ = interrupt.recv() => return,
+                _ = hangup.recv() => app.reload(),
+            }
+        }
+    });
+    let clean = app.shutdown_unless(second(terminate, interrupt));
+    if clean { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
+/// Once more: end now.
+async fn second(mut terminate: Signal, mut interrupt: Signal) {
+    tokio::select! {
+        _ = terminate.recv() => {}
+        _ = interrupt.recv() => {}
+    }
+}

@@ -1,0 +1,220 @@
+//! The words of the command line.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+const EXAMPLES: &str = "\
+Examples:
+  outrigger run --policy policy.yaml        start the proxy
+  outrigger status                          how it does, in words; exit code 1 if degraded
+  outrigger changes --since 30m             what changed lately
+  outrigger circuits open payments --ttl 10m --reason 'INC-42: charges twice'
+
+Exit codes: 0 fine, 1 problem found, 2 wrong usage or bad policy, 3 proxy not reachable";
+
+/// An L7 reliability proxy that runs beside each service.
+#[derive(Debug, Parser)]
+#[command(name = "outrigger", version, after_help = EXAMPLES, arg_required_else_help = true)]
+#[command(infer_subcommands = false, disable_help_subcommand = true)]
+pub(super) struct Cli {
+    /// Admin address of the running proxy [default: 127.0.0.1:4490] [env: OUTRIGGER_ADDR]
+    #[arg(long, global = true, value_name = "HOST:PORT")]
+    pub addr: Option<String>,
+
+    /// Form of the answer
+    #[arg(short, long, global = true, value_enum, default_value_t = Output::Table)]
+    pub output: Output,
+
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Output {
+    /// Aligned columns and sentences
+    Table,
+    /// The admin API's JSON, with stable keys
+    Json,
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum Command {
+    /// Start the proxy
+    #[command(after_help = "\
+Example:
+  outrigger run --policy /etc/outrigger/policy.yaml --state-dir /var/lib/outrigger
+
+A policy that does not compile ends the start with exit code 2. SIGHUP reloads, SIGTERM drains.")]
+    Run(RunArgs),
+
+    /// Show a minute of trouble and what the proxy does about it; needs nothing else
+    Demo(DemoArgs),
+
+    // SEAM: the commands on the policy file (check, explain, diff, schema, init) stand here, one variant each with the
+    // Args of `policy_commands`; `cli::run` calls them beside `Command::Run`, since they need no running proxy.
+    /// Print the version
+    Version,
+
+    #[command(flatten)]
+    Online(Online),
+}
+
+/// Commands that ask a running proxy.
+#[derive(Debug, Subcommand)]
+pub(super) enum Online {
+    /// How the proxy and its dependencies do; exit code 1 if degraded
+    #[command(after_help = "\
+Examples:
+  outrigger status
+  outrigger status --watch
+  outrigger status -o json | jq -r '.verdicts[].text'")]
+    Status {
+        /// Ask again every two seconds, until interrupted
+        #[arg(long)]
+        watch: bool,
+    },
+
+    /// All dependencies, or one with its endpoints
+    Upstreams {
+        /// As the policy names it
+        name: Option<String>,
+    },
+
+    /// What changed: policies, circuits, endpoints, operators
+    #[command(after_help = "Example:\n  outrigger changes --since 30m")]
+    Changes {
+        /// How far back, such as 90s, 30m or 24h
+        #[arg(long, value_name = "DURATION", value_parser = duration)]
+        since: Option<String>,
+        /// At most this many, the newest ones
+        #[arg(long, default_value_t = 100, value_parser = clap::value_parser!(u16).range(1..=1_000))]
+        limit: u16,
+    },
+
+    /// Circuit breakers: list, hold open or closed for a while, reset
+    #[command(after_help = "\
+Examples:
+  outrigger circuits ls
+  outrigger circuits open payments --ttl 10m --reason 'INC-42: charges twice'
+  outrigger circuits reset payments --reason 'INC-42 is over'")]
+    Circuits {
+        #[command(subcommand)]
+        action: Option<Circuits>,
+    },
+
+    /// What retries cost and what they rescued
+    Retries {
+        /// Only this dependency
+        upstream: Option<String>,
+    },
+
+    /// The policy in force and its history
+    #[command(after_help = "\
+Examples:
+  outrigger policy show
+  outrigger policy history
+  outrigger policy rollback 7 --reason 'revision 8 tripled the load'")]
+    Policy {
+        #[command(subcommand)]
+        action: Policy,
+    },
+
+    /// Ask for readiness: exit code 0 if ready, else 1. For exec probes
+    #[command(after_help = "Example:\n  outrigger probe --addr 127.0.0.1:4491")]
+    Probe,
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum Circuits {
+    /// List all
+    Ls,
+    /// Hold one open: its requests are refused at once
+    Open(Hold),
+    /// Hold one closed: its requests pass whatever fails
+    Close(Hold),
+    /// End a hold, close the circuit, forget what it learned
+    Reset {
+        upstream: String,
+        /// Why; it goes to the change journal
+        #[arg(long)]
+        reason: String,
+    },
+}
+
+#[derive(Args, Debug)]
+pub(super) struct Hold {
+    pub upstream: String,
+    /// How long, 1s to 24h
+    #[arg(long, default_value = "10m", value_name = "DURATION", value_parser = duration)]
+    pub ttl: String,
+    /// Why; it goes to the change journal
+    #[arg(long)]
+    pub reason: String,
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum Policy {
+    /// Print the text of the policy in force
+    Show,
+    /// List the revisions that a rollback can name
+    History,
+    /// Apply an earlier revision again
+    Rollback {
+        revision: u64,
+        /// Why; it goes to the change journal
+        #[arg(long)]
+        reason: String,
+    },
+    /// Read the policy file now
+    Reload,
+}
+
+/// Arguments of `outrigger run`.
+#[derive(Args, Clone, Debug, PartialEq, Eq)]
+pub struct RunArgs {
+    /// The policy file
+    #[arg(long, value_name = "FILE")]
+    pub policy: PathBuf,
+    /// Threads that carry traffic
+    #[arg(long, value_name = "N", default_value_t = 2, value_parser = clap::value_parser!(u16).range(1..=256))]
+    pub workers: u16,
+    /// Where the change journal is kept; without it history ends with the process
+    #[arg(long, value_name = "DIR")]
+    pub state_dir: Option<PathBuf>,
+    /// Form of the process log on standard error
+    #[arg(long, value_enum, default_value_t = LogFormat::Json)]
+    pub log_format: LogFormat,
+    /// Instead of the policy's `admin.listen`
+    #[arg(long, value_name = "IP:PORT")]
+    pub admin_listen: Option<SocketAddr>,
+    /// Instead of the policy's `metrics.listen`
+    #[arg(long, value_name = "IP:PORT")]
+    pub metrics_listen: Option<SocketAddr>,
+}
+
+/// Form of the process log.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum LogFormat {
+    /// One JSON object per line
+    Json,
+    /// For people
+    Text,
+}
+
+/// Arguments of `outrigger demo`.
+#[derive(Args, Clone, Debug, PartialEq, Eq)]
+pub struct DemoArgs {
+    /// How long it runs
+    #[arg(long, value_name = "N", default_value_t = 60, value_parser = clap::value_parser!(u16).range(5..=3_600))]
+    pub seconds: u16,
+}
+
+/// Checks a duration here, so that a wrong one is a usage error; the server reads it again.
+fn duration(text: &str) -> Result<String, String> {
+    match crate::admin::words::duration(text) {
+        Some(_) => Ok(text.to_owned()),
+        None => Err("not a duration: write for example 90s, 10m or 1h30m".to_owned()),
+    }
+}

@@ -1,0 +1,136 @@
+//! One command asked of a running proxy: where to ask, where and how to print.
+
+use std::io::{self, Write};
+
+use bytes::Bytes;
+use http::Method;
+use serde::Serialize;
+
+use super::args::{Online, Output};
+use super::client::{Client, ClientError};
+use super::print::{self, Table};
+use super::{Exit, Surroundings};
+
+pub(super) struct Session<'a> {
+    pub client: Client,
+    pub output: Output,
+    pub surroundings: &'a Surroundings,
+    pub out: &'a mut dyn Write,
+}
+
+/// Why a command did not end with an answer.
+#[derive(Debug)]
+pub(super) enum Failure {
+    Client(ClientError),
+    Output(io::Error),
+}
+
+impl From<ClientError> for Failure {
+    fn from(error: ClientError) -> Self {
+        Failure::Client(error)
+    }
+}
+
+impl From<io::Error> for Failure {
+    fn from(error: io::Error) -> Self {
+        Failure::Output(error)
+    }
+}
+
+impl Session<'_> {
+    pub fn run(&mut self, command: Online) -> Result<Exit, Failure> {
+        match command {
+            Online::Status { watch: false } => self.status(),
+            Online::Status { watch: true } => self.watch(),
+            Online::Upstreams { name: None } => self.upstreams(),
+            Online::Upstreams { name: Some(name) } => self.upstream(&name),
+            Online::Changes { since, limit } => self.changes(since.as_deref(), limit),
+            Online::Circuits { action } => self.circuits(action),
+            Online::Retries { upstream } => self.retries(upstream.as_deref()),
+            Online::Policy { action } => self.policy(action),
+            Online::Probe => self.probe(),
+        }
+    }
+
+    /// Exit code 1 also when nothing answers: a probe knows only ready and not ready.
+    fn probe(&mut self) -> Result<Exit, Failure> {
+        let answer = match self.client.ask(Method::GET, "/readyz", None) {
+            Ok(answer) => answer,
+            Err(ClientError::Unreachable { addr, why } | ClientError::Foreign { addr, why }) => {
+                writeln!(self.out, "not ready: {addr}: {}", print::line(&why))?;
+                return Ok(Exit::Problem);
+            }
+            Err(error) => return Err(error.into()),
+        };
+        if answer.status.is_success() {
+            writeln!(self.out, "ready")?;
+            return Ok(Exit::Fine);
+        }
+        let reasons = serde_json::from_slice(&answer.body).map_or_else(
+            |_| answer.status.to_string(),
+            |crate::admin::api::Readiness { reasons, .. }| reasons.join("; "),
+        );
+        writeln!(self.out, "not ready: {}", print::line(&reasons))?;
+        Ok(Exit::Problem)
+    }
+
+    /// Prints the API's own JSON for `-o json`; `false` = the caller prints for people.
+    pub fn json(&mut self, value: &impl Serialize) -> Result<bool, Failure> {
+        match self.output {
+            Output::Table => Ok(false),
+            Output::Json => {
+                let text = serde_json::to_vec_pretty(value).map_err(io::Error::other)?;
+                self.out.write_all(&Bytes::from(text))?;
+                self.out.write_all(b"\n")?;
+                Ok(true)
+            }
+        }
+    }
+
+    pub fn table(&mut self, table: &Table) -> Result<(), Failure> {
+        self.out.write_all(table.render(self.surroundings.colour).as_bytes())?;
+        Ok(())
+    }
+
+    /// Who makes a change.
+    pub fn author(&self) -> Option<String> {
+        self.surroundings.user.clone()
+    }
+}
+
+impl Failure {
+    /// Tells the user, and what to do next.
+    pub fn report(&self, err: &mut dyn Write) -> Exit {
+        let (text, exit) = match self {
+            // `outrigger changes | head` is no failure.
+            Failure::Output(error) if error.kind() == io::ErrorKind::BrokenPipe => return Exit::Fine,
+            Failure::Output(error) => (format!("the answer could not be written: {error}"), Exit::Problem),
+            Failure::Client(ClientError::Address(addr)) => (
+                format!("{} is not an address\nnext: write HOST:PORT, such as 127.0.0.1:4490", print::line(addr)),
+                Exit::Usage,
+            ),
+            Failure::Client(ClientError::Unreachable { addr, why }) => (
+                format!(
+                    "no proxy answers at {addr}: {}\nnext: start one with `outrigger run --policy FILE`, or name its \
+                     admin address with --addr or OUTRIGGER_ADDR",
+                    print::line(why)
+                ),
+                Exit::Unreachable,
+            ),
+            Failure::Client(ClientError::Foreign { addr, why }) => (
+                format!(
+                    "what answers at {addr} is not the admin API of this version: {}\nnext: check --addr, and compare \
+                     `outrigger version` on both sides",
+                    print::line(why)
+                ),
+                Exit::Unreachable,
+            ),
+            Failure::Client(ClientError::Refused(problem)) => {
+                (format!("{}\nnext: {}", print::lines(&problem.detail), print::line(&problem.next)), Exit::Problem)
+            }
+        };
+        // Nowhere is left to report to when this fails.
+        let _ = writeln!(err, "outrigger: {text}");
+        exit
+    }
+}

@@ -1,0 +1,165 @@
+//! `outrigger status` and `outrigger changes`.
+
+use std::time::Duration;
+
+use super::Exit;
+use super::client::ClientError;
+use super::print::{self, Align, Table, Tone, cell};
+use super::session::{Failure, Session};
+use super::upstreams;
+use crate::admin::api::{Change, Changes, Condition, PolicySummary, Status};
+use crate::admin::words;
+
+/// Time between two looks of `--watch`.
+const WATCH_INTERVAL: Duration = Duration::from_secs(2);
+
+impl Session<'_> {
+    pub(super) fn status(&mut self) -> Result<Exit, Failure> {
+        let status: Status = self.client.get("/status")?;
+        if !self.json(&status)? {
+            let text = render(&status, self.surroundings.colour);
+            self.out.write_all(text.as_bytes())?;
+            self.out.flush()?;
+        }
+        Ok(match status.condition {
+            Condition::Healthy => Exit::Fine,
+            Condition::Degraded | Condition::Failing => Exit::Problem,
+        })
+    }
+
+    /// Looks until interrupted. A proxy that restarts is waited for, one that was never there is not.
+    pub(super) fn watch(&mut self) -> Result<Exit, Failure> {
+        self.watched()?;
+        loop {
+            std::thread::sleep(WATCH_INTERVAL);
+            match self.watched() {
+                Ok(_) => {}
+                Err(Failure::Client(ClientError::Unreachable { addr, why })) => {
+                    writeln!(self.out, "no proxy answers at {addr}: {}; still looking", print::line(&why))?;
+                }
+                Err(failure) => return Err(failure),
+            }
+        }
+    }
+
+    fn watched(&mut self) -> Result<Exit, Failure> {
+        if self.surroundings.terminal && self.output == super::args::Output::Table {
+            // Home, then clear to the end of the screen.
+            self.out.write_all(b"\x1b[H\x1b[2J")?;
+        }
+        self.status()
+    }
+
+    pub(super) fn changes(&mut self, since: Option<&str>, limit: u16) -> Result<Exit, Failure> {
+        let since = since.map(|since| format!("&since={since}")).unwrap_or_default();
+        let changes: Changes = self.client.get(&format!("/changes?limit={limit}{since}"))?;
+        if self.json(&changes)? {
+            return Ok(Exit::Fine);
+        }
+        if changes.changes.is_empty() {
+            writeln!(self.out, "Nothing changed in that time.")?;
+        }
+        for change in &changes.changes {
+            self.out.write_all(describe(change).as_bytes())?;
+        }
+        Ok(Exit::Fine)
+    }
+}
+
+/// Verdicts, then the dependencies, then the policy, then what changed last.
+pub(super) fn render(status: &Status, colour: bool) -> String {
+    let mut text = String::new();
+    for verdict in &status.verdicts {
+        let line = print::line(&verdict.text);
+        let tone = tone(verdict.condition);
+        text.push_str(&if colour { tone.paint(&line) } else { line });
+        text.push('\n');
+    }
+    let table = table(status);
+    if !table.is_empty() {
+        text.push('\n');
+        text.push_str(&table.render(colour));
+    }
+    text.push('\n');
+    text.push_str(&policy_line(&status.policy));
+    let up = words::span(Duration::from_secs(status.uptime_seconds));
+    let name = print::line(&status.name);
+    text.push_str(&format!("{name}: outrigger {}, pid {}, up {up}\n", print::line(&status.version), status.pid));
+    if !status.changes.is_empty() {
+        text.push_str("\nLast changes\n");
+        for change in &status.changes {
+            text.push_str(&describe(change));
+        }
+    }
+    text
+}
+
+fn table(status: &Status) -> Table {
+    let mut table = Table::new(&[
+        ("UPSTREAM", Align::Left),
+        ("REQUESTS", Align::Right),
+        ("SUCCESS", Align::Right),
+        ("P50", Align::Right),
+        ("P99", Align::Right),
+        ("CIRCUIT", Align::Left),
+        ("IN-FLIGHT", Align::Right),
+        ("BUDGET", Align::Right),
+        ("ENDPOINTS", Align::Right),
+    ]);
+    for view in &status.upstreams {
+        table.row([
+            cell(view.name.clone()),
+            cell(words::grouped(view.totals.requests)),
+            cell(upstreams::success(&view.totals)),
+            cell(print::milliseconds(view.p50_ms)),
+            cell(print::milliseconds(view.p99_ms)),
+            upstreams::circuit(view.circuit.as_ref()),
+            cell(format!("{}/{}", view.limits.in_flight, view.limits.in_flight_max)),
+            upstreams::budget(&view.budget),
+            upstreams::endpoints_up(view),
+        ]);
+    }
+    table
+}
+
+fn policy_line(policy: &PolicySummary) -> String {
+    let age = words::span(Duration::from_secs(policy.age_seconds));
+    let mut text = format!(
+        "policy: revision {} ({}) by {}, applied {age} ago from {}\n",
+        policy.revision,
+        print::short(&policy.hash),
+        print::line(&policy.author),
+        print::line(&policy.source)
+    );
+    if policy.reload.failed {
+        text.push_str("The file is refused since then:\n");
+        text.push_str(&print::lines(policy.reload.error.as_deref().unwrap_or("no reason was kept")));
+        text.push('\n');
+    }
+    text
+}
+
+/// One change: a line, and its effects below.
+pub(super) fn describe(change: &Change) -> String {
+    let age = format!("{} ago", words::span(Duration::from_secs(change.age_seconds)));
+    let mut text = format!("  {age:>16}  {}", print::line(&change.summary));
+    if let Some(author) = &change.author {
+        text.push_str(&format!(" [{}]", print::line(author)));
+    }
+    if let Some(reason) = &change.reason {
+        text.push_str(&format!(": {}", print::line(reason)));
+    }
+    text.push('\n');
+    for effect in &change.effects {
+        text.push_str(&format!("  {:>16}    {}\n", "", print::line(effect)));
+    }
+    text
+}
+
+const fn tone(condition: Condition) -> Tone {
+    match condition {
+        Condition::Healthy => Tone::Good,
+        Condition::Degraded => Tone::Warn,
+        Condition::Failing => Tone::Bad,
+    }
+}

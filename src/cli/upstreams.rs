@@ -1,0 +1,218 @@
+//! `outrigger upstreams` and `outrigger retries`, and the cells that several tables share.
+
+use std::time::Duration;
+
+use super::Exit;
+use super::client::segment;
+use super::print::{self, Align, Table, Tone, cell};
+use super::session::{Failure, Session};
+use crate::admin::api::{Budgets, UpstreamBudget, Upstreams};
+use crate::admin::words;
+use crate::upstreams::view::{BudgetView, CircuitView, EndpointView, TotalsView, UpstreamView};
+
+impl Session<'_> {
+    pub(super) fn upstreams(&mut self) -> Result<Exit, Failure> {
+        let answer: Upstreams = self.client.get("/upstreams")?;
+        if self.json(&answer)? {
+            return Ok(Exit::Fine);
+        }
+        let mut table = Table::new(&[
+            ("UPSTREAM", Align::Left),
+            ("DIRECTION", Align::Left),
+            ("REQUESTS", Align::Right),
+            ("FAILED", Align::Right),
+            ("REFUSED", Align::Right),
+            ("SUCCESS", Align::Right),
+            ("P50", Align::Right),
+            ("P99", Align::Right),
+            ("CIRCUIT", Align::Left),
+            ("ENDPOINTS", Align::Right),
+        ]);
+        for view in &answer.upstreams {
+            table.row([
+                cell(view.name.clone()),
+                cell(view.direction.clone()),
+                cell(words::grouped(view.totals.requests)),
+                cell(words::grouped(view.totals.requests_failed)),
+                cell(words::grouped(view.totals.refused)),
+                cell(success(&view.totals)),
+                cell(print::milliseconds(view.p50_ms)),
+                cell(print::milliseconds(view.p99_ms)),
+                circuit(view.circuit.as_ref()),
+                endpoints_up(view),
+            ]);
+        }
+        self.table(&table)?;
+        Ok(Exit::Fine)
+    }
+
+    pub(super) fn upstream(&mut self, name: &str) -> Result<Exit, Failure> {
+        let view: UpstreamView = self.client.get(&format!("/upstreams/{}", segment(name)))?;
+        if self.json(&view)? {
+            return Ok(Exit::Fine);
+        }
+        let text = describe(&view);
+        self.out.write_all(text.as_bytes())?;
+        let mut table = Table::new(&[
+            ("ENDPOINT", Align::Left),
+            ("STATE", Align::Left),
+            ("LATENCY", Align::Right),
+            ("FAILING", Align::Right),
+            ("SAMPLES", Align::Right),
+            ("PENDING", Align::Right),
+            ("CONNECTIONS", Align::Right),
+            ("LAST FAILURE", Align::Left),
+        ]);
+        for endpoint in &view.endpoints {
+            table.row([
+                cell(endpoint.address.clone()),
+                endpoint_state(endpoint),
+                cell(print::milliseconds(Some(endpoint.ewma_ms))),
+                cell(words::percent(endpoint.failure_percent)),
+                cell(words::grouped(u64::from(endpoint.samples))),
+                cell(endpoint.pending.to_string()),
+                cell(format!("{} ({} idle)", endpoint.open_connections, endpoint.idle_connections)),
+                cell(endpoint.last_failure.clone().unwrap_or_else(|| "-".to_owned())),
+            ]);
+        }
+        self.table(&table)?;
+        Ok(Exit::Fine)
+    }
+
+    pub(super) fn retries(&mut self, upstream: Option<&str>) -> Result<Exit, Failure> {
+        let budgets: Vec<UpstreamBudget> = match upstream {
+            None => self.client.get::<Budgets>("/budgets")?.budgets,
+            Some(name) => {
+                // One by name, so that a wrong name is answered with the right ones.
+                let view: UpstreamView = self.client.get(&format!("/upstreams/{}", segment(name)))?;
+                vec![UpstreamBudget { upstream: view.name, budget: view.budget, totals: view.totals }]
+            }
+        };
+        let answer = Budgets { budgets };
+        if self.json(&answer)? {
+            return Ok(Exit::Fine);
+        }
+        let mut table = Table::new(&[
+            ("UPSTREAM", Align::Left),
+            ("REQUESTS", Align::Right),
+            ("ATTEMPTS", Align::Right),
+            ("LOAD", Align::Right),
+            ("SUCCESS", Align::Right),
+            ("RETRIES", Align::Right),
+            ("RESCUED", Align::Right),
+            ("BUDGET", Align::Right),
+            ("DENIED", Align::Left),
+        ]);
+        for UpstreamBudget { upstream, budget: left, totals } in &answer.budgets {
+            table.row([
+                cell(upstream.clone()),
+                cell(words::grouped(totals.requests)),
+                cell(words::grouped(totals.attempts)),
+                cell(load(totals)),
+                cell(success(totals)),
+                cell(words::grouped(totals.retries)),
+                cell(words::grouped(totals.rescued)),
+                budget(left),
+                cell(denied(totals)),
+            ]);
+        }
+        self.table(&table)?;
+        Ok(Exit::Fine)
+    }
+}
+
+fn describe(view: &UpstreamView) -> String {
+    let mut text = format!("{} ({})\n", print::line(&view.name), print::line(&view.direction));
+    let mut fact = |name: &str, value: String| text.push_str(&format!("  {name:<10} {}\n", print::line(&value)));
+    fact("requests", format!("{}, success {}", words::grouped(view.totals.requests), success(&view.totals)));
+    fact("latency", format!("p50 {}, p99 {}", print::milliseconds(view.p50_ms), print::milliseconds(view.p99_ms)));
+    fact(
+        "retries",
+        format!(
+            "{}, rescued {}, load {}, denied {}",
+            words::grouped(view.totals.retries),
+            words::grouped(view.totals.rescued),
+            load(&view.totals),
+            denied(&view.totals)
+        ),
+    );
+    fact("budget", budget(&view.budget).0);
+    fact("circuit", circuit(view.circuit.as_ref()).0);
+    let limits = &view.limits;
+    fact(
+        "limits",
+        format!(
+            "in flight {}/{}, pending {}/{}",
+            limits.in_flight, limits.in_flight_max, limits.pending, limits.pending_max
+        ),
+    );
+    let age = words::span(Duration::from_secs(view.endpoint_set_age_seconds));
+    fact("endpoints", format!("{} up, set unchanged for {age}", endpoints_up(view).0));
+    if let Some(error) = &view.resolve_error {
+        fact("resolving", format!("failed, last good set is kept: {error}"));
+    }
+    text.push('\n');
+    text
+}
+
+/// First try -> final, as clients saw it.
+pub(super) fn success(totals: &TotalsView) -> String {
+    let first = words::share(totals.requests.saturating_sub(totals.first_attempts_failed), totals.requests);
+    let last = words::share(totals.requests.saturating_sub(totals.requests_failed), totals.requests);
+    if totals.requests == 0 { "-".to_owned() } else { format!("{first} -> {last}") }
+}
+
+/// Attempts per request: actual against effective.
+fn load(totals: &TotalsView) -> String {
+    if totals.requests == 0 {
+        return "-".to_owned();
+    }
+    format!("{:.2}x", totals.attempts as f64 / totals.requests as f64)
+}
+
+fn denied(totals: &TotalsView) -> String {
+    if totals.denied.is_empty() {
+        return "-".to_owned();
+    }
+    let reasons = totals.denied.iter().map(|(reason, count)| format!("{reason} {}", words::grouped(*count)));
+    reasons.collect::<Vec<_>>().join(", ")
+}
+
+pub(super) fn circuit(circuit: Option<&CircuitView>) -> (String, Tone) {
+    let Some(circuit) = circuit else { return cell("-") };
+    let tone = match circuit.state.as_str() {
+        "closed" => Tone::Good,
+        "half-open" => Tone::Warn,
+        _ => Tone::Bad,
+    };
+    match &circuit.held {
+        Some(held) => (format!("held {held}"), if held == "open" { Tone::Bad } else { Tone::Warn }),
+        None => (circuit.state.clone(), tone),
+    }
+}
+
+pub(super) fn budget(budget: &BudgetView) -> (String, Tone) {
+    if budget.gated {
+        return ("probes only".to_owned(), Tone::Warn);
+    }
+    let tone = if budget.remaining_ratio < 0.1 { Tone::Warn } else { Tone::Plain };
+    (words::percent(budget.remaining_ratio * 100.0), tone)
+}
+
+pub(super) fn endpoints_up(view: &UpstreamView) -> (String, Tone) {
+    let total = view.endpoints.len();
+    let up = view.endpoints.iter().filter(|endpoint| endpoint.ejected_for_ms.is_none()).count();
+    let tone = match (up, view.panic) {
+        (0, _) | (_, true) => Tone::Bad,
+        (up, false) if up < total => Tone::Warn,
+        _ => Tone::Plain,
+    };
+    (format!("{up}/{total}"), tone)
+}
+
+fn endpoint_state(endpoint: &EndpointView) -> (String, Tone) {
+    match endpoint.ejected_for_ms {
+        Some(ms) => (format!("out for {}", words::span(Duration::from_millis(ms))), Tone::Warn),
+        None => ("up".to_owned(), Tone::Good),
+    }
+}

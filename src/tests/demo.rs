@@ -1,0 +1,4 @@
+use std::process::Command;
+
+use crate::stage::OUTRIGGER;
+
