@@ -38,7 +38,7 @@ pub struct Story {
     pub revision_after: u64,
     /// Time from writing the file, or from asking for the rollback, until the policy was in force.
     pub in_force_after: Option<Duration>,
-    /// The refusal of the policy with the typing error: its first line.
+    /// The refusal of the policy with the typing error.
     pub refusal: Option<String>,
     /// Changes by kind that were not told, because there were many.
     pub untold: u32,

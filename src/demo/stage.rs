@@ -23,6 +23,9 @@ const TOLD_MEANWHILE: Duration = Duration::from_secs(4);
 /// Changes told per phase as they happen; policies are always told.
 const TOLD_MAX: u32 = 5;
 
+/// Lines shown of the refusal of a policy.
+const DIAGNOSTIC_LINES: usize = 4;
+
 /// The running demo.
 pub struct Stage<'a, W> {
     began: Instant,
@@ -202,11 +205,10 @@ impl<'a, W: Write> Stage<'a, W> {
         if let Some((after, diagnostics)) = refused {
             let after = telling::millis(Some(after));
             self.tell(Tone::Good, &format!("the typing error was refused {after} after it was saved; traffic goes on:"));
-            let mut lines = diagnostics.lines().map(short_path);
-            diagnostics.lines().map(short_path).take(4).for_each(|line| {
-                self.page.say(Tone::Plain, &format!("              {line}"));
-            });
-            watch.story.refusal = lines.next().map(str::to_owned);
+            for line in diagnostics.lines().take(DIAGNOSTIC_LINES) {
+                self.page.say(Tone::Plain, &format!("            {}", short_path(line)));
+            }
+            watch.story.refusal = Some(diagnostics);
         }
     }
 
