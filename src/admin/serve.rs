@@ -21,11 +21,11 @@ use tokio_util::sync::CancellationToken;
 /// Open connections at most, per listener.
 pub(super) const CONNECTIONS_MAX: usize = 128;
 /// A request head must be complete this long after the connection began to wait for it; idle keep-alive ends too.
-const HEAD_TIMEOUT: Duration = Duration::from_secs(10);
+pub(super) const HEAD_TIMEOUT: Duration = Duration::from_secs(10);
 /// A connection is asked to end after this time; scrapers and pages simply connect again.
-const LIFETIME: Duration = Duration::from_secs(30);
+pub(super) const LIFETIME: Duration = Duration::from_secs(30);
 /// What a connection may take to finish its answer after it was asked to end.
-const GRACE: Duration = Duration::from_secs(2);
+pub(super) const GRACE: Duration = Duration::from_secs(2);
 /// Pause after a failed accept (out of file descriptors), so as not to spin.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 /// Bytes buffered per connection while reading a head, which is also the largest head.

@@ -1,9 +1,21 @@
 //! What operators change while the proxy runs: one YAML file, compiled into a value that cannot be wrong.
 
-pub mod journal;
+pub mod compile;
+pub mod diagnostic;
+pub mod diff;
+pub mod duration;
+pub mod effective;
+pub mod explain;
+pub mod lint;
+pub mod origin;
+pub mod raw;
 pub mod routes;
+pub mod journal;
 pub mod store;
 pub mod watch;
+pub mod schema;
+pub mod size;
+mod words;
 
 use std::net::SocketAddr;
 use std::sync::Arc;

@@ -19,16 +19,17 @@
 //!   the dependency cannot tell how many sidecars wait; but it lasts no longer than the outage did (10 s at
 //!   most), and two requests per second always pass, so that a sidecar at low rates never notices it.
 
+mod policy;
+mod probes;
+mod ramp;
+
+pub use self::policy::{BreakerPolicy, SlowCall};
+use self::probes::{Probes, probes_wanted};
+use self::ramp::Ramp;
 use super::entropy::Entropy;
 use super::window::{Counts, Window};
 use std::time::{Duration, Instant};
 
-/// Longest ramp after closing.
-const RAMP_MAX: Duration = Duration::from_secs(10);
-/// Refused share when the ramp starts; the throttle's maximum.
-const RAMP_REFUSED: f64 = 0.9;
-/// Requests per second that the ramp never refuses; below this rate the throttle is not active either.
-const RAMP_FREE_PER_SECOND: u32 = 2;
 /// Time without a trip after which the next open time halves.
 const CLEAN_PERIOD: Duration = Duration::from_secs(60);
 /// How long all endpoints must be down, with no success meanwhile.
@@ -37,59 +38,6 @@ const ALL_DOWN: Duration = Duration::from_secs(1);
 const TRANSITIONS_MAX: usize = 8;
 /// Bounds what a policy or an operator can ask for, and keeps `Instant` arithmetic from overflowing.
 const LONGEST: Duration = Duration::from_secs(365 * 86_400);
-/// Most probes at a time, whatever the policy says.
-const PROBES_MAX: u32 = 1_000;
-
-/// `circuitBreaker`.
-#[derive(Clone, Debug, PartialEq)]
-pub struct BreakerPolicy {
-    /// length of the window of rates; default 10 s
-    pub window: Duration,
-    /// samples in the window below which no rate opens; default 20
-    pub min_requests: u32,
-    /// opens at this failure rate, percent; default 50
-    pub failure_percent: f64,
-    /// opens after this many failures in a row; None = off
-    pub consecutive_failures: Option<u32>,
-    /// opens when calls are slow; None = off
-    pub slow_call: Option<SlowCall>,
-    /// upper bound of the first open time; grows ×2 per trip up to `max_open`. default 5 s
-    pub open: Duration,
-    /// upper bound of every open time; default 60 s
-    pub max_open: Duration,
-    /// probes that must all succeed; default 3
-    pub half_open_requests: u32,
-    /// a probe not answered in this time counts as failed. default 5 s
-    pub probe_timeout: Duration,
-    /// report only: the machine runs and publishes its transitions, every attempt is let through
-    pub observe: bool,
-}
-
-impl Default for BreakerPolicy {
-    fn default() -> Self {
-        BreakerPolicy {
-            window: Duration::from_secs(10),
-            min_requests: 20,
-            failure_percent: 50.0,
-            consecutive_failures: None,
-            slow_call: None,
-            open: Duration::from_secs(5),
-            max_open: Duration::from_secs(60),
-            half_open_requests: 3,
-            probe_timeout: Duration::from_secs(5),
-            observe: false,
-        }
-    }
-}
-
-/// `slowCall`.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct SlowCall {
-    /// strictly longer is slow
-    pub threshold: Duration,
-    /// opens at this slow rate
-    pub percent: f64,
-}
 
 /// Closed = traffic flows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -486,7 +434,7 @@ impl Breaker {
             return self.trip(now, Cause::SlowCalls, entropy);
         }
         let outage = now.saturating_duration_since(self.left_closed);
-        let ramp = Some(Ramp::new(now, outage.min(RAMP_MAX)));
+        let ramp = Some(Ramp::after(now, outage));
         self.change(now, Phase::Closed { since: now, ramp }, Cause::ProbesSucceeded);
         // The failures of the outage must not open it again.
         self.forget_samples();
@@ -576,78 +524,6 @@ enum Glance {
     Closed,
     Open { until: Instant },
     HalfOpen,
-}
-
-fn probes_wanted(policy: &BreakerPolicy) -> u32 {
-    policy.half_open_requests.clamp(1, PROBES_MAX)
-}
-
-/// The probes of one HALF_OPEN.
-#[derive(Debug, Default)]
-struct Probes {
-    /// Oldest first, since all get the same time unless the policy changes meanwhile.
-    out: Vec<(u32, Instant)>,
-    next_serial: u32,
-    succeeded: u32,
-    slow: u32,
-}
-
-impl Probes {
-    fn launch(&mut self, now: Instant, policy: &BreakerPolicy) -> Option<u32> {
-        if self.out.len() as u32 + self.succeeded >= probes_wanted(policy) {
-            return None;
-        }
-        let serial = self.next_serial;
-        self.next_serial = self.next_serial.wrapping_add(1);
-        self.out.push((serial, now + policy.probe_timeout.min(LONGEST)));
-        Some(serial)
-    }
-
-    fn take_back(&mut self, serial: u32) -> bool {
-        let place = self.out.iter().position(|(out, _)| *out == serial);
-        place.map(|place| self.out.remove(place)).is_some()
-    }
-
-    fn first_expiry(&self) -> Option<Instant> {
-        self.out.iter().map(|(_, expiry)| *expiry).min()
-    }
-
-    fn patience(&self, now: Instant) -> Duration {
-        self.first_expiry().map_or(Duration::ZERO, |expiry| expiry.saturating_duration_since(now))
-    }
-}
-
-/// The time after closing in which only part of the traffic passes.
-#[derive(Debug)]
-struct Ramp {
-    start: Instant,
-    length: Duration,
-    /// second of the ramp that `passed` counts
-    second: u64,
-    passed: u32,
-}
-
-impl Ramp {
-    fn new(start: Instant, length: Duration) -> Self {
-        Ramp { start, length, second: 0, passed: 0 }
-    }
-
-    fn is_over(&self, now: Instant) -> bool {
-        now.saturating_duration_since(self.start) >= self.length
-    }
-
-    fn admit(&mut self, now: Instant, entropy: &mut impl Entropy) -> bool {
-        let elapsed = now.saturating_duration_since(self.start);
-        if elapsed.as_secs() != self.second {
-            self.second = elapsed.as_secs();
-            self.passed = 0;
-        }
-        // `is_over` was asked before, so the length is not zero.
-        let refused = RAMP_REFUSED * (1.0 - elapsed.as_secs_f64() / self.length.as_secs_f64());
-        let admitted = self.passed < RAMP_FREE_PER_SECOND || entropy.unit() >= refused;
-        self.passed = self.passed.saturating_add(u32::from(admitted));
-        admitted
-    }
 }
 
 #[cfg(test)]

@@ -103,6 +103,7 @@ impl Registry {
 /// Labels of what found no room.
 const OVERFLOW: (&str, &str) = ("otel_metric_overflow", "true");
 
+type UpstreamKey = (Direction, Box<str>);
 type RouteKey = (Direction, Box<str>, Box<str>);
 
 /// All metrics of the process.
@@ -110,7 +111,7 @@ pub struct Metrics {
     registry: Arc<Registry>,
     handle: PrometheusHandle,
     routes: Mutex<HashMap<RouteKey, Arc<RouteMeters>>>,
-    upstreams: Mutex<HashMap<(Direction, Box<str>), Arc<UpstreamMeters>>>,
+    upstreams: Mutex<HashMap<UpstreamKey, Arc<UpstreamMeters>>>,
     policy: Mutex<PolicyStatus>,
     log_lines_dropped: Arc<AtomicU64>,
     journal_records_lost: AtomicU64,

@@ -3,8 +3,8 @@
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
-use super::stage::{Stage, exchange, reply};
-use crate::admin::serve::CONNECTIONS_MAX;
+use super::stage::{Process, Stage, exchange, reply};
+use crate::admin::serve::{CONNECTIONS_MAX, GRACE, HEAD_TIMEOUT, LIFETIME};
 
 #[tokio::test]
 async fn a_connection_carries_several_requests() {
@@ -42,15 +42,48 @@ async fn silent_connections_cannot_keep_a_probe_out() {
     stage.stop().await;
 }
 
+// Below, virtual time jumps to the next timer once all tasks wait, so the elapsed time is exact.
+
 #[tokio::test(start_paused = true)]
 async fn a_head_that_never_ends_is_cut_off() {
     let stage = Stage::healthy().await;
+    let began = tokio::time::Instant::now();
     let mut stream = TcpStream::connect(stage.admin).await.unwrap();
     stream.write_all(b"GET /status HTTP/1.1\r\nhost: localhost\r\n").await.unwrap();
-    // Virtual time jumps to the next timer once all tasks wait. The peer closes, with or without an answer.
     let mut bytes = Vec::new();
     let _ = stream.read_to_end(&mut bytes).await;
     assert!(!String::from_utf8_lossy(&bytes).contains("200 OK"));
+    assert!((HEAD_TIMEOUT..LIFETIME).contains(&began.elapsed()), "{:?}", began.elapsed());
+    stage.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_body_that_never_ends_is_cut_off_and_nothing_happens() {
+    let stage = Stage::healthy().await;
+    let mut stream = TcpStream::connect(stage.admin).await.unwrap();
+    let head = stage.post_head("/policy/reload");
+    stream.write_all(format!("{head}content-length: 2\r\n\r\n{{").as_bytes()).await.unwrap();
+    let mut bytes = Vec::new();
+    let _ = stream.read_to_end(&mut bytes).await;
+    assert!(!String::from_utf8_lossy(&bytes).contains("200 OK"));
+    assert_eq!(stage.orders(), []);
+    stage.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_reader_that_stops_reading_does_not_pin_its_answer() {
+    // More than two socket buffers hold.
+    const ANSWER_BYTES: usize = 64 * 1024 * 1024;
+    let mut process = Process::healthy();
+    process.metrics = "#".repeat(ANSWER_BYTES);
+    let stage = Stage::of(process).await;
+    let mut stream = TcpStream::connect(stage.metrics).await.unwrap();
+    stream.write_all(b"GET /metrics HTTP/1.1\r\nhost: x\r\n\r\n").await.unwrap();
+    stream.readable().await.unwrap();
+    tokio::time::sleep(LIFETIME + GRACE).await;
+    let mut bytes = Vec::new();
+    let _ = stream.read_to_end(&mut bytes).await;
+    assert!(bytes.len() < ANSWER_BYTES, "the rest was given up");
     stage.stop().await;
 }
 

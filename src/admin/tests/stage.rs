@@ -30,6 +30,7 @@ pub(crate) struct Process {
     pub policy: PolicyDocument,
     pub changes: Vec<Change>,
     pub draining: bool,
+    pub metrics: String,
     /// The next reload, rollback or circuit order is refused so.
     pub refuse: Option<Refused>,
 }
@@ -65,6 +66,7 @@ impl Process {
             policy: PolicyDocument { policy: summary, text: "version: 1\nupstreams: {}\n".to_owned() },
             changes: vec![change],
             draining: false,
+            metrics: "# TYPE outrigger_requests_total counter\n".to_owned(),
             refuse: None,
         }
     }
@@ -224,7 +226,7 @@ fn control(process: &Arc<Mutex<Process>>, listen: SocketAddr) -> Control {
         draining: ask(process, |process| process.draining),
         readiness: ask(process, |process| process.readiness.clone()),
         views: ask(process, |process| process.views.clone()),
-        render_metrics: ask(process, |_| "# TYPE outrigger_requests_total counter\n".to_owned()),
+        render_metrics: ask(process, |process| process.metrics.clone()),
         policy: ask(process, |process| process.policy.clone()),
         changes: act(process, |process, filter| {
             process.orders.push(Order::Changes(filter));

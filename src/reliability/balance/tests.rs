@@ -114,7 +114,7 @@ fn p4_with_half_of_a_thousand_ejected_almost_no_pick_looks_at_all_of_them() {
         looks.set(0);
         let view = |index: usize| {
             looks.set(looks.get() + 1);
-            if index % 2 == 0 { WELL } else { EJECTED }
+            if index.is_multiple_of(2) { WELL } else { EJECTED }
         };
         let picked = pick(Balance::PeakEwma, 1_000, 0, view, &mut entropy).expect("an endpoint");
         assert_eq!(picked % 2, 0);

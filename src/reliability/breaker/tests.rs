@@ -1,7 +1,10 @@
+mod operator;
+mod properties;
+mod ramp;
+
 use super::super::entropy::{Entropy, SplitMix};
 use super::*;
-use proptest::prelude::*;
-use std::collections::VecDeque;
+use Signal::{Failure, Ignored, Overload, Success};
 
 /// `unit()` is always this: 1 makes an open time last as long as the policy allows.
 struct Jitter(f64);
@@ -83,8 +86,6 @@ impl Bench {
 fn policy() -> BreakerPolicy {
     BreakerPolicy::default()
 }
-
-use Signal::{Failure, Ignored, Overload, Success};
 
 #[test]
 fn c1_three_errors_of_five_open_on_the_fifth_call_even_if_that_succeeds() {
@@ -336,68 +337,6 @@ fn open_times_are_between_half_and_all_of_what_the_policy_says() {
 }
 
 #[test]
-fn the_ramp_refuses_nine_tenths_at_first_and_nothing_after_ten_seconds() {
-    let mut bench = Bench::opened(BreakerPolicy { open: seconds(20.0), ..policy() });
-    bench.wait_out_the_opening();
-    bench.calls(&[Success; 3]);
-    let mut entropy = SplitMix::new(1);
-    let mut passed_in = [0u32; 11];
-    // 1,000 rps.
-    for passed in &mut passed_in {
-        for _ in 0..1_000 {
-            match bench.breaker.acquire(bench.now, &mut entropy) {
-                Ok(permit) => {
-                    *passed += 1;
-                    bench.record(permit, Success, 0.01);
-                }
-                Err(refusal) => assert_eq!(refusal, Refusal::Throttled),
-            }
-            bench.wait(0.001);
-        }
-    }
-    for (second, passed) in passed_in.iter().enumerate().take(10) {
-        // Refused in the middle of that second: 0.9 · (1 − t/10).
-        let expected = 1_000.0 * (1.0 - 0.9 * (1.0 - (second as f64 + 0.5) / 10.0));
-        assert!((f64::from(*passed) - expected).abs() < 60.0, "second {second}: {passed} of {expected}");
-    }
-    assert_eq!(passed_in[10], 1_000);
-}
-
-#[test]
-fn the_ramp_is_no_longer_than_the_outage_was() {
-    let mut bench = Bench::opened(BreakerPolicy { open: seconds(1.0), ..policy() });
-    bench.entropy = Jitter(0.0);
-    bench.wait_out_the_opening();
-    bench.calls(&[Success; 3]);
-    bench.calls(&[Success; 2]);
-    assert_eq!(bench.acquire().unwrap_err(), Refusal::Throttled);
-    bench.wait(0.75);
-    bench.calls(&[Success; 100]);
-}
-
-#[test]
-fn two_requests_per_second_pass_the_ramp_whatever_the_draw() {
-    let mut bench = Bench::opened(BreakerPolicy { open: seconds(60.0), ..policy() });
-    bench.wait_out_the_opening();
-    bench.calls(&[Success; 3]);
-    bench.entropy = Jitter(0.0);
-    for _ in 0..20 {
-        bench.calls(&[Success]);
-        bench.wait(0.5);
-    }
-}
-
-#[test]
-fn the_failures_of_the_outage_do_not_open_it_again_after_the_probes() {
-    let mut bench = Bench::opened(BreakerPolicy { open: seconds(0.1), ..policy() });
-    bench.wait_out_the_opening();
-    bench.calls(&[Success; 3]);
-    assert_eq!(bench.breaker.rates(bench.now).0, 0);
-    bench.calls(&[Failure]);
-    assert_eq!(bench.state(), State::Closed);
-}
-
-#[test]
 fn all_endpoints_down_for_more_than_a_second_opens_unless_one_succeeds() {
     let report = |bench: &mut Bench| bench.breaker.on_all_endpoints_down(bench.now, &mut bench.entropy);
     let mut bench = Bench::new(policy());
@@ -418,72 +357,6 @@ fn all_endpoints_down_for_more_than_a_second_opens_unless_one_succeeds() {
 }
 
 #[test]
-fn held_open_refuses_until_then_and_probes_after() {
-    for observe in [false, true] {
-        let mut bench = Bench::new(BreakerPolicy { observe, ..policy() });
-        bench.breaker.hold(bench.now, Hold::Open, bench.now + seconds(600.0));
-        assert_eq!(bench.acquire().unwrap_err(), Refusal::CircuitOpen { retry_after: seconds(600.0) });
-        assert_eq!(bench.breaker.precheck(bench.now), Some(seconds(600.0)));
-        bench.breaker.reconfigure(BreakerPolicy { observe, max_open: seconds(1.0), ..policy() }, bench.now);
-        bench.wait(599.0);
-        assert_eq!(bench.breaker.precheck(bench.now), Some(seconds(1.0)), "a reload does not end it");
-        bench.wait(1.0);
-        assert_eq!(bench.breaker.held(bench.now), None);
-        assert_eq!(bench.state(), State::HalfOpen);
-        bench.calls(&[Success; 3]);
-        assert_eq!(bench.state(), State::Closed);
-    }
-}
-
-#[test]
-fn held_closed_counts_but_never_trips_until_it_ends() {
-    let mut bench = Bench::opened(BreakerPolicy { consecutive_failures: Some(2), ..policy() });
-    bench.breaker.hold(bench.now, Hold::Closed, bench.now + seconds(5.0));
-    bench.calls(&[Failure; 50]);
-    bench.breaker.on_all_endpoints_down(bench.now, &mut bench.entropy);
-    assert_eq!(bench.state(), State::Closed);
-    bench.wait(5.0);
-    bench.calls(&[Failure]);
-    assert_eq!(bench.state(), State::Open);
-}
-
-#[test]
-fn a_hold_that_ends_in_the_past_is_none() {
-    let mut bench = Bench::new(policy());
-    bench.breaker.hold(bench.now, Hold::Open, bench.now);
-    assert_eq!((bench.state(), bench.breaker.has_transitions()), (State::Closed, false));
-}
-
-#[test]
-fn reset_ends_a_hold_closes_without_a_ramp_and_forgets() {
-    let mut bench = Bench::opened(policy());
-    bench.breaker.hold(bench.now, Hold::Open, bench.now + seconds(600.0));
-    bench.breaker.reset(bench.now);
-    bench.entropy = Jitter(0.0);
-    bench.calls(&[Success; 100]);
-    assert_eq!(bench.causes(), [Cause::FailureRate, Cause::Manual]);
-    assert_eq!(bench.breaker.held(bench.now), None);
-}
-
-#[test]
-fn observing_lets_everything_pass_and_reports_what_it_would_have_done() {
-    let mut bench = Bench::opened(BreakerPolicy { observe: true, ..policy() });
-    assert_eq!(bench.breaker.precheck(bench.now), None);
-    bench.calls(&[Failure; 10]);
-    bench.wait(3.75);
-    // Probes and bystanders: only the probes decide.
-    let probes: Vec<Permit> = (0..3).map(|_| bench.acquire().expect("a probe")).collect();
-    bench.calls(&[Failure; 10]);
-    assert_eq!(bench.state(), State::HalfOpen);
-    probes
-        .into_iter()
-        .for_each(|permit| bench.breaker.record(bench.now, permit, Success, seconds(0.1), &mut bench.entropy));
-    bench.entropy = Jitter(0.0);
-    bench.calls(&[Success; 10]);
-    assert_eq!(bench.causes(), [Cause::FailureRate, Cause::OpenTimeOver, Cause::ProbesSucceeded]);
-}
-
-#[test]
 fn at_most_eight_transitions_are_kept_and_the_oldest_go_first() {
     let mut bench = Bench::half_opened(policy());
     for _ in 0..20 {
@@ -494,158 +367,4 @@ fn at_most_eight_transitions_are_kept_and_the_oldest_go_first() {
     assert_eq!(kept.len(), 8);
     assert_eq!(kept[7].to, State::Open);
     assert!(kept.windows(2).all(|pair| pair[0].to == pair[1].from));
-}
-
-#[test]
-fn a_reload_keeps_the_state_and_takes_the_new_bounds() {
-    let mut bench = Bench::opened(policy());
-    bench.breaker.reconfigure(BreakerPolicy { max_open: seconds(1.0), ..policy() }, bench.now);
-    assert_eq!(bench.breaker.precheck(bench.now), Some(seconds(1.0)));
-    bench.breaker.reconfigure(BreakerPolicy { window: seconds(30.0), ..policy() }, bench.now);
-    assert_eq!(bench.state(), State::Open);
-    assert_eq!(bench.breaker.rates(bench.now).0, 0);
-}
-
-#[test]
-fn absurd_policies_neither_overflow_nor_wedge() {
-    let absurd = BreakerPolicy {
-        window: Duration::MAX,
-        open: Duration::MAX,
-        max_open: Duration::MAX,
-        probe_timeout: Duration::MAX,
-        min_requests: 1,
-        half_open_requests: 0,
-        ..policy()
-    };
-    let mut bench = Bench::new(absurd);
-    bench.calls(&[Failure]);
-    bench.wait_out_the_opening();
-    bench.calls(&[Success]);
-    assert_eq!(bench.state(), State::Closed);
-    bench.breaker.hold(bench.now, Hold::Open, bench.now + Duration::from_secs(1 << 33));
-    bench.wait_out_the_opening();
-    assert_eq!(bench.state(), State::HalfOpen);
-}
-
-#[derive(Clone, Debug)]
-enum Op {
-    Acquire,
-    /// the oldest or the newest permit out
-    Record(bool, Signal, u16),
-    Cancel(bool),
-    /// never given back: its request was dropped in a way that lost the permit
-    Lose,
-    Jump(u32),
-    AllDown,
-    Hold(bool, u16),
-    Reset,
-    Reload(u32, u8),
-}
-
-fn op() -> impl Strategy<Value = Op> {
-    let signal = prop_oneof![2 => Just(Success), 2 => Just(Failure), 1 => Just(Overload), 1 => Just(Ignored)];
-    prop_oneof![
-        8 => Just(Op::Acquire),
-        8 => (any::<bool>(), signal, any::<u16>()).prop_map(|(oldest, signal, ms)| Op::Record(oldest, signal, ms)),
-        2 => any::<bool>().prop_map(Op::Cancel),
-        1 => Just(Op::Lose),
-        6 => prop_oneof![0u32..100, 0u32..10_000, 0u32..200_000].prop_map(Op::Jump),
-        1 => Just(Op::AllDown),
-        1 => (any::<bool>(), 0u16..10_000).prop_map(|(open, ms)| Op::Hold(open, ms)),
-        1 => Just(Op::Reset),
-        1 => (1u32..6, 1u8..20).prop_map(|(probes, min)| Op::Reload(probes, min)),
-    ]
-}
-
-/// One step of any interleaving; the shell's view is `out`.
-fn apply(bench: &mut Bench, out: &mut VecDeque<Permit>, entropy: &mut SplitMix, op: &Op) {
-    let (now, breaker) = (bench.now, &mut bench.breaker);
-    let mut take = |oldest: bool| if oldest { out.pop_front() } else { out.pop_back() };
-    match *op {
-        Op::Acquire => {
-            let told = (breaker.state(now), breaker.precheck(now));
-            let got = breaker.acquire(now, entropy);
-            match (&got, told) {
-                (Err(Refusal::CircuitOpen { retry_after }), (_, Some(left))) => assert_eq!(*retry_after, left),
-                (Err(Refusal::CircuitOpen { .. }), (state, None)) => assert_eq!(state, State::HalfOpen),
-                (Err(Refusal::Throttled), (state, _)) => assert_eq!(state, State::Closed),
-                (Ok(permit), (state, left)) => assert!(left.is_none() && permit.probe == (state == State::HalfOpen)),
-            }
-            out.extend(got);
-        }
-        Op::Record(oldest, signal, ms) => {
-            if let Some(permit) = take(oldest) {
-                let stale = permit.generation != breaker.generation;
-                let before = breaker.state(now);
-                breaker.record(now, permit, signal, Duration::from_millis(ms.into()), entropy);
-                assert!(!stale || breaker.state(now) == before, "a stale result changed the state");
-            }
-        }
-        Op::Cancel(oldest) => {
-            if let Some(permit) = take(oldest) {
-                let before = (breaker.state(now), breaker.precheck(now));
-                breaker.cancel(now, permit);
-                assert_eq!((breaker.state(now), breaker.precheck(now)), before);
-            }
-        }
-        Op::Lose => drop(take(true)),
-        Op::Jump(ms) => bench.now += Duration::from_millis(ms.into()),
-        Op::AllDown => breaker.on_all_endpoints_down(now, entropy),
-        Op::Hold(true, ms) => breaker.hold(now, Hold::Open, now + Duration::from_millis(ms.into())),
-        Op::Hold(false, ms) => breaker.hold(now, Hold::Closed, now + Duration::from_millis(ms.into())),
-        Op::Reset => breaker.reset(now),
-        Op::Reload(half_open_requests, min) => {
-            let policy = BreakerPolicy { half_open_requests, min_requests: min.into(), ..breaker.policy.clone() };
-            breaker.reconfigure(policy, now);
-        }
-    }
-}
-
-proptest! {
-    #[test]
-    fn no_interleaving_loses_a_permit_or_keeps_a_healthy_dependency_out(
-        ops in prop::collection::vec(op(), 0..200),
-        seed in any::<u64>(),
-    ) {
-        let slow_call = Some(SlowCall { threshold: seconds(30.0), percent: 80.0 });
-        let some = BreakerPolicy { min_requests: 4, consecutive_failures: Some(3), slow_call, ..policy() };
-        let mut bench = Bench::new(some);
-        let mut out = VecDeque::new();
-        let mut entropy = SplitMix::new(seed);
-        for op in &ops {
-            apply(&mut bench, &mut out, &mut entropy, op);
-            prop_assert!(bench.breaker.transitions.len() <= TRANSITIONS_MAX);
-            if let Phase::HalfOpen { probes } = &bench.breaker.phase {
-                // A reload may lower the number while more are out; 5 is the most it sets.
-                prop_assert!(probes.out.len() <= 5);
-            }
-            if let Some(left) = bench.breaker.precheck(bench.now) {
-                prop_assert!(left <= bench.breaker.policy.max_open && !left.is_zero());
-            }
-        }
-        // The dependency is well again: whatever is still out, however it ended before, two rounds of the
-        // longest waiting and the probes close it.
-        for _ in 0..2 {
-            bench.wait(66.0);
-            for _ in 0..5 {
-                if let Ok(permit) = bench.breaker.acquire(bench.now, &mut entropy) {
-                    bench.breaker.record(bench.now, permit, Success, seconds(0.1), &mut entropy);
-                }
-            }
-        }
-        prop_assert_eq!(bench.state(), State::Closed);
-    }
-
-    #[test]
-    fn no_sequence_of_stale_results_changes_the_state(signals in prop::collection::vec(0usize..4, 1..100)) {
-        let mut bench = Bench::new(BreakerPolicy { min_requests: 2, ..policy() });
-        let stale: Vec<Permit> = signals.iter().map(|_| bench.acquire().expect("closed")).collect();
-        bench.calls(&[Failure; 2]);
-        bench.wait_out_the_opening();
-        let _probe = bench.acquire().expect("a probe");
-        for (permit, signal) in stale.into_iter().zip(signals) {
-            bench.record(permit, [Success, Failure, Overload, Ignored][signal], 1.0);
-            prop_assert_eq!(bench.state(), State::HalfOpen);
-        }
-    }
 }

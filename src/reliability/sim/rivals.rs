@@ -200,3 +200,41 @@ impl Rival for Leaky {
         granted
     }
 }
+
+/// smithy-rs: tokens are held while a retry runs, which makes the bucket a limit on concurrent retries.
+/// Rewards add up in fractions.
+#[derive(Debug)]
+pub struct Held {
+    cost: u32,
+    /// Tokens that nobody holds.
+    pub free: u32,
+    fraction: f64,
+}
+
+impl Held {
+    /// A full bucket.
+    pub fn new(capacity: u32, cost: u32) -> Self {
+        Held { cost, free: capacity, fraction: 0.0 }
+    }
+
+    /// A success earns a part of a token; whole ones become free.
+    pub fn reward(&mut self, amount: f64) {
+        self.fraction += amount;
+        self.free += self.fraction as u32;
+        self.fraction = self.fraction.fract();
+    }
+}
+
+impl Rival for Held {
+    fn on_ended(&mut self, _now: f64, retry: bool, _success: bool) {
+        if retry {
+            self.free += self.cost;
+        }
+    }
+
+    fn try_retry(&mut self, _now: f64) -> bool {
+        let left = self.free.checked_sub(self.cost);
+        self.free = left.unwrap_or(self.free);
+        left.is_some()
+    }
+}

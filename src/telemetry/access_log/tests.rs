@@ -67,7 +67,9 @@ impl Write for Gated {
     }
 }
 
-fn start() -> (AccessLog, Arc<Mutex<()>>, mpsc::Receiver<Vec<u8>>, Arc<AtomicU64>) {
+type Started = (AccessLog, Arc<Mutex<()>>, mpsc::Receiver<Vec<u8>>, Arc<AtomicU64>);
+
+fn start() -> Started {
     let (written, read) = mpsc::channel();
     let (gate, dropped) = (Arc::new(Mutex::new(())), Arc::new(AtomicU64::new(0)));
     let log = AccessLog::start(Gated { gate: gate.clone(), written }, dropped.clone()).unwrap();

@@ -1,0 +1,127 @@
+//! Text -> raw mirror. Bounds what a file may cost, and says in our words what is wrong with it.
+
+use serde_saphyr::{DuplicateKeyPolicy, Error, MessageFormatter, UserMessageFormatter};
+
+use super::FILE_BYTES_MAX;
+use crate::policy::diagnostic::Diagnostic;
+use crate::policy::lint::Code;
+use crate::policy::raw;
+use crate::policy::raw::scalar::Position;
+use crate::policy::words::{Hint, hint};
+
+/// Deeper than any policy: upstreams / name / routes / route / retry / codes / code.
+const DEPTH_MAX: usize = 32;
+/// About twenty nodes per route, 10,000 routes.
+const NODES_MAX: usize = 400_000;
+/// Anchors are a convenience for a few repeated blocks.
+const ALIASES_MAX: usize = 1_000;
+
+/// Reads the file's structure.
+///
+/// # Errors
+/// The first thing that is not YAML, or not our format.
+pub(super) fn parse(text: &str) -> Result<raw::File, Diagnostic> {
+    let whole_file = |message: String| Diagnostic::new(Code::Syntax, Position::default(), message);
+    if text.len() > FILE_BYTES_MAX {
+        return Err(whole_file(format!("the file has {} bytes; at most {FILE_BYTES_MAX} are read", text.len())));
+    }
+    if is_blank(text) {
+        return Err(whole_file("the file is empty: `outrigger init` prints a policy to begin with".to_owned()));
+    }
+    serde_saphyr::from_str_with_options(text, options()).map_err(|error| finding(&error))
+}
+
+fn is_blank(text: &str) -> bool {
+    let text = text.strip_prefix('\u{feff}').unwrap_or(text);
+    text.lines().map(str::trim).all(|line| line.is_empty() || line.starts_with('#') || line == "---" || line == "...")
+}
+
+fn options() -> serde_saphyr::Options {
+    serde_saphyr::options! {
+        budget: serde_saphyr::budget! {
+            max_depth: DEPTH_MAX,
+            flow_nesting_limit: DEPTH_MAX,
+            max_nodes: NODES_MAX,
+            max_events: NODES_MAX * 3,
+            max_aliases: ALIASES_MAX,
+            max_anchors: ALIASES_MAX,
+            max_documents: 2,
+        },
+        alias_limits: serde_saphyr::alias_limits! {
+            max_total_replayed_events: NODES_MAX,
+            max_replay_stack_depth: DEPTH_MAX,
+        },
+        duplicate_keys: DuplicateKeyPolicy::Error,
+        strict_booleans: true,
+        reject_unsupported_tags: true,
+        with_snippet: false,
+    }
+}
+
+/// The parser's error in our words.
+fn finding(error: &Error) -> Diagnostic {
+    let error = error.without_snippet();
+    let position = error.location().map(Position::from).unwrap_or_default();
+    match error {
+        Error::SerdeUnknownField { field, expected, .. } => unknown(Code::UnknownKey, "key", field, expected, position),
+        Error::SerdeUnknownVariant { variant, expected, .. } => {
+            unknown(Code::InvalidValue, "value", variant, expected, position)
+        }
+        Error::DuplicateMappingKey { key, .. } => {
+            let key = key.as_deref().unwrap_or("?");
+            Diagnostic::new(Code::UnknownKey, position, format!("key `{key}` is written twice in one block"))
+        }
+        Error::NullIntoString { .. } => Diagnostic::new(Code::InvalidValue, position, "a key has no value"),
+        Error::MultipleDocuments { .. } => {
+            Diagnostic::new(Code::Syntax, position, "a policy is one YAML document; a second one begins here")
+        }
+        Error::AliasError { error, .. } => {
+            let mut inner = finding(error);
+            inner.position = position;
+            inner
+        }
+        Error::SerdeInvalidType { unexpected, expected, .. } => {
+            let finding = Diagnostic::new(
+                Code::InvalidValue,
+                position,
+                format!("expected {}, found {unexpected}", ours(expected)),
+            );
+            if expected.contains("struct") { finding.with_note(EMPTY_BLOCK) } else { finding }
+        }
+        Error::Unexpected { expected, .. } => {
+            let finding = Diagnostic::new(Code::InvalidValue, position, format!("expected {}", ours(expected)));
+            if expected.contains("map") { finding.with_note(EMPTY_BLOCK) } else { finding }
+        }
+        // The parser's own error type may grow: its text is good enough for the rest.
+        other => Diagnostic::new(Code::Syntax, position, UserMessageFormatter.format_message(other).into_owned()),
+    }
+}
+
+const EMPTY_BLOCK: &str = "a block without keys is written {}";
+
+/// Names of Rust types and parser events are no words for the writer of a policy.
+fn ours(expected: &str) -> &str {
+    match expected {
+        _ if ["struct", "mapping", "map"].iter().any(|word| expected.contains(word)) => "a block of keys",
+        _ if expected.contains("sequence") => "a list, such as [a, b]",
+        _ if expected.contains("scalar") || expected.contains("string") => "a single value",
+        other => other,
+    }
+}
+
+fn unknown(code: Code, what: &str, word: &str, expected: &[&str], position: Position) -> Diagnostic {
+    match hint(word, expected) {
+        Some(Hint::Later) => {
+            let message = format!("`{word}` is not supported by this version of Outrigger");
+            Diagnostic::new(Code::NotSupported, position, message).with_note("remove it: nothing is silently ignored")
+        }
+        found => {
+            let list = expected.join(", ");
+            let finding = Diagnostic::new(code, position, format!("unknown {what} `{word}`, expected one of {list}"));
+            match found {
+                Some(Hint::Instead(text)) => finding.with_note(text),
+                Some(Hint::Later) | None => finding,
+            }
+        }
+    }
+}

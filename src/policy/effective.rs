@@ -1,0 +1,368 @@
+//! The values that count: a compiled policy as keys and printed values, in the order of the file format.
+//!
+//! `explain` adds where they come from, `diff` compares two of them, and the journal of changes keeps the
+//! difference. Structs are taken apart without `..`, so that a new field cannot be forgotten here.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use super::routes::{Entry, HostPattern, PathMatch, RouteMatch};
+use super::{
+    AccessLog, DeadlinePolicy, Direction, Drain, FixedEndpoint, Policy, ProxyStatus, RoutePolicy, Target,
+    UpstreamPolicy, duration, size,
+};
+use crate::reliability::attempts::RetryPolicy;
+use crate::reliability::backoff::{Backoff, Jitter};
+use crate::reliability::balance::Balance;
+use crate::reliability::breaker::BreakerPolicy;
+use crate::reliability::budget::BudgetPolicy;
+use crate::reliability::classify::{Contract, RetryOn};
+use crate::reliability::deadline::Timeouts;
+use crate::reliability::dependency::DependencyPolicy;
+use crate::reliability::ejection::EjectionPolicy;
+use crate::reliability::limit::Limits;
+use crate::reliability::throttle::ThrottlePolicy;
+
+/// A key of the file format and its value in effect.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Setting {
+    pub key: &'static str,
+    pub value: String,
+}
+
+fn set(key: &'static str, value: impl Into<String>) -> Setting {
+    Setting { key, value: value.into() }
+}
+
+fn time(key: &'static str, value: Duration) -> Setting {
+    set(key, duration::print(value))
+}
+
+fn count(key: &'static str, value: u32) -> Setting {
+    set(key, value.to_string())
+}
+
+/// At most three digits after the point, none that say nothing.
+fn number(key: &'static str, value: f64) -> Setting {
+    set(key, decimal(value))
+}
+
+fn decimal(value: f64) -> String {
+    let text = format!("{value:.3}");
+    text.trim_end_matches('0').trim_end_matches('.').to_owned()
+}
+
+fn mode(key: &'static str, observe: bool) -> Setting {
+    set(key, if observe { "observe" } else { "enforce" })
+}
+
+fn address(key: &'static str, value: Option<SocketAddr>) -> Setting {
+    set(key, value.map_or("none".to_owned(), |addr| addr.to_string()))
+}
+
+/// What holds for the process as a whole.
+pub fn process(policy: &Policy) -> Vec<Setting> {
+    let Policy {
+        name,
+        admin,
+        metrics,
+        drain,
+        access_log,
+        replay_bytes_max,
+        listeners: _,
+        upstreams: _,
+        hash: _,
+        text: _,
+    } = policy;
+    let Drain { delay, timeout } = *drain;
+    let AccessLog { sample_ratio, errors_always } = *access_log;
+    vec![
+        set("name", name.as_deref().unwrap_or("none")),
+        address("admin.listen", *admin),
+        address("metrics.listen", *metrics),
+        time("drain.delay", delay),
+        time("drain.timeout", timeout),
+        number("accessLog.sampleRatio", sample_ratio),
+        set("accessLog.errors", if errors_always { "always" } else { "sampled" }),
+        set("limits.replayBytes", size::print(*replay_bytes_max as u64)),
+    ]
+}
+
+/// What all routes of an upstream share.
+pub fn upstream(policy: &UpstreamPolicy) -> Vec<Setting> {
+    let UpstreamPolicy {
+        name: _,
+        direction,
+        target,
+        preserve_host,
+        balance,
+        hash_on,
+        limits,
+        dependency,
+        ejection,
+        connect_timeout: _,
+        idle_connections_max,
+        idle_connection_timeout,
+        routes: _,
+    } = policy;
+    let Limits { connections, requests, pending } = *limits;
+    let mut settings = vec![self::target(*direction, target)];
+    match direction {
+        Direction::Inbound => {}
+        Direction::Outbound => {
+            settings.push(set("hostHeader", if *preserve_host { "preserve" } else { "upstream" }));
+            settings.push(count("limits.connections", connections));
+        }
+    }
+    settings.extend([count("limits.requests", requests), count("limits.pending", pending)]);
+    match direction {
+        Direction::Inbound => {}
+        Direction::Outbound => {
+            let DependencyPolicy { budget, breaker, throttle } = dependency;
+            settings.extend(self::budget(budget));
+            settings.extend(self::breaker(breaker.as_ref()));
+            settings.extend(self::throttle(throttle.as_ref()));
+            settings.extend(self::ejection(ejection));
+            settings.push(set("balance.by", balance_word(*balance)));
+            settings.extend(hash_on.as_ref().map(|name| set("balance.hashOn", format!("header:{name}"))));
+            settings.push(count("keepAlive.connections", *idle_connections_max));
+            settings.push(time("keepAlive.idle", *idle_connection_timeout));
+        }
+    }
+    settings
+}
+
+fn target(direction: Direction, target: &Target) -> Setting {
+    let url = |endpoint: &FixedEndpoint| format!("http://{}", endpoint.authority);
+    match (direction, target) {
+        (Direction::Outbound, Target::Dns { host: _, port: _, authority }) => set("url", format!("http://{authority}")),
+        (Direction::Inbound, Target::Dns { host: _, port: _, authority }) => {
+            set("forward", format!("http://{authority}"))
+        }
+        (Direction::Outbound, Target::Fixed(list)) => {
+            set("endpoints", format!("[{}]", list.iter().map(url).collect::<Vec<_>>().join(", ")))
+        }
+        (Direction::Inbound, Target::Fixed(list)) => {
+            set("forward", list.iter().map(url).collect::<Vec<_>>().join(", "))
+        }
+    }
+}
+
+pub(super) const fn balance_word(balance: Balance) -> &'static str {
+    match balance {
+        Balance::PeakEwma => "peakEwma",
+        Balance::LeastRequest => "leastRequest",
+        Balance::RoundRobin => "roundRobin",
+        Balance::Hash => "hash",
+    }
+}
+
+fn budget(policy: &BudgetPolicy) -> Vec<Setting> {
+    let BudgetPolicy { ratio, ttl, burst: _, max_ratio: _, floor_per_second } = policy;
+    vec![
+        number("retryBudget.percent", ratio * 100.0),
+        time("retryBudget.interval", *ttl),
+        number("retryBudget.minPerSecond", *floor_per_second),
+    ]
+}
+
+fn breaker(policy: Option<&BreakerPolicy>) -> Vec<Setting> {
+    let Some(policy) = policy else { return vec![set("circuitBreaker.mode", "none")] };
+    let BreakerPolicy {
+        window,
+        min_requests,
+        failure_percent,
+        consecutive_failures,
+        slow_call,
+        open,
+        max_open,
+        half_open_requests,
+        probe_timeout: _,
+        observe,
+    } = policy;
+    let mut settings = vec![
+        mode("circuitBreaker.mode", *observe),
+        time("circuitBreaker.window", *window),
+        count("circuitBreaker.minRequests", *min_requests),
+        number("circuitBreaker.failurePercent", *failure_percent),
+    ];
+    settings.extend(consecutive_failures.map(|run| count("circuitBreaker.consecutiveFailures", run)));
+    if let Some(slow) = slow_call {
+        settings.push(time("circuitBreaker.slowCall.threshold", slow.threshold));
+        settings.push(number("circuitBreaker.slowCall.percent", slow.percent));
+    }
+    settings.push(time("circuitBreaker.openDuration", *open));
+    settings.push(time("circuitBreaker.maxOpenDuration", *max_open));
+    settings.push(count("circuitBreaker.halfOpenRequests", *half_open_requests));
+    settings
+}
+
+fn throttle(policy: Option<&ThrottlePolicy>) -> Vec<Setting> {
+    let Some(policy) = policy else { return vec![set("throttle.mode", "none")] };
+    let ThrottlePolicy { k, window, max_rejection, min_requests, observe } = policy;
+    vec![
+        mode("throttle.mode", *observe),
+        number("throttle.multiplier", *k),
+        time("throttle.window", *window),
+        number("throttle.maxRejectedPercent", max_rejection * 100.0),
+        count("throttle.minRequests", *min_requests),
+    ]
+}
+
+fn ejection(policy: &EjectionPolicy) -> Vec<Setting> {
+    let EjectionPolicy {
+        consecutive_failures,
+        failure_percent,
+        min_requests,
+        window,
+        base,
+        max,
+        max_ejected_percent,
+        observe,
+    } = policy;
+    vec![
+        mode("ejection.mode", *observe),
+        count("ejection.consecutiveFailures", *consecutive_failures),
+        number("ejection.failurePercent", *failure_percent),
+        count("ejection.minRequests", *min_requests),
+        time("ejection.window", *window),
+        time("ejection.baseDuration", *base),
+        time("ejection.maxDuration", *max),
+        count("ejection.maxEjectedPercent", *max_ejected_percent),
+    ]
+}
+
+/// What holds for the requests of one route.
+pub fn route(direction: Direction, policy: &RoutePolicy) -> Vec<Setting> {
+    let RoutePolicy { name: _, timeouts, retry, replay_body_max, deadline, proxy_status } = policy;
+    let Timeouts { request, backend_request, connect, idle } = *timeouts;
+    let mut settings = vec![time("timeouts.request", request)];
+    match direction {
+        Direction::Inbound => {}
+        Direction::Outbound => {
+            let derived = || "from recent latency".to_owned();
+            settings.push(set("timeouts.backendRequest", backend_request.map_or_else(derived, duration::print)));
+        }
+    }
+    settings.extend([time("timeouts.connect", connect), time("timeouts.idle", idle)]);
+    match direction {
+        Direction::Inbound => {}
+        Direction::Outbound => settings.extend(self::retry(retry, *replay_body_max)),
+    }
+    let DeadlinePolicy { grpc_timeout, envoy_timeout, propagate, margin } = *deadline;
+    let headers = [(grpc_timeout, "grpc-timeout"), (envoy_timeout, "x-envoy-expected-rq-timeout-ms")];
+    settings.push(set("deadline.headers", words(&headers)));
+    settings.push(set("deadline.propagate", propagate.to_string()));
+    settings.push(time("deadline.margin", margin));
+    settings.push(set(
+        "proxyStatus",
+        match proxy_status {
+            ProxyStatus::Full => "full",
+            ProxyStatus::Basic => "basic",
+            ProxyStatus::None => "none",
+        },
+    ));
+    settings
+}
+
+fn words(flags: &[(bool, &str)]) -> String {
+    let given: Vec<&str> = flags.iter().filter(|(on, _)| *on).map(|(_, word)| *word).collect();
+    format!("[{}]", given.join(", "))
+}
+
+fn retry(policy: &RetryPolicy, replay_body_max: usize) -> Vec<Setting> {
+    let RetryPolicy { retries, on, codes, backoff, respect_retry_after, contract } = policy;
+    let mut settings = vec![count("retry.attempts", *retries)];
+    if *retries > 0 {
+        let RetryOn { connect_failure, refused_stream, reset, timeout } = *on;
+        let Backoff { base, cap, jitter, overload_base: _, overload_cap: _ } = *backoff;
+        let on = [
+            (connect_failure, "connect-failure"),
+            (refused_stream, "refused-stream"),
+            (reset, "reset"),
+            (timeout, "timeout"),
+        ];
+        let codes: Vec<String> = codes.iter().map(|code| code.to_string()).collect();
+        settings.extend([
+            set("retry.retryOn", words(&on)),
+            set("retry.codes", format!("[{}]", codes.join(", "))),
+            time("retry.backoff", base),
+            time("retry.maxBackoff", cap),
+            set(
+                "retry.jitter",
+                match jitter {
+                    Jitter::Full => "full",
+                    Jitter::Equal => "equal",
+                    Jitter::None => "none",
+                },
+            ),
+            set("retry.respectRetryAfter", respect_retry_after.to_string()),
+            set("retry.maxBody", size::print(replay_body_max as u64)),
+        ]);
+    }
+    let contract = match contract {
+        Contract::Opaque => "opaque",
+        Contract::Atomic5xx => "atomic5xx",
+        Contract::Dedupes => "dedupes",
+    };
+    settings.push(set("idempotency.contract", contract));
+    settings
+}
+
+/// How an upstream is reached: its listener, and what of a request must match.
+pub fn reach(policy: &Policy, upstream: u32) -> Vec<Setting> {
+    let found = policy.listeners.iter().find_map(|listener| {
+        let entry = listener.table.entries().iter().find(|entry| entry.upstream == upstream)?;
+        Some((listener, entry))
+    });
+    let Some((listener, Entry { upstream: _, hosts, path_prefix, routes: _ })) = found else { return Vec::new() };
+    let mut settings = vec![set("listen", listener.addr.to_string())];
+    if !hosts.is_empty() {
+        settings.push(set("match.hosts", hosts_text(hosts)));
+    }
+    settings.extend(path_prefix.as_ref().map(|prefix| set("match.pathPrefix", prefix.as_ref())));
+    settings
+}
+
+/// What of a request a route asks for, on one line.
+pub fn match_text(wanted: &RouteMatch) -> String {
+    let RouteMatch { path, methods, hosts } = wanted;
+    let mut parts = Vec::new();
+    if !methods.is_empty() {
+        parts.push(methods.iter().map(http::Method::as_str).collect::<Vec<_>>().join(","));
+    }
+    if !hosts.is_empty() {
+        parts.push(hosts_text(hosts));
+    }
+    parts.push(match path {
+        PathMatch::Any => "any path".to_owned(),
+        PathMatch::Exact(path) => path.to_string(),
+        PathMatch::Prefix(prefix) => format!("{}/*", prefix.trim_end_matches('/')),
+    });
+    parts.join(" ")
+}
+
+fn hosts_text(hosts: &[HostPattern]) -> String {
+    let text = |host: &HostPattern| match host {
+        HostPattern::Exact(name) => name.to_string(),
+        HostPattern::Suffix(name) => format!("*{name}"),
+    };
+    format!("[{}]", hosts.iter().map(text).collect::<Vec<_>>().join(", "))
+}
+
+/// The most that one request can cost.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct WorstCase {
+    /// How often it is sent.
+    pub load: u32,
+    /// How long its client waits.
+    pub wait: Duration,
+}
+
+/// The worst case of a single request. The retry budget bounds the sum over all of them further.
+pub fn worst_case(upstream: &UpstreamPolicy, route: &RoutePolicy) -> WorstCase {
+    let budget = &upstream.dependency.budget;
+    let denied = budget.ratio == 0.0 && budget.floor_per_second == 0.0;
+    let load = if denied { 1 } else { 1 + route.retry.retries };
+    WorstCase { load, wait: route.timeouts.request }
+}

@@ -1,0 +1,330 @@
+//! What happens to one request, and why: the route chosen, every value with its origin, the time line.
+
+use std::fmt;
+use std::fmt::Write as _;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use http::{Method, Uri};
+
+use super::compile::Compiled;
+use super::effective::{self, Setting};
+use super::lint::Code;
+use super::origin::{Origin, Origins};
+use super::routes::RouteId;
+use super::{Direction, Listener, Policy, RoutePolicy, UpstreamPolicy, duration};
+use crate::reliability::backoff::{Backoff, Jitter};
+
+/// Why a request cannot be explained.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Unexplained {
+    Url(String),
+    /// Several listeners could be meant; each with an upstream behind it.
+    WhichListener(Vec<String>),
+    NoUpstream {
+        listener: SocketAddr,
+        host: String,
+    },
+}
+
+impl fmt::Display for Unexplained {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Unexplained::Url(why) => write!(f, "{why}"),
+            Unexplained::WhichListener(listeners) => {
+                write!(f, "the policy has several listeners; say which one is meant: {}", listeners.join(", "))
+            }
+            Unexplained::NoUpstream { listener, host } => write!(
+                f,
+                "no upstream on {listener} matches host `{host}` and this path: the answer is 500 destination_not_found"
+            ),
+        }
+    }
+}
+
+impl std::error::Error for Unexplained {}
+
+/// The page of a lint code.
+pub fn code(code: Code) -> String {
+    let page = code.page();
+    format!(
+        "{} ({}): {}\n\nWhy   {}\nFix   {}\n",
+        code.as_str(),
+        code.severity().as_str(),
+        page.title,
+        page.why,
+        page.fix
+    )
+}
+
+/// Explains a request. `url` is a path, or a URL whose host is the Host header that the client sends; the
+/// address of a listener chooses that listener.
+pub fn request(compiled: &Compiled, file: &str, method: &Method, url: &str) -> Result<String, Unexplained> {
+    let policy = &compiled.policy;
+    let uri: Uri = url.parse().map_err(|_| Unexplained::Url(format!("`{url}` is neither a path nor a URL")))?;
+    let path = if uri.path().is_empty() { "/" } else { uri.path() };
+    let listener = listener(policy, &uri)?;
+    let host = uri.authority().map_or(String::new(), |authority| authority.as_str().to_owned());
+    let id = listener.table.select(&host, path, method);
+    let id = id.ok_or_else(|| Unexplained::NoUpstream { listener: listener.addr, host: host.clone() })?;
+    let found = policy.upstreams.get(id.upstream as usize);
+    let found = found.and_then(|upstream| Some((upstream, upstream.routes.get(id.route as usize)?)));
+    let (upstream, route) = found.ok_or(Unexplained::NoUpstream { listener: listener.addr, host })?;
+    let mut text = head(listener, id, upstream, route, method, path);
+    text.push_str(&values(policy, &compiled.origins, file, id, upstream, route));
+    text.push_str(&timeline(upstream, route, method));
+    Ok(text)
+}
+
+fn listener<'a>(policy: &'a Policy, uri: &Uri) -> Result<&'a Listener, Unexplained> {
+    let listeners = &policy.listeners;
+    if let Some(authority) = uri.authority() {
+        let by_address = |listener: &&Listener| {
+            let local = matches!(authority.host(), "localhost" | "127.0.0.1" | "[::1]");
+            authority.as_str().parse() == Ok(listener.addr)
+                || (local && authority.port_u16() == Some(listener.addr.port()))
+        };
+        if let Some(listener) = listeners.iter().find(by_address) {
+            return Ok(listener);
+        }
+        // The one on which this Host leads somewhere.
+        let leads = |listener: &&Listener| {
+            let entries = listener.table.entries();
+            let told_apart = entries.iter().any(|entry| !entry.hosts.is_empty()) || entries.len() > 1;
+            told_apart && listener.table.select(authority.as_str(), uri.path(), &Method::GET).is_some()
+        };
+        if let Some(listener) = listeners.iter().find(leads) {
+            return Ok(listener);
+        }
+    }
+    match listeners.as_slice() {
+        [only] => Ok(only),
+        several => Err(Unexplained::WhichListener(several.iter().map(|listener| describe(policy, listener)).collect())),
+    }
+}
+
+fn describe(policy: &Policy, listener: &Listener) -> String {
+    let names: Vec<&str> = listener
+        .table
+        .entries()
+        .iter()
+        .filter_map(|entry| policy.upstreams.get(entry.upstream as usize))
+        .map(|upstream| &*upstream.name)
+        .collect();
+    format!("http://{} ({})", listener.addr, names.join(", "))
+}
+
+fn head(
+    listener: &Listener,
+    id: RouteId,
+    upstream: &UpstreamPolicy,
+    route: &RoutePolicy,
+    method: &Method,
+    path: &str,
+) -> String {
+    let entry = listener.table.entries().iter().find(|entry| entry.upstream == id.upstream);
+    let wanted = entry.and_then(|entry| entry.routes.get(id.route as usize));
+    let reason = match wanted {
+        Some(wanted) => effective::match_text(wanted),
+        None => "no route of this upstream matches".to_owned(),
+    };
+    format!(
+        "{method} {path}\n  listener  {} ({})\n  upstream  {}\n  route     {} ({reason})\n",
+        listener.addr,
+        listener.direction.as_str(),
+        upstream.name,
+        route.name,
+    )
+}
+
+fn values(
+    policy: &Policy,
+    origins: &Origins,
+    file: &str,
+    id: RouteId,
+    upstream: &UpstreamPolicy,
+    route: &RoutePolicy,
+) -> String {
+    let mut rows: Vec<(Setting, Origin)> = Vec::new();
+    for setting in effective::route(upstream.direction, route) {
+        let origin = origins.of(id.upstream, Some(id.route), setting.key);
+        rows.push((setting, origin));
+    }
+    for setting in effective::reach(policy, id.upstream).into_iter().chain(effective::upstream(upstream)) {
+        let shared =
+            if setting.key == "listen" { origins.of(super::origin::PROCESS, None, "listen") } else { Origin::BuiltIn };
+        let own = origins.of(id.upstream, None, setting.key);
+        rows.push((setting, if own == Origin::BuiltIn { shared } else { own }));
+    }
+    let width = |of: fn(&Setting) -> usize| rows.iter().map(|(setting, _)| of(setting)).max().unwrap_or_default();
+    let (keys, values) = (width(|s| s.key.len()), width(|s| s.value.chars().count()).min(40));
+    let mut text = "\nValues in effect\n".to_owned();
+    for (setting, origin) in rows {
+        let origin = match origin {
+            Origin::File(at) => format!("{file}:{}:{}", at.line, at.column),
+            Origin::Defaults(at) => format!("defaults, {file}:{}:{}", at.line, at.column),
+            Origin::BuiltIn => "built in".to_owned(),
+        };
+        // Writing into a string cannot fail.
+        let _ = writeln!(text, "  {:keys$}  {:values$}  {origin}", setting.key, setting.value);
+    }
+    text
+}
+
+/// The longest course that one request can take.
+fn timeline(upstream: &UpstreamPolicy, route: &RoutePolicy, method: &Method) -> String {
+    let request = route.timeouts.request;
+    let worst = effective::worst_case(upstream, route);
+    let retries = worst.load - 1;
+    let one = match route.timeouts.backend_request {
+        Some(one) => one,
+        None => request / (retries + 1),
+    };
+    let mut text = format!("\nTime line of the worst case: {}\n", tries(retries));
+    let mut line = |from: Duration, to: Duration, what: String| {
+        let at = if from == to { millis(from) } else { format!("{} .. {}", millis(from), millis(to)) };
+        let _ = writeln!(text, "  {at:20}  {what}");
+    };
+    let (mut from, mut to) = (Duration::ZERO, Duration::ZERO);
+    for attempt in 0..=retries {
+        if from >= request {
+            break;
+        }
+        let last = attempt == retries;
+        let limit =
+            if last { "may use all that is left".to_owned() } else { format!("given up after {}", millis(one)) };
+        line(from, to.min(request), format!("try {}, {limit}", attempt + 1));
+        if last {
+            break;
+        }
+        (from, to) = (from + one, to + one);
+        let (least, most) = wait(&route.retry.backoff, attempt);
+        if from < request {
+            line(from, to.min(request), format!("wait {}", range(least, most)));
+        }
+        (from, to) = (from + least, to + most);
+    }
+    line(request, request, "deadline: 504".to_owned());
+    text.push_str(&notes(upstream, route, method, retries));
+    text
+}
+
+fn notes(upstream: &UpstreamPolicy, route: &RoutePolicy, method: &Method, retries: u32) -> String {
+    let mut text = String::new();
+    let mut note = |what: String| {
+        let _ = writeln!(text, "  {what}");
+    };
+    if route.timeouts.backend_request.is_none() && upstream.direction == Direction::Outbound && retries > 0 {
+        note("One try is limited by recent latency: 3 x p99, at least 50ms; shown is the limit until 100 answers are known.".into());
+    }
+    if retries > 0 {
+        let load = retries + 1;
+        note(format!("Worst-case load x{load}; over all requests the retry budget keeps it below that."));
+        if !method.is_idempotent() {
+            use crate::reliability::classify::Contract;
+            note(match route.retry.contract {
+                Contract::Opaque => format!("{method} is repeated only if nothing of it was sent (contract: opaque)."),
+                Contract::Atomic5xx => {
+                    format!("{method} is repeated if nothing was sent, or on a listed 5xx (contract: atomic5xx).")
+                }
+                Contract::Dedupes => format!("{method} is repeated as if it were idempotent (contract: dedupes)."),
+            });
+        }
+    }
+    if upstream.dependency.throttle.as_ref().is_some_and(|throttle| !throttle.observe) {
+        note("While more than half of the requests fail, a growing share is refused at once (throttle).".into());
+    }
+    text
+}
+
+fn tries(retries: u32) -> String {
+    match retries {
+        0 => "1 try, no retry".to_owned(),
+        1 => "1 try + up to 1 retry".to_owned(),
+        many => format!("1 try + up to {many} retries"),
+    }
+}
+
+/// The least and the most that is waited before the retry after `retries` others.
+fn wait(backoff: &Backoff, retries: u32) -> (Duration, Duration) {
+    let most = backoff.base.saturating_mul(2u32.saturating_pow(retries)).min(backoff.cap);
+    match backoff.jitter {
+        Jitter::Full => (Duration::ZERO, most),
+        Jitter::Equal => (most / 2, most),
+        Jitter::None => (most, most),
+    }
+}
+
+fn range(least: Duration, most: Duration) -> String {
+    if least == most { millis(most) } else { format!("{} .. {}", millis(least), millis(most)) }
+}
+
+/// As durations are written, but zero as 0ms.
+fn millis(duration: Duration) -> String {
+    if duration.as_millis() == 0 { "0ms".to_owned() } else { duration::print(duration) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::policy::compile::load;
+
+    const POLICY: &str = "version: 1\ndefaults: { timeouts: { connect: 100ms } }\nupstreams:\n  payments:\n    url: http://payments\n    \
+                          timeouts: { request: 2s, backendRequest: 500ms }\n    retry: { attempts: 2 }\n    routes:\n    - name: charge\n      \
+                          match: { methods: [POST], path: /v1/charges }\n      timeouts: { request: 5s }\n  ledger:\n    url: http://ledger\n    listen: 127.0.0.1:4501\n";
+
+    fn explained(method: &str, url: &str) -> Result<String, Unexplained> {
+        request(&load("p.yaml", POLICY).unwrap(), "p.yaml", &method.parse().unwrap(), url)
+    }
+
+    #[test]
+    fn the_route_is_named_with_the_reason() {
+        let text = explained("POST", "http://payments/v1/charges?x=1").unwrap_err();
+        assert!(matches!(text, Unexplained::WhichListener(_)), "a single upstream's shared listener takes any host");
+        let text = explained("POST", "http://127.0.0.1:4400/v1/charges?x=1").unwrap();
+        assert!(text.contains("route     charge (POST /v1/charges)"), "{text}");
+        let text = explained("GET", "http://localhost:4501/x").unwrap();
+        assert!(text.contains("upstream  ledger\n  route     default (no route of this upstream matches)"), "{text}");
+    }
+
+    #[test]
+    fn every_value_has_its_origin() {
+        let text = explained("POST", "http://127.0.0.1:4400/v1/charges").unwrap();
+        let origin = |key: &str| {
+            let line = text.lines().find(|line| line.trim_start().starts_with(key)).unwrap();
+            line.split("  ").last().unwrap().trim().to_owned()
+        };
+        assert_eq!(origin("timeouts.request"), "p.yaml:11:28");
+        assert_eq!(origin("timeouts.backendRequest"), "p.yaml:6:46");
+        assert_eq!(origin("timeouts.connect"), "defaults, p.yaml:2:34");
+        assert_eq!(origin("timeouts.idle"), "built in");
+        assert_eq!(origin("limits.requests"), "built in");
+    }
+
+    #[test]
+    fn the_time_line_shows_each_try_and_wait_up_to_the_deadline() {
+        let text = explained("GET", "http://127.0.0.1:4400/").unwrap();
+        let line = text.split("Time line").nth(1).unwrap();
+        let parts: Vec<String> = line.lines().map(|l| l.split_whitespace().collect::<Vec<_>>().join(" ")).collect();
+        let expected = [
+            "of the worst case: 1 try + up to 2 retries",
+            "0ms try 1, given up after 500ms",
+            "500ms wait 0ms .. 25ms",
+            "500ms .. 525ms try 2, given up after 500ms",
+            "1s .. 1s25ms wait 0ms .. 50ms",
+            "1s .. 1s75ms try 3, may use all that is left",
+            "2s deadline: 504",
+        ];
+        assert!(parts[0].ends_with(expected[0]), "{line}");
+        assert_eq!(parts[1..7], expected[1..]);
+    }
+
+    #[test]
+    fn every_code_has_a_page() {
+        for known in Code::ALL {
+            let page = code(*known);
+            assert!(page.starts_with(known.as_str()) && page.contains("\nWhy   ") && page.contains("\nFix   "));
+            assert_eq!(Code::parse(&known.as_str().to_lowercase()), Some(*known));
+        }
+    }
+}

@@ -1,0 +1,127 @@
+//! Every finding has a code that stays the same for ever, and a page behind it.
+
+use crate::policy::diagnostic::Severity;
+
+/// What `outrigger explain CODE` prints.
+#[derive(Clone, Copy, Debug)]
+pub struct Page {
+    pub title: &'static str,
+    /// Why it is worth a finding.
+    pub why: &'static str,
+    pub fix: &'static str,
+}
+
+macro_rules! codes {
+    ($($(#[$doc:meta])* $variant:ident = $code:literal, $severity:ident, $title:literal, $why:literal, $fix:literal;)*) => {
+        /// Kinds of findings. Numbers are never reused.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        pub enum Code { $($variant),* }
+
+        impl Code {
+            pub const ALL: &[Code] = &[$(Code::$variant),*];
+
+            pub const fn as_str(self) -> &'static str {
+                match self { $(Code::$variant => $code),* }
+            }
+
+            pub const fn severity(self) -> Severity {
+                match self { $(Code::$variant => Severity::$severity),* }
+            }
+
+            pub const fn page(self) -> Page {
+                match self { $(Code::$variant => Page { title: $title, why: $why, fix: $fix }),* }
+            }
+        }
+    };
+}
+
+codes! {
+    AttemptExceedsRequest = "OR001", Error, "One attempt may take longer than the whole request",
+        "timeouts.backendRequest limits one attempt, timeouts.request all of them with the waits between. An attempt is cut off when the request's time is over, so the larger value never takes effect.",
+        "Lower backendRequest or raise request. A value that a route merely inherits is cut to fit and not reported.";
+    TriesDoNotFit = "OR002", Warning, "The tries do not fit into the request's time",
+        "(1 + attempts) x backendRequest is longer than timeouts.request. When a dependency hangs, the last retries are never made: there is no time left for them.",
+        "Raise timeouts.request, lower timeouts.backendRequest, or ask for fewer attempts.";
+    RetriesWithoutBudget = "OR003", Warning, "Retries are asked for, and the budget allows none",
+        "retryBudget with percent: 0 and minPerSecond: 0 denies every retry.",
+        "Remove the retryBudget block to get the default of 20 %, or the retry block.";
+    UnsafeWithoutContract = "OR004", Warning, "Retries for methods that must not be repeated",
+        "The route has a retry block, but all its methods are unsafe to repeat (POST, PATCH, ...) and nothing says that the upstream recognises a repeated request. Only attempts of which provably nothing was sent are repeated; codes, timeouts and resets after sending are not.",
+        "If the upstream deduplicates, say so: idempotency: { contract: dedupes }. If a 5xx from it means that nothing happened: contract: atomic5xx. Otherwise remove the retry block.";
+    UnreachableRoute = "OR005", Warning, "No request reaches a route",
+        "An earlier route of the same upstream matches the same path, hosts and methods. The order is: exact path, longest prefix, hosts given, methods given, order in the file.",
+        "Remove it, or give it a match of its own.";
+    BreakerNeedsMuchTraffic = "OR006", Warning, "The circuit breaker needs more traffic than most services have",
+        "Below circuitBreaker.minRequests attempts per window the breaker never opens by rate. This one needs more than 50 attempts per second to have an opinion.",
+        "Lower minRequests (20 is enough for a percentage) or lengthen the window.";
+    HighAmplification = "OR007", Warning, "One request can become many",
+        "With this many attempts a single request is sent more than four times in the worst case. The retry budget bounds the sum over all requests, not the load of a single one, and layers multiply: three layers with three retries each make 64 requests out of one.",
+        "Two retries rescue nearly everything that retries can rescue. Retry at one layer only.";
+    AdminExposed = "OR008", Warning, "The admin API is reachable from outside",
+        "admin.listen is not a loopback address. The API can open and close circuit breakers and change the policy, and it has no login.",
+        "Listen on 127.0.0.1:4490. For metrics and probes there is metrics.listen.";
+    ForwardNotLoopback = "OR009", Error, "inbound.forward is not on this machine",
+        "Inbound protects the app that runs beside it. A remote target would turn the sidecar into an open proxy that never retries or balances.",
+        "Forward to 127.0.0.1. For another machine define an upstream.";
+    PortTaken = "OR010", Error, "Two listeners on one address",
+        "Only one of them can be bound. 0.0.0.0 includes every other address.",
+        "Give one of them another port, or let several upstreams share `listen`.";
+    AdminPortTaken = "OR011", Error, "A listener on the address of admin or metrics",
+        "Admin (127.0.0.1:4490) and metrics (0.0.0.0:4491) have their addresses also when the policy does not mention them.",
+        "Choose another port, move admin.listen or metrics.listen, or switch one off with `listen: none`.";
+    DrainExceedsGrace = "OR012", Warning, "Draining may take longer than the grace period",
+        "After SIGTERM the process may take drain.delay + drain.timeout to finish; Kubernetes kills it after terminationGracePeriodSeconds (30 s by default), and requests in flight are lost.",
+        "Raise terminationGracePeriodSeconds or lower drain.timeout. Checked when OUTRIGGER_GRACE_PERIOD (such as 30s) is set.";
+    HashWithoutKey = "OR013", Error, "Hash balancing and its key belong together",
+        "`by: hash` needs `hashOn` to know which header decides, and `hashOn` has no meaning for the other ways.",
+        "Write balance: { by: hash, hashOn: header:NAME }, or remove hashOn.";
+    OutboundExposed = "OR014", Warning, "The outbound listener is reachable from outside",
+        "Whoever reaches it can call the dependencies through this sidecar. It is meant for the app on the same machine.",
+        "Listen on 127.0.0.1. For traffic that comes from others there is `inbound`.";
+    Ambiguous = "OR015", Error, "Two upstreams match the same requests",
+        "On the shared listener a request's Host and path decide which upstream is meant, and here both say the same for two upstreams.",
+        "Give them different match.hosts or match.pathPrefix, or one of them a `listen` of its own.";
+    Duplicate = "OR016", Error, "The same thing twice",
+        "Names are metric labels and must be unique; an endpoint that is listed twice would get twice the traffic.",
+        "Rename or remove one of them.";
+    ConnectExceedsAttempt = "OR017", Warning, "Connecting may use up the whole attempt",
+        "timeouts.connect is not shorter than the time of one attempt. An endpoint that does not answer is then noticed only when the attempt is over, and no time is left for another endpoint.",
+        "Lower timeouts.connect; within one data centre 250ms is generous.";
+    SlowCallUnreachable = "OR018", Warning, "No attempt can be slow",
+        "circuitBreaker.slowCall.threshold is not shorter than the longest attempt that the timeouts allow, so that timeouts come first and the slow-call rule never does anything.",
+        "Lower the threshold, or remove slowCall: timeouts count as failures.";
+    MarginExceedsRequest = "OR019", Warning, "The margin uses up the deadline",
+        "deadline.margin is taken off the time that is handed on. With a margin as long as timeouts.request the dependency is told that it has no time.",
+        "Lower deadline.margin; 10ms is the default.";
+    UnusedDefaults = "OR020", Warning, "Defaults without upstreams",
+        "`defaults` are merged under upstreams only; inbound is not affected.",
+        "Remove the block.";
+    UnusedListener = "OR021", Warning, "Nothing is reachable through the shared listener",
+        "Every upstream has a listener of its own, so `listen` is not bound.",
+        "Remove `listen`.";
+    BalanceWithoutChoice = "OR022", Warning, "Balancing over a single endpoint",
+        "There is one fixed endpoint: every way of balancing chooses it.",
+        "Remove the balance block, or add endpoints.";
+    QueueLongerThanLimit = "OR023", Warning, "More requests may wait than may run",
+        "limits.pending is larger than limits.requests. Requests wait at most 100 ms for a place; a long queue is refused late instead of early.",
+        "Keep pending at about a quarter of requests.";
+    Syntax = "OR100", Error, "Not a readable file",
+        "The text is no YAML, no UTF-8, empty, or too large.",
+        "See the place that is named. Tabs cannot indent YAML; a value with a colon followed by a blank must be quoted.";
+    UnknownKey = "OR101", Error, "Unknown or repeated key",
+        "A key that is not known would be a setting that silently has no effect.",
+        "See the word that is suggested; config/outrigger.yaml lists every key.";
+    InvalidValue = "OR102", Error, "A value that cannot be used",
+        "The value has the wrong form or is out of its range.",
+        "See the message; config/outrigger.yaml lists every key with its default.";
+    NotSupported = "OR103", Error, "Not supported by this version",
+        "The key belongs to the format, and this version of Outrigger does not act on it. It is refused, because a safeguard that is configured and absent is worse than none.",
+        "Remove the key, or use a version that supports it.";
+}
+
+impl Code {
+    /// `OR012`, any case.
+    pub fn parse(text: &str) -> Option<Code> {
+        Code::ALL.iter().copied().find(|code| code.as_str().eq_ignore_ascii_case(text))
+    }
+}

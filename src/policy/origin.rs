@@ -1,0 +1,49 @@
+//! Where each value of a compiled policy is written.
+
+use std::collections::HashMap;
+
+use super::raw::scalar::Position;
+
+/// In place of an upstream: values of the process as a whole.
+pub const PROCESS: u32 = u32::MAX;
+
+/// Where a value comes from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Origin {
+    /// Its own block.
+    File(Position),
+    /// The `defaults` block.
+    Defaults(Position),
+    /// Nowhere: Outrigger's own default.
+    BuiltIn,
+}
+
+impl Origin {
+    pub const fn position(self) -> Option<Position> {
+        match self {
+            Origin::File(position) | Origin::Defaults(position) => Some(position),
+            Origin::BuiltIn => None,
+        }
+    }
+}
+
+/// Origins by upstream (index in `Policy::upstreams`), route (None = the upstream as a whole) and key.
+#[derive(Debug, Default)]
+pub struct Origins {
+    places: HashMap<(u32, Option<u32>, &'static str), Origin>,
+}
+
+impl Origins {
+    pub(super) fn insert(&mut self, upstream: u32, route: Option<u32>, key: &'static str, origin: Origin) {
+        self.places.insert((upstream, route, key), origin);
+    }
+
+    pub fn of(&self, upstream: u32, route: Option<u32>, key: &'static str) -> Origin {
+        self.places.get(&(upstream, route, key)).copied().unwrap_or(Origin::BuiltIn)
+    }
+
+    /// Where the value stands; None = built in.
+    pub fn position(&self, upstream: u32, route: Option<u32>, key: &'static str) -> Option<Position> {
+        self.of(upstream, route, key).position()
+    }
+}

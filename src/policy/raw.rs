@@ -1,0 +1,440 @@
+//! The policy file as it is written: a mirror for serde without logic.
+//!
+//! Unknown keys are errors everywhere. A key is added here, read in `compile`, printed in `effective`
+//! and described in `config/outrigger.yaml`; tests hold the four together. The sentences below are what
+//! editors show, because the JSON Schema is generated from them.
+
+pub mod scalar;
+
+use schemars::JsonSchema;
+use serde::Deserialize;
+
+use scalar::{
+    Address, AddressOrNone, At, Flag, HashOn, Host, Key, Method, Name, Named, Path, Percent, Rate, Ratio, Size, Text,
+    Time, Url, Whole,
+};
+
+/// An Outrigger policy: how requests to dependencies, and to the app itself, are protected.
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields, default)]
+pub struct File {
+    /// Version of this format. Always 1.
+    #[schemars(required)]
+    pub version: Key<Text<Whole>>,
+    /// Shown in metrics, events and the Proxy-Status header.
+    pub name: Key<Text<Name>>,
+    /// Where the app sends its requests; upstreams without a `listen` of their own are reached here. Default 127.0.0.1:4400.
+    pub listen: Key<Text<Address>>,
+    /// Status, page and changes by hand.
+    pub admin: Key<Admin>,
+    /// Metrics and probes.
+    pub metrics: Key<Metrics>,
+    /// What happens between SIGTERM and exit.
+    pub drain: Key<Drain>,
+    /// How much the Proxy-Status header tells: full, basic (the error only) or none. Default full.
+    pub proxy_status: Key<ProxyStatus>,
+    /// JSON lines about requests. Default: every failure, 1 % of the successes.
+    pub access_log: Key<AccessLog>,
+    /// Limits of the whole process.
+    pub limits: Key<ProcessLimits>,
+    /// Merged under every upstream, key by key inside each block. Inbound is not affected.
+    pub defaults: Key<Defaults>,
+    /// The services that the app calls, by name.
+    pub upstreams: Key<Named<Upstream>>,
+    /// In front of the app itself.
+    pub inbound: Key<Inbound>,
+}
+
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields, default)]
+pub struct Admin {
+    /// Address of the admin API, or none. Read at start only. Default 127.0.0.1:4490.
+    pub listen: Key<Text<AddressOrNone>>,
+}
+
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields, default)]
+pub struct Metrics {
+    /// Address of /metrics, /livez and /readyz, or none. Read at start only. Default 0.0.0.0:4491.
+    pub listen: Key<Text<AddressOrNone>>,
+}
+
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields, default)]
+pub struct Drain {
+    /// Inbound only: how long new requests are still accepted after readiness went off. Default 5s.
+    pub delay: Key<Text<Time>>,
+    /// How long requests in flight may take to finish. Default 20s.
+    pub timeout: Key<Text<Time>>,
+}
+
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields, default)]
+pub struct AccessLog {
+    /// Always json.
+    pub format: Key<LogFormat>,
+    /// Share of the successful requests that is written, 0.0 to 1.0. Default 0.01.
+    pub sample_ratio: Key<Text<Ratio>>,
+    /// always: every request that failed or was retried; sampled: like successes. Default always.
+    pub errors: Key<LogErrors>,
+}
+
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields, default)]
+pub struct ProcessLimits {
+    /// Memory for request bodies that are held for a retry, over all requests. Default 64MiB.
+    pub replay_bytes: Key<Text<Size>>,
+}
+
+/// What every upstream has unless it says otherwise.
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields, default)]
+pub struct Defaults {
+    /// Time limits.
+    pub timeouts: Key<Timeouts>,
+    /// Deadlines taken over from callers and handed on.
+    pub deadline: Key<Deadline>,
+    /// Retries. Present = on.
+    pub retry: Key<Retry>,
+    /// How many retries an upstream can be asked to bear. Always on.
+    pub retry_budget: Key<RetryBudget>,
+    /// Fails fast while a dependency is down. Present = on.
+    pub circuit_breaker: Key<CircuitBreaker>,
+    /// Takes failing endpoints out of rotation. Always on, without effect on a single endpoint.
+    pub ejection: Key<Ejection>,
+    /// Refuses a growing share of requests while most of them fail. On where circuitBreaker is on.
+    pub throttle: Key<Throttle>,
+    /// Which endpoint gets a request.
+    pub balance: Key<Balance>,
+    /// Caps. Always on.
+    pub limits: Key<Limits>,
+    /// Idle connections to the endpoints.
+    pub keep_alive: Key<KeepAlive>,
+    /// How much the Proxy-Status header tells.
+    pub proxy_status: Key<ProxyStatus>,
+}
+
+/// One dependency.
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields, default)]
+pub struct Upstream {
+    /// http://HOST:PORT. All addresses of the name are used and looked up again as their TTL demands. Either url or endpoints.
+    pub url: Key<Text<Url>>,
+    /// A fixed list of http://IP:PORT. Either url or endpoints.
+    pub endpoints: Key<Vec<At<Text<Url>>>>,
+    /// A listener of its own: everything that arrives there goes to this upstream.
+    pub listen: Key<Text<Address>>,
+    /// Which requests on the shared listener are meant. Default: those whose Host is the upstream's name or the host of its url.
+    #[serde(rename = "match")]
+    pub matches: Key<UpstreamMatch>,
+    /// upstream: send the endpoint's own Host; preserve: send the Host that the client sent. Default upstream.
+    pub host_header: Key<HostHeader>,
+    /// Caps. Always on.
+    pub limits: Key<Limits>,
+    /// Time limits.
+    pub timeouts: Key<Timeouts>,
+    /// Deadlines taken over from callers and handed on.
+    pub deadline: Key<Deadline>,
+    /// Retries. Present = on.
+    pub retry: Key<Retry>,
+    /// How many retries this upstream can be asked to bear. Always on.
+    pub retry_budget: Key<RetryBudget>,
+    /// Fails fast while the dependency is down. Present = on.
+    pub circuit_breaker: Key<CircuitBreaker>,
+    /// Takes failing endpoints out of rotation. Always on, without effect on a single endpoint.
+    pub ejection: Key<Ejection>,
+    /// Refuses a growing share of requests while most of them fail. On where circuitBreaker is on.
+    pub throttle: Key<Throttle>,
+    /// Which endpoint gets a request.
+    pub balance: Key<Balance>,
+    /// Idle connections to the endpoints.
+    pub keep_alive: Key<KeepAlive>,
+    /// How much the Proxy-Status header tells.
+    pub proxy_status: Key<ProxyStatus>,
+    /// Requests that are treated differently. What matches none of them goes by the route named default.
+    pub routes: Key<Vec<At<Route>>>,
+}
+
+/// Requests on the shared listener.
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields, default)]
+pub struct UpstreamMatch {
+    /// Hosts: exact (any port, or the one given) or *.suffix. Without it any host, if pathPrefix is given.
+    pub hosts: Key<Vec<At<Text<Host>>>>,
+    /// Whole path segments: /pay matches /pay and /pay/x, not /payments. The path is passed on unchanged.
+    pub path_prefix: Key<Text<Path>>,
+}
+
+/// Requests that are treated differently.
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields, default)]
+pub struct Route {
+    /// Label in metrics and logs; unique in its upstream.
+    #[schemars(required)]
+    pub name: Key<Text<Name>>,
+    /// Which requests. Exact path before longest prefix before hosts before methods before order in the file.
+    #[serde(rename = "match")]
+    #[schemars(required)]
+    pub matches: Key<RouteMatch>,
+    /// Time limits; keys left out come from the upstream.
+    pub timeouts: Key<Timeouts>,
+    /// Deadlines taken over from callers and handed on; keys left out come from the upstream.
+    pub deadline: Key<Deadline>,
+    /// Retries; keys left out come from the upstream. attempts: 0 = no retries here.
+    pub retry: Key<Retry>,
+    /// What the upstream promises about requests sent twice.
+    pub idempotency: Key<Idempotency>,
+    /// How much the Proxy-Status header tells.
+    pub proxy_status: Key<ProxyStatus>,
+}
+
+/// All that is given must hold.
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields, default)]
+pub struct RouteMatch {
+    /// Any of these methods.
+    pub methods: Key<Vec<At<Text<Method>>>>,
+    /// Exactly this path.
+    pub path: Key<Text<Path>>,
+    /// Whole path segments: /v1 matches /v1 and /v1/x, not /v10.
+    pub path_prefix: Key<Text<Path>>,
+    /// Hosts: exact (any port, or the one given) or *.suffix.
+    pub hosts: Key<Vec<At<Text<Host>>>>,
+}
+
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields, default)]
+pub struct Timeouts {
+    /// Opening a connection. Default 250ms.
+    pub connect: Key<Text<Time>>,
+    /// One attempt. Default: three times the p99 of recent successes, at least 50ms; request / (1 + attempts) until 100 are known.
+    pub backend_request: Key<Text<Time>>,
+    /// The whole request, over all attempts and waits between them. Default 15s.
+    pub request: Key<Text<Time>>,
+    /// A client connection without traffic. Default 60s.
+    pub idle: Key<Text<Time>>,
+}
+
+/// A caller can shorten the time that is left, never lengthen it.
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields, default)]
+pub struct Deadline {
+    /// Headers that carry a caller's deadline. Default both; [] = none.
+    pub headers: Key<Vec<At<DeadlineHeader>>>,
+    /// Send the time that is left on. Default true.
+    pub propagate: Key<Text<Flag>>,
+    /// Taken off what is sent on, for the way there. Default 10ms.
+    pub margin: Key<Text<Time>>,
+}
+
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields, default)]
+pub struct Retry {
+    /// Retries after the first try, 0 to 10. Default 1.
+    pub attempts: Key<Text<Whole>>,
+    /// Failures that are retried. Default all four.
+    pub retry_on: Key<Vec<At<RetryOn>>>,
+    /// Statuses that are retried. Default 502, 503, 504.
+    pub codes: Key<Vec<At<Text<Whole>>>>,
+    /// The first wait; doubles with each retry. Default 25ms.
+    pub backoff: Key<Text<Time>>,
+    /// The longest wait. Default 250ms.
+    pub max_backoff: Key<Text<Time>>,
+    /// full: 0 to the wait; equal: half to the wait; none. Default full.
+    pub jitter: Key<Jitter>,
+    /// Always idempotent: GET, HEAD, OPTIONS, TRACE, PUT, DELETE. Others only as far as idempotency.contract permits.
+    pub methods: Key<RetryMethods>,
+    /// Wait at least as long as the answer's Retry-After says. Default true.
+    pub respect_retry_after: Key<Text<Flag>>,
+    /// Request bodies up to this size are held for a retry; larger ones stream and are not retried. Default 64KiB.
+    pub max_body: Key<Text<Size>>,
+}
+
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields, default)]
+pub struct RetryBudget {
+    /// Retries per hundred requests that succeeded at the first try. Default 20.
+    pub percent: Key<Text<Percent>>,
+    /// How long a success counts. Default 10s.
+    pub interval: Key<Text<Time>>,
+    /// Retries per second that are always allowed. Default 1.
+    pub min_per_second: Key<Text<Rate>>,
+}
+
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields, default)]
+pub struct CircuitBreaker {
+    /// Attempts of this long are looked at. Default 10s.
+    pub window: Key<Text<Time>>,
+    /// Fewer attempts in the window decide nothing. Default 20.
+    pub min_requests: Key<Text<Whole>>,
+    /// Opens when this share of attempts failed. Default 50.
+    pub failure_percent: Key<Text<Percent>>,
+    /// Opens after this many failures in a row. Default: not used.
+    pub consecutive_failures: Key<Text<Whole>>,
+    /// Opens when this share of attempts is slow. Default: not used.
+    pub slow_call: Key<SlowCall>,
+    /// How long it stays open the first time; doubles each time it opens again. Default 5s.
+    pub open_duration: Key<Text<Time>>,
+    /// The longest it stays open. Default 60s.
+    pub max_open_duration: Key<Text<Time>>,
+    /// Attempts let through to see whether the dependency is back; all must succeed. Default 3.
+    pub half_open_requests: Key<Text<Whole>>,
+    /// enforce, observe (report what it would do) or none. Default enforce.
+    pub mode: Key<Mode>,
+}
+
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields, default)]
+pub struct SlowCall {
+    /// An attempt longer than this is slow.
+    #[schemars(required)]
+    pub threshold: Key<Text<Time>>,
+    /// Share of slow attempts that opens. Default 80.
+    pub percent: Key<Text<Percent>>,
+}
+
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields, default)]
+pub struct Ejection {
+    /// Failures in a row that take an endpoint out. Default 5.
+    pub consecutive_failures: Key<Text<Whole>>,
+    /// Share of failures in the window that takes an endpoint out, if its peers do clearly better. Default 50.
+    pub failure_percent: Key<Text<Percent>>,
+    /// Fewer attempts in the window decide nothing about the share. Default 20.
+    pub min_requests: Key<Text<Whole>>,
+    /// Attempts of this long are looked at. Default 10s.
+    pub window: Key<Text<Time>>,
+    /// How long an endpoint is out the first time; doubles each time. Default 1s.
+    pub base_duration: Key<Text<Time>>,
+    /// The longest an endpoint is out. Default 60s.
+    pub max_duration: Key<Text<Time>>,
+    /// At most this share of the endpoints is out at once, and never the last one. Default 50.
+    pub max_ejected_percent: Key<Text<Whole>>,
+    /// enforce or observe (report what it would do). Default enforce.
+    pub mode: Key<ObserveMode>,
+}
+
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields, default)]
+pub struct Throttle {
+    /// Refuses once requests exceed this many times the answered ones. Default 2.
+    pub multiplier: Key<Text<Rate>>,
+    /// Requests of this long are looked at. Default 10s, or twice timeouts.request if that is longer.
+    pub window: Key<Text<Time>>,
+    /// The largest share that is refused; the rest keeps probing. Default 90.
+    pub max_rejected_percent: Key<Text<Percent>>,
+    /// Fewer requests in the window decide nothing. Default 20.
+    pub min_requests: Key<Text<Whole>>,
+    /// enforce, observe (report what it would do) or none. Default: that of circuitBreaker.
+    pub mode: Key<Mode>,
+}
+
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields, default)]
+pub struct Balance {
+    /// peakEwma (fast and idle endpoints first), leastRequest, roundRobin or hash. Default peakEwma.
+    pub by: Key<BalanceBy>,
+    /// hash only: header:NAME, whose value decides.
+    pub hash_on: Key<Text<HashOn>>,
+}
+
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields, default)]
+pub struct Limits {
+    /// Connections per endpoint; inbound: connections accepted from clients. Default 128; inbound 512.
+    pub connections: Key<Text<Whole>>,
+    /// Requests in flight. Default 256; inbound 128.
+    pub requests: Key<Text<Whole>>,
+    /// Requests that wait for a place, at most 100 ms. Default 64; inbound 32.
+    pub pending: Key<Text<Whole>>,
+}
+
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields, default)]
+pub struct KeepAlive {
+    /// Idle connections kept per endpoint. Default: limits.connections.
+    pub connections: Key<Text<Whole>>,
+    /// An idle connection is closed after this time; stay below the server's own limit. Default 30s.
+    pub idle: Key<Text<Time>>,
+}
+
+/// What the upstream promises about requests sent twice.
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields, default)]
+pub struct Idempotency {
+    /// opaque: nothing; atomic5xx: an answered 5xx had no effect; dedupes: it recognises a repeated request. Default opaque.
+    pub contract: Key<Contract>,
+}
+
+/// caller -> Outrigger -> app. Inbound never retries or balances.
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields, default)]
+pub struct Inbound {
+    /// Where callers arrive. Default 0.0.0.0:4401.
+    pub listen: Key<Text<Address>>,
+    /// The app: http://127.0.0.1:PORT. Must be loopback.
+    #[schemars(required)]
+    pub forward: Key<Text<Url>>,
+    /// Caps. Always on.
+    pub limits: Key<Limits>,
+    /// Time limits.
+    pub timeouts: Key<InboundTimeouts>,
+    /// Deadlines taken over from callers and handed on.
+    pub deadline: Key<Deadline>,
+    /// How much the Proxy-Status header tells callers. Default basic.
+    pub proxy_status: Key<ProxyStatus>,
+    /// Requests with time limits of their own.
+    pub routes: Key<Vec<At<InboundRoute>>>,
+}
+
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields, default)]
+pub struct InboundTimeouts {
+    /// Opening a connection to the app. Default 250ms.
+    pub connect: Key<Text<Time>>,
+    /// The whole request. Default 15s.
+    pub request: Key<Text<Time>>,
+    /// A client connection without traffic. Default 60s.
+    pub idle: Key<Text<Time>>,
+}
+
+/// Requests with time limits of their own.
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields, default)]
+pub struct InboundRoute {
+    /// Label in metrics and logs; unique.
+    #[schemars(required)]
+    pub name: Key<Text<Name>>,
+    /// Which requests. Exact path before longest prefix before hosts before methods before order in the file.
+    #[serde(rename = "match")]
+    #[schemars(required)]
+    pub matches: Key<RouteMatch>,
+    /// Time limits; keys left out come from inbound.
+    pub timeouts: Key<InboundTimeouts>,
+}
+
+macro_rules! words {
+    ($($(#[$doc:meta])* $name:ident($case:literal) { $($variant:ident),* })*) => {$(
+        $(#[$doc])*
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
+        #[serde(rename_all = $case)]
+        #[schemars(inline)]
+        pub enum $name { $($variant),* }
+    )*};
+}
+
+words! {
+    HostHeader("camelCase") { Upstream, Preserve }
+    ProxyStatus("camelCase") { Full, Basic, None }
+    LogFormat("camelCase") { Json }
+    LogErrors("camelCase") { Always, Sampled }
+    RetryOn("kebab-case") { ConnectFailure, RefusedStream, Reset, Timeout }
+    RetryMethods("camelCase") { Idempotent }
+    Jitter("camelCase") { Full, Equal, None }
+    Mode("camelCase") { Enforce, Observe, None }
+    ObserveMode("camelCase") { Enforce, Observe }
+    BalanceBy("camelCase") { PeakEwma, LeastRequest, RoundRobin, Hash }
+    Contract("camelCase") { Opaque, Atomic5xx, Dedupes }
+    DeadlineHeader("kebab-case") { GrpcTimeout, XEnvoyExpectedRqTimeoutMs }
+}

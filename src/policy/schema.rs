@@ -1,0 +1,18 @@
+//! The JSON Schema of the policy file, generated from the mirror, for editors.
+//!
+//! A copy is committed as `config/outrigger.schema.json`; a test compares the two. `null` never appears:
+//! an absent key is absent, and editors name the wrong key instead of "no alternative matched".
+
+use schemars::generate::SchemaSettings;
+
+use super::raw::File;
+
+/// The schema as indented JSON with a newline at the end.
+pub fn json() -> String {
+    let schema = SchemaSettings::draft2020_12().into_generator().into_root_schema_for::<File>();
+    let mut value = schema.to_value();
+    if let Some(root) = value.as_object_mut() {
+        root.insert("title".to_owned(), "Outrigger policy".into());
+    }
+    format!("{value:#}\n")
+}

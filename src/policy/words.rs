@@ -1,0 +1,285 @@
+//! Words that are not ours, and the ones that were meant.
+
+/// A word of another proxy or library, its home, and what to write here.
+struct Foreign {
+    /// Lower-case, without `_` and `-`.
+    word: &'static str,
+    home: &'static str,
+    ours: &'static str,
+}
+
+const fn foreign(word: &'static str, home: &'static str, ours: &'static str) -> Foreign {
+    Foreign { word, home, ours }
+}
+
+const FOREIGN: &[Foreign] = &[
+    foreign("pertrytimeout", "Istio's and Envoy's word", "timeouts.backendRequest"),
+    foreign("perretrytimeout", "Envoy Gateway's word", "timeouts.backendRequest"),
+    foreign("perretry", "Envoy Gateway's word", "timeouts.backendRequest"),
+    foreign("pertryidletimeout", "Envoy's word", "timeouts.backendRequest"),
+    foreign("timeoutduration", "resilience4j's word", "timeouts.request"),
+    foreign("requesttimeout", "Envoy's word", "timeouts.request"),
+    foreign("connecttimeout", "Envoy's word", "timeouts.connect"),
+    foreign("connectiontimeout", "a word of many clients", "timeouts.connect"),
+    foreign("dialtimeout", "Caddy's word", "timeouts.connect"),
+    foreign("idletimeout", "Envoy's word", "timeouts.idle, or keepAlive.idle towards the upstream"),
+    foreign("timeout", "Envoy's and Istio's word", "timeouts.request"),
+    foreign("retries", "Istio's word", "retry"),
+    foreign("retrypolicy", "Envoy's word", "retry"),
+    foreign("numretries", "Envoy's word", "retry.attempts"),
+    foreign("maxretries", "a word of Envoy and Dapr", "retry.attempts, or retryBudget for a cap on concurrent retries"),
+    foreign("maxretryattempts", "Polly's word", "retry.attempts"),
+    foreign("maxattempts", "a word of resilience4j and gRPC that includes the first try", "retry.attempts (one less)"),
+    foreign("limit", "Linkerd's word", "retry.attempts"),
+    foreign("retriablestatuscodes", "Envoy's word", "retry.codes"),
+    foreign("retryablestatuscodes", "a word of gRPC and others", "retry.codes"),
+    foreign("statuscodes", "a word of others", "retry.codes"),
+    foreign("httpstatuscodes", "Envoy Gateway's word", "retry.codes"),
+    foreign("retrybackoff", "Envoy's word", "retry.backoff and retry.maxBackoff"),
+    foreign("baseinterval", "Envoy's word", "retry.backoff"),
+    foreign("initialinterval", "Traefik's word", "retry.backoff"),
+    foreign("initialbackoff", "gRPC's word", "retry.backoff"),
+    foreign("maxinterval", "Envoy's word", "retry.maxBackoff"),
+    foreign("waitduration", "resilience4j's word", "retry.backoff"),
+    foreign("budget", "the Gateway API's word", "retryBudget"),
+    foreign("retryconstraint", "the Gateway API's word", "retryBudget"),
+    foreign("budgetpercent", "Envoy's word", "retryBudget.percent"),
+    foreign("budgetinterval", "Istio's word", "retryBudget.interval"),
+    foreign("minretryrate", "the Gateway API's word", "retryBudget.minPerSecond"),
+    foreign("minretryconcurrency", "Envoy's word", "retryBudget.minPerSecond"),
+    foreign("outlierdetection", "Envoy's and Istio's word", "ejection"),
+    foreign("failureaccrual", "Linkerd's word", "ejection"),
+    foreign("passivehealthcheck", "Envoy Gateway's word", "ejection"),
+    foreign("maxejectionpercent", "Envoy's word", "ejection.maxEjectedPercent"),
+    foreign("baseejectiontime", "Envoy's word", "ejection.baseDuration"),
+    foreign("maxejectiontime", "Envoy's word", "ejection.maxDuration"),
+    foreign("consecutive5xx", "Envoy's word", "ejection.consecutiveFailures"),
+    foreign("consecutive5xxerrors", "Istio's word", "ejection.consecutiveFailures"),
+    foreign("consecutivegatewayerrors", "Istio's word", "ejection.consecutiveFailures"),
+    foreign("consecutivegatewayfailure", "Envoy's word", "ejection.consecutiveFailures"),
+    foreign("maxfails", "nginx's and Caddy's word", "ejection.consecutiveFailures"),
+    foreign("failtimeout", "nginx's word", "ejection.baseDuration"),
+    foreign("circuitbreakers", "Envoy's word for caps", "limits for caps, circuitBreaker for the state machine"),
+    foreign("connectionpool", "Istio's word", "limits"),
+    foreign("maxconnections", "Envoy's word", "limits.connections"),
+    foreign("maxrequests", "Envoy's word", "limits.requests"),
+    foreign("http2maxrequests", "Istio's word", "limits.requests"),
+    foreign("maxparallelrequests", "Envoy Gateway's word", "limits.requests"),
+    foreign("maxpendingrequests", "Envoy's word", "limits.pending"),
+    foreign("http1maxpendingrequests", "Istio's word", "limits.pending"),
+    foreign("failureratethreshold", "resilience4j's word", "circuitBreaker.failurePercent"),
+    foreign("failureratio", "Polly's word", "circuitBreaker.failurePercent"),
+    foreign("slidingwindowsize", "resilience4j's word", "circuitBreaker.window, a duration"),
+    foreign("samplingduration", "Polly's word", "circuitBreaker.window"),
+    foreign("minimumnumberofcalls", "resilience4j's word", "circuitBreaker.minRequests"),
+    foreign("minimumthroughput", "Polly's word", "circuitBreaker.minRequests"),
+    foreign("waitdurationinopenstate", "resilience4j's word", "circuitBreaker.openDuration"),
+    foreign("breakduration", "Polly's word", "circuitBreaker.openDuration"),
+    foreign("permittednumberofcallsinhalfopenstate", "resilience4j's word", "circuitBreaker.halfOpenRequests"),
+    foreign("slowcallratethreshold", "resilience4j's word", "circuitBreaker.slowCall.percent"),
+    foreign("slowcalldurationthreshold", "resilience4j's word", "circuitBreaker.slowCall.threshold"),
+    foreign("proxyconnecttimeout", "nginx's word", "timeouts.connect"),
+    foreign("proxyreadtimeout", "nginx's word", "timeouts.backendRequest"),
+    foreign("proxysendtimeout", "nginx's word", "timeouts.backendRequest"),
+    foreign("proxynextupstream", "nginx's word", "retry.retryOn and retry.codes"),
+    foreign("proxynextupstreamtries", "nginx's word that includes the first try", "retry.attempts (one less)"),
+    foreign("proxynextupstreamtimeout", "nginx's word", "timeouts.request"),
+    foreign("proxypass", "nginx's word", "url"),
+    foreign("keepalivetimeout", "nginx's word", "keepAlive.idle, or timeouts.idle towards clients"),
+    foreign("clusters", "Envoy's word", "upstreams"),
+    foreign("cluster", "Envoy's word", "upstreams"),
+    foreign("services", "a word of others", "upstreams"),
+    foreign("backends", "HAProxy's word", "upstreams"),
+    foreign("backend", "HAProxy's word", "upstreams"),
+    foreign("backendrefs", "the Gateway API's word", "upstreams"),
+    foreign("targets", "a word of others", "upstreams"),
+    foreign("listeners", "Envoy's word", "listen"),
+    foreign("port", "a word of others", "listen (IP:PORT), or the port in url"),
+    foreign("bind", "HAProxy's word", "listen"),
+    foreign("host", "Istio's word", "url for an upstream, hosts in a match"),
+    foreign("hostname", "a word of others", "url for an upstream, hosts in a match"),
+    foreign("hostnames", "the Gateway API's word", "match.hosts"),
+    foreign("domains", "Envoy's word", "match.hosts"),
+    foreign("address", "Envoy's word", "url or endpoints"),
+    foreign("addresses", "a word of others", "endpoints"),
+    foreign("hosts", "Envoy's word", "endpoints"),
+    foreign("servers", "a word of nginx and Traefik", "endpoints"),
+    foreign("lbendpoints", "Envoy's word", "endpoints"),
+    foreign("prefix", "Envoy's word", "pathPrefix"),
+    foreign("uri", "Istio's word", "match.path or match.pathPrefix"),
+    foreign("method", "a word of others", "methods, a list"),
+    foreign("virtualhosts", "Envoy's word", "upstreams with match.hosts"),
+    foreign("rules", "the Gateway API's word", "routes"),
+    foreign("loadbalancer", "Istio's word", "balance.by"),
+    foreign("lbpolicy", "Envoy's word", "balance.by"),
+    foreign("loadbalancing", "a word of others", "balance.by"),
+    foreign("hashpolicy", "Envoy's word", "balance.hashOn"),
+    foreign("consistenthash", "Istio's word", "balance.by: hash with balance.hashOn"),
+    foreign("app", "a word of others", "inbound.forward"),
+    foreign("apiversion", "Kubernetes' word; this is no cluster object", "version: 1"),
+    foreign("kind", "Kubernetes' word; this is no cluster object", "version: 1"),
+    foreign("accesslogs", "a word of others", "accessLog"),
+    foreign("enabled", "a word of others; a block that is present is on", "mode: none to switch a default off"),
+    // Values.
+    foreign("5xx", "Envoy's word", "retry.codes: [500, 502, 503, 504]"),
+    foreign("gatewayerror", "Envoy's word", "retry.codes: [502, 503, 504]"),
+    foreign("retriable4xx", "Envoy's word", "retry.codes: [409]"),
+    foreign(
+        "resetbeforerequest",
+        "Envoy's word",
+        "connect-failure and refused-stream; what was not sent is always safe",
+    ),
+    foreign("httptimeout", "nginx's word", "timeout"),
+    foreign("roundrobinlb", "a word of others", "roundRobin"),
+    foreign("leastconn", "a word of HAProxy and nginx", "leastRequest"),
+    foreign("leastconnection", "a word of others", "leastRequest"),
+    foreign("ringhash", "Envoy's word", "hash"),
+    foreign("maglev", "Envoy's word", "hash"),
+    foreign("random", "Envoy's word", "peakEwma, which chooses between two at random"),
+    foreign("off", "a bare word that YAML 1.1 takes for false", "none"),
+    foreign("false", "no word of this key", "none"),
+];
+
+/// Keys that the format has, or will have, and this version does not act on.
+const LATER: &[&str] = &[
+    "tls",
+    "stores",
+    "deadletter",
+    "hedge",
+    "tracing",
+    "ratelimit",
+    "ratelimits",
+    "store",
+    "header",
+    "required",
+    "principal",
+    "ttl",
+    "inflight",
+    "callers",
+    "priority",
+    "healthcheck",
+    "spiffe",
+    "clientca",
+    "protocol",
+    "http2",
+];
+
+/// What stands at the caret under a word that is not known where it is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Hint {
+    /// A key of the format that this version refuses, because it would not act on it.
+    Later,
+    /// A sentence.
+    Instead(String),
+}
+
+/// What was probably meant by `word` where only `expected` is allowed.
+pub fn hint(word: &str, expected: &[&str]) -> Option<Hint> {
+    let plain = normalise(word);
+    // Our own word in another spelling, such as retry_on or max-backoff.
+    if let Some(ours) = expected.iter().find(|ours| normalise(ours) == plain) {
+        return Some(Hint::Instead(format!("did you mean `{ours}`?")));
+    }
+    if LATER.contains(&plain.as_str()) {
+        return Some(Hint::Later);
+    }
+    if let Some(nearest) = nearest(word, expected, 1) {
+        return Some(Hint::Instead(format!("did you mean `{nearest}`?")));
+    }
+    if let Some(found) = FOREIGN.iter().find(|foreign| foreign.word == plain) {
+        // Where the right key is in this very block, its last part is enough.
+        let here = expected.iter().find(|ours| found.ours.rsplit('.').next() == Some(**ours));
+        return Some(Hint::Instead(format!("{}; use {}", found.home, here.copied().unwrap_or(found.ours))));
+    }
+    nearest(word, expected, usize::MAX).map(|nearest| Hint::Instead(format!("did you mean `{nearest}`?")))
+}
+
+fn normalise(word: &str) -> String {
+    word.chars().filter(|c| !matches!(c, '_' | '-' | '.')).flat_map(char::to_lowercase).collect()
+}
+
+/// The expected word within a third of its length, and within `most`, in edits; the first of equals.
+fn nearest<'a>(word: &str, expected: &[&'a str], most: usize) -> Option<&'a str> {
+    // Longer words than this are no typing errors, and would make the table large.
+    if word.chars().count() > 64 {
+        return None;
+    }
+    let lower = word.to_lowercase();
+    expected
+        .iter()
+        .map(|ours| (distance(&lower, &ours.to_lowercase()), *ours))
+        .filter(|(edits, ours)| *edits <= most.min((ours.len() / 3).max(1)))
+        .min_by_key(|(edits, _)| *edits)
+        .map(|(_, ours)| ours)
+}
+
+/// Edits between two words; swapping two neighbours is one (optimal string alignment).
+fn distance(a: &str, b: &str) -> usize {
+    let (a, b): (Vec<char>, Vec<char>) = (a.chars().collect(), b.chars().collect());
+    let mut before: Vec<usize> = Vec::new();
+    let mut last: Vec<usize> = (0..=b.len()).collect();
+    for i in 1..=a.len() {
+        let mut row = vec![i];
+        for j in 1..=b.len() {
+            let change = last[j - 1] + usize::from(a[i - 1] != b[j - 1]);
+            let mut least = change.min(last[j] + 1).min(row[j - 1] + 1);
+            if i > 1 && j > 1 && a[i - 1] == b[j - 2] && a[i - 2] == b[j - 1] {
+                least = least.min(before[j - 2] + 1);
+            }
+            row.push(least);
+        }
+        before = std::mem::replace(&mut last, row);
+    }
+    last[b.len()]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn said(word: &str, expected: &[&str]) -> String {
+        match hint(word, expected) {
+            Some(Hint::Instead(text)) => text,
+            Some(Hint::Later) => "later".to_owned(),
+            None => "nothing".to_owned(),
+        }
+    }
+
+    #[test]
+    fn a_typing_error_is_answered_with_the_nearest_word() {
+        let keys = ["url", "endpoints", "listen", "match", "timeouts", "retry", "retryBudget"];
+        assert_eq!(said("timeuot", &keys), "did you mean `timeouts`?");
+        assert_eq!(said("timeotus", &keys), "did you mean `timeouts`?");
+        assert_eq!(said("retry_budget", &keys), "did you mean `retryBudget`?");
+        assert_eq!(said("rety", &keys), "did you mean `retry`?");
+        assert_eq!(said("completely", &keys), "nothing");
+    }
+
+    #[test]
+    fn a_word_of_another_proxy_names_its_home_and_ours() {
+        let timeouts = ["connect", "backendRequest", "request", "idle"];
+        assert_eq!(said("perTryTimeout", &timeouts), "Istio's and Envoy's word; use backendRequest");
+        assert_eq!(said("per_try_timeout", &["url"]), "Istio's and Envoy's word; use timeouts.backendRequest");
+        assert_eq!(said("num_retries", &["attempts", "codes"]), "Envoy's word; use attempts");
+        assert_eq!(said("outlierDetection", &["ejection"]), "Envoy's and Istio's word; use ejection");
+        assert_eq!(said("timeout", &["url", "retry"]), "Envoy's and Istio's word; use timeouts.request");
+    }
+
+    #[test]
+    fn a_key_of_a_later_version_is_recognised_as_such() {
+        assert_eq!(hint("tls", &["url", "retry"]), Some(Hint::Later));
+        assert_eq!(hint("deadLetter", &["name", "match"]), Some(Hint::Later));
+    }
+
+    #[test]
+    fn the_table_is_in_the_form_in_which_it_is_searched() {
+        for entry in FOREIGN {
+            assert_eq!(entry.word, normalise(entry.word), "{}", entry.word);
+        }
+        let mut words: Vec<_> = FOREIGN.iter().map(|entry| entry.word).collect();
+        words.sort_unstable();
+        let all = words.len();
+        words.dedup();
+        assert_eq!(words.len(), all, "a word stands twice in the table");
+    }
+}

@@ -1,0 +1,159 @@
+use super::super::entropy::SplitMix;
+use super::EndpointSignal::{Hard, Ignored, Overload, Soft, Success};
+use super::*;
+
+/// Middle of every range: U(0.5, 1.5) gives 1.
+struct Middle;
+impl Entropy for Middle {
+    fn next_u64(&mut self) -> u64 {
+        1 << 63
+    }
+}
+
+struct Endpoint {
+    t0: Instant,
+    ejection: Ejection,
+    policy: EjectionPolicy,
+    peers: Option<f64>,
+}
+
+impl Endpoint {
+    fn new(peers: Option<f64>) -> Self {
+        let t0 = Instant::now();
+        Endpoint { t0, ejection: Ejection::new(t0), policy: EjectionPolicy::default(), peers }
+    }
+
+    /// Seconds that the trip lasts, if the last of `signals` trips it.
+    fn feed(&mut self, at: f64, signals: &[EndpointSignal]) -> Option<f64> {
+        let now = self.t0 + Duration::from_secs_f64(at);
+        let mut tripped = None;
+        for signal in signals {
+            assert_eq!(tripped, None, "tripped early");
+            tripped = self.ejection.record(now, *signal, &self.policy, self.peers, &mut Middle);
+        }
+        tripped.map(|until| (until - now).as_secs_f64())
+    }
+}
+
+#[test]
+fn five_hard_failures_in_a_row_trip() {
+    let mut endpoint = Endpoint::new(None);
+    assert_eq!(endpoint.feed(0.0, &[Hard; 4]), None);
+    assert_eq!(endpoint.feed(0.0, &[Success]), None);
+    assert_eq!(endpoint.feed(0.0, &[Hard, Hard, Soft, Hard, Overload, Ignored, Hard]), None);
+    assert_eq!(endpoint.feed(0.0, &[Hard]), Some(1.0));
+    assert!(endpoint.ejection.tripped_until(endpoint.t0).is_some());
+    assert_eq!(endpoint.ejection.tripped_until(endpoint.t0 + Duration::from_secs(1)), None);
+}
+
+#[test]
+fn half_of_twenty_samples_trips_and_soft_failures_count() {
+    let mut endpoint = Endpoint::new(None);
+    assert_eq!(endpoint.feed(0.0, &[Success; 10]), None);
+    assert_eq!(endpoint.feed(1.0, &[Soft; 9]), None);
+    assert_eq!(endpoint.feed(2.0, &[Overload]), Some(1.0));
+}
+
+#[test]
+fn samples_older_than_the_window_do_not_trip() {
+    let mut endpoint = Endpoint::new(None);
+    assert_eq!(endpoint.feed(0.0, &[Soft; 19]), None);
+    assert_eq!(endpoint.feed(10.0, &[Soft; 19]), None);
+    assert_eq!(endpoint.feed(10.0, &[Soft]), Some(1.0));
+}
+
+#[test]
+fn a_rate_trips_only_if_it_is_twice_the_median_of_the_peers() {
+    assert_eq!(Endpoint::new(Some(60.0)).feed(0.0, &[Soft; 40]), None);
+    assert_eq!(Endpoint::new(Some(50.0)).feed(0.0, &[Soft; 20]), Some(1.0));
+    assert_eq!(Endpoint::new(Some(0.0)).feed(0.0, &[Soft; 20]), Some(1.0));
+    assert_eq!(Endpoint::new(Some(100.0)).feed(0.0, &[Hard; 5]), Some(1.0), "a run needs no comparison");
+}
+
+#[test]
+fn each_trip_doubles_up_to_the_maximum_and_a_clean_minute_takes_one_back() {
+    let mut endpoint = Endpoint::new(None);
+    let mut at = 0.0;
+    for expected in [1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 60.0, 60.0] {
+        assert_eq!(endpoint.feed(at, &[Hard; 5]), Some(expected));
+        at += expected;
+    }
+    // Eight trips; after three clean minutes the exponent is 5.
+    assert_eq!(endpoint.feed(at + 180.0, &[Hard; 5]), Some(32.0));
+    assert_eq!(endpoint.feed(at + 3_600.0, &[Hard; 5]), Some(1.0));
+}
+
+#[test]
+fn jitter_spreads_trips_between_half_and_one_and_a_half() {
+    let mut entropy = SplitMix::new(1);
+    let policy = EjectionPolicy { consecutive_failures: 1, ..EjectionPolicy::default() };
+    let t0 = Instant::now();
+    let trips: Vec<f64> = (0..1_000)
+        .filter_map(|_| Ejection::new(t0).record(t0, Hard, &policy, None, &mut entropy))
+        .map(|until| (until - t0).as_secs_f64())
+        .collect();
+    assert_eq!(trips.len(), 1_000);
+    assert!(trips.iter().all(|s| (0.5..1.5).contains(s)));
+    assert!(trips.iter().any(|s| *s < 0.55) && trips.iter().any(|s| *s > 1.45));
+}
+
+#[test]
+fn stragglers_of_a_trip_neither_prolong_it_nor_count_after_it() {
+    let mut endpoint = Endpoint::new(None);
+    assert_eq!(endpoint.feed(0.0, &[Hard; 5]), Some(1.0));
+    assert_eq!(endpoint.feed(0.5, &[Hard; 50]), None);
+    assert_eq!(endpoint.feed(1.0, &[Hard; 4]), None);
+    assert_eq!(endpoint.feed(1.0, &[Hard]), Some(2.0));
+}
+
+#[test]
+fn reset_by_hand_forgets_the_trip_and_the_exponent() {
+    let mut endpoint = Endpoint::new(None);
+    endpoint.feed(0.0, &[Hard; 5]);
+    endpoint.feed(1.0, &[Hard; 5]);
+    let now = endpoint.t0 + Duration::from_secs(1);
+    endpoint.ejection.reset(now);
+    assert_eq!(endpoint.ejection.tripped_until(now), None);
+    assert_eq!(endpoint.ejection.failure_percent(now), (0, 0.0));
+    assert_eq!(endpoint.feed(1.0, &[Hard; 5]), Some(1.0));
+}
+
+#[test]
+fn one_endpoint_is_never_ejected() {
+    assert_eq!(set_state(0, 1), SetState::Normal);
+    assert_eq!(set_state(1, 1), SetState::Panic);
+    assert_eq!(enforced(1, 1, 100), 0);
+}
+
+#[test]
+fn of_two_endpoints_one_may_sit_out() {
+    assert_eq!(set_state(1, 2), SetState::Normal);
+    assert_eq!(enforced(1, 2, 50), 1);
+    assert_eq!(set_state(2, 2), SetState::Panic);
+    assert_eq!(enforced(2, 2, 100), 0);
+}
+
+#[test]
+fn of_three_endpoints_one_may_sit_out_and_two_are_a_panic() {
+    assert_eq!(set_state(1, 3), SetState::Normal);
+    assert_eq!(enforced(1, 3, 50), 1);
+    assert_eq!(set_state(2, 3), SetState::Panic);
+    assert_eq!(enforced(2, 3, 100), 0);
+}
+
+#[test]
+fn for_every_set_at_most_the_share_is_ejected_and_never_the_last() {
+    assert_eq!(set_state(0, 0), SetState::Normal);
+    for total in 1..=50 {
+        for tripped in 0..=total {
+            for percent in [0, 10, 50, 100, 1_000] {
+                let ejected = enforced(tripped, total, percent);
+                assert!(ejected < total && ejected <= tripped);
+                assert!(ejected * 100 <= total * percent as usize);
+            }
+            let healthy_half = 2 * (total - tripped) >= total;
+            assert_eq!(set_state(tripped, total) == SetState::Normal, healthy_half);
+        }
+    }
+    assert_eq!(enforced(3, 10, 10), 1);
+}
