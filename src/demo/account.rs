@@ -143,12 +143,14 @@ impl Measured {
     }
 
     /// What Outrigger owes in this phase and did not do.
-    fn missed(&self) -> Option<&'static str> {
+    pub fn missed(&self) -> Option<&'static str> {
         let (direct, outrigger) = (self.success(Way::Direct), self.success(Way::Outrigger));
         let kept = match self.phase.trouble {
             // What is owed here is told by `broken_promise` and by the phases around it.
             Trouble::Calm | Trouble::Back | Trouble::BadPolicy => return None,
-            Trouble::OneDead | Trouble::Slow if outrigger <= direct => "requests did not succeed more often than directly",
+            Trouble::OneDead | Trouble::Slow if outrigger <= direct => {
+                "requests did not succeed more often than directly"
+            }
             Trouble::Down if outrigger < direct => "requests succeeded less often than directly",
             Trouble::Down if self.load_outrigger >= self.load_direct => "the failing dependency was not spared",
             Trouble::RolledBack if self.story.revision_after <= self.story.revision_before => {
@@ -165,11 +167,10 @@ impl Measured {
 pub fn broken_promise(measured: &[Measured]) -> Option<String> {
     let missed = measured.iter().find_map(|m| m.missed().map(|missed| format!("{}: {missed}.", m.phase.name)));
     missed.or_else(|| {
-        let success = |trouble| {
-            measured.iter().find(|m| m.phase.trouble == trouble).map_or(0.0, |m| m.success(Way::Outrigger))
-        };
-        (success(Trouble::RolledBack) < success(Trouble::BadPolicy))
-            .then(|| "rolled back: requests succeeded less often than under the bad policy.".to_owned())
+        let of = |trouble| measured.iter().find(|it| it.phase.trouble == trouble);
+        let (bad, good) = (of(Trouble::BadPolicy)?, of(Trouble::RolledBack)?);
+        let better = good.success(Way::Outrigger) >= bad.success(Way::Outrigger) && good.attempts < bad.attempts;
+        (!better).then(|| "rolled back: things are no better than under the bad policy.".to_owned())
     })
 }
 

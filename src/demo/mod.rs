@@ -66,7 +66,10 @@ fn play(seconds: u16, page: &mut Page<io::Stdout>) -> Result<Option<String>, Str
     let (sidecar, broken) = stage.conclude();
     drop(runtime);
     let clean = sidecar.shutdown();
-    page.say(Tone::Faint, if clean { "The sidecar has drained; nothing was cut." } else { "The sidecar was cut short." });
+    page.say(
+        Tone::Faint,
+        if clean { "The sidecar has drained; nothing was cut." } else { "The sidecar was cut short." },
+    );
     played.map(|()| broken)
 }
 

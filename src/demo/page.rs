@@ -55,13 +55,21 @@ impl<W: Write> Page<W> {
 
     /// A paragraph; lines after the first are indented by as much as `text` is, and two more.
     pub fn say(&mut self, tone: Tone, text: &str) {
-        for line in wrap(text) {
-            let written = match tone.code().filter(|_| self.colour && !line.is_empty()) {
-                Some(code) => writeln!(self.out, "\x1b[{code}m{line}\x1b[0m"),
-                None => writeln!(self.out, "{line}"),
-            };
-            self.closed |= written.and_then(|()| self.out.flush()).is_err();
-        }
+        let indent = text.chars().take_while(|c| *c == ' ').count();
+        self.say_hanging(tone, text, indent + 2);
+    }
+
+    /// A paragraph; lines after the first are indented by `hang`.
+    pub fn say_hanging(&mut self, tone: Tone, text: &str, hang: usize) {
+        wrap(text, hang).iter().for_each(|line| self.line(tone, line));
+    }
+
+    fn line(&mut self, tone: Tone, line: &str) {
+        let written = match tone.code().filter(|_| self.colour && !line.is_empty()) {
+            Some(code) => writeln!(self.out, "\x1b[{code}m{line}\x1b[0m"),
+            None => writeln!(self.out, "{line}"),
+        };
+        self.closed |= written.and_then(|()| self.out.flush()).is_err();
     }
 
     /// An empty line.
@@ -82,33 +90,29 @@ impl<W: Write> Page<W> {
             }
             line.trim_end().to_owned()
         };
-        self.say(Tone::Strong, &line(header));
+        self.line(Tone::Strong, &line(header));
         for row in rows {
-            self.say(Tone::Plain, &line(std::array::from_fn(|column| row[column].as_str())));
+            self.line(Tone::Plain, &line(std::array::from_fn(|column| row[column].as_str())));
         }
     }
 }
 
-/// Breaks at blanks into lines of at most [`WIDTH`]. A word longer than that is left whole, since it is an
-/// address or a path. Control characters become blanks.
-fn wrap(text: &str) -> Vec<String> {
+/// Breaks at blanks into lines of at most [`WIDTH`]; all but the first are indented by `hang`. A word longer
+/// than a line is left whole, since it is an address or a path. Control characters become blanks.
+fn wrap(text: &str, hang: usize) -> Vec<String> {
     let text: String = text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
-    if text.chars().count() <= WIDTH {
-        return vec![text];
-    }
-    let indent = text.len() - text.trim_start().len();
-    let mut lines = Vec::new();
-    let mut line = " ".repeat(indent);
-    for word in text.split_whitespace() {
-        let begun = !line.trim().is_empty();
-        if begun && line.chars().count() + 1 + word.chars().count() > WIDTH {
-            lines.push(std::mem::replace(&mut line, " ".repeat(indent + 2)));
-        } else if begun {
-            line.push(' ');
+    let (mut lines, mut line, mut columns) = (Vec::new(), String::new(), 0);
+    for word in text.split_inclusive(' ') {
+        let length = word.chars().count();
+        let seen = word.trim_end().chars().count();
+        if columns + seen > WIDTH && !line.trim().is_empty() {
+            lines.push(line.trim_end().to_owned());
+            (line, columns) = (" ".repeat(hang), hang);
         }
         line.push_str(word);
+        columns += length;
     }
-    lines.push(line);
+    lines.push(line.trim_end().to_owned());
     lines
 }
 
@@ -133,7 +137,7 @@ mod tests {
     #[test]
     fn a_word_wider_than_the_page_is_left_whole() {
         let word = "/".repeat(WIDTH + 20);
-        assert_eq!(wrap(&format!("see {word}")), ["see".to_owned(), format!("  {word}")]);
+        assert_eq!(wrap(&format!("see {word}"), 3), ["see".to_owned(), format!("   {word}")]);
     }
 
     #[test]

@@ -126,11 +126,12 @@ pub const PHASES: [Phase; 7] = [
                 what counts is how long callers hang and how much it is pestered.",
         about: Dependency::Payments,
         trouble: Trouble::Down,
-        weight: 8,
+        weight: 6,
     },
     Phase {
         name: "dependency back",
-        tells: "payments is well again. Outrigger finds out by itself and lets traffic return step by step.",
+        tells: "payments is well again. Outrigger finds out by itself and lets traffic return step by step, since it \
+                cannot know that this dependency, unlike many, stands the full load at once.",
         about: Dependency::Payments,
         trouble: Trouble::Back,
         weight: 10,
@@ -276,7 +277,7 @@ mod tests {
 
     #[test]
     fn the_phases_share_the_whole_time_by_weight() {
-        let mut left = Duration::from_secs(58);
+        let mut left = Duration::from_secs(56);
         for (index, phase) in PHASES.iter().enumerate() {
             let share = share_of(left, index);
             assert!(share.abs_diff(Duration::from_secs(u64::from(phase.weight))) < Duration::from_millis(1));

@@ -114,6 +114,11 @@ impl Sidecar {
         self.app.metrics_addr()
     }
 
+    /// The policy file.
+    pub fn policy(&self) -> &Path {
+        &self.policy
+    }
+
     /// The policy in force.
     pub fn revision(&self) -> u64 {
         self.app.store().snapshot().revision

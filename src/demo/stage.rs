@@ -11,7 +11,7 @@ use super::page::{Page, Tone};
 use super::script::{Dependency, Fleet, PATIENCE, PHASES, Phase, Trouble, share_of};
 use super::sidecar::{PolicyNews, Sidecar, Story, so_far};
 use super::telling;
-use super::traffic::{EVERY, Traffic, Way};
+use super::traffic::{EVERY, Traffic};
 use crate::clock;
 use crate::faults::FaultServer;
 use crate::policy::journal::{Change, ChangeKind};
@@ -23,6 +23,8 @@ const TOLD_MEANWHILE: Duration = Duration::from_secs(4);
 /// Changes told per phase as they happen; policies are always told.
 const TOLD_MAX: u32 = 5;
 
+/// Columns before the text of a line with its time.
+const TIME_COLUMNS: usize = 11;
 /// Lines shown of the refusal of a policy.
 const DIAGNOSTIC_LINES: usize = 4;
 
@@ -62,7 +64,8 @@ impl<'a, W: Write> Stage<'a, W> {
         self.introduce();
         for index in 0..PHASES.len() {
             let measured = self.phase(index).await?;
-            self.page.say(Tone::Strong, &format!("  => {}", telling::headline(&measured)));
+            let tone = if measured.missed().is_none() { Tone::Good } else { Tone::Bad };
+            self.page.say_hanging(tone, &format!("  => {}", telling::headline(&measured)), 5);
             self.measured.push(measured);
             if self.page.is_closed() {
                 break;
@@ -82,8 +85,11 @@ impl<'a, W: Write> Stage<'a, W> {
         page.table(telling::HEADER, &rows);
         page.say(
             Tone::Faint,
-            "  ok: complete 200 within 600 ms. p99: how long callers waited, failures included. load: requests that \
-             reached the dependency per request of a client.",
+            &format!(
+                "  ok: a complete 200 within {} ms. p99: how long callers waited, failures included. load: requests that \
+                 reached the dependency per request of a client.",
+                PATIENCE.as_millis()
+            ),
         );
         page.gap();
         page.say(Tone::Strong, "What changed (outrigger changes shows the same of a running sidecar):");
@@ -91,13 +97,14 @@ impl<'a, W: Write> Stage<'a, W> {
             page.say(Tone::Plain, &format!("  {line}"));
         }
         page.gap();
-        let failed = |way| measured.iter().map(|it| it.tallies.all(way)).fold((0, 0), |a, b| (a.0 + b.0, a.1 + b.1));
-        let ((requests, direct), (_, outrigger)) = (failed(Way::Direct), failed(Way::Outrigger));
         let broken = broken_promise(&measured);
         let tone = if broken.is_some() { Tone::Bad } else { Tone::Good };
-        page.say(tone, &format!("Of {requests} requests {direct} failed directly, {outrigger} through Outrigger."));
+        page.say(tone, &telling::sum(&measured));
         if traffic.skipped() > 0 {
-            page.say(Tone::Bad, &format!("{} arrivals could not be sent: this machine is too busy.", traffic.skipped()));
+            page.say(
+                Tone::Bad,
+                &format!("{} arrivals could not be sent: this machine is too busy.", traffic.skipped()),
+            );
         }
         (sidecar, broken)
     }
@@ -110,15 +117,19 @@ impl<'a, W: Write> Stage<'a, W> {
         self.page.say(Tone::Strong, "Outrigger demo: the same requests directly and through Outrigger, in trouble.");
         for of in Dependency::ALL {
             let (name, listen) = (of.name(), self.sidecar.listen(of));
-            self.page.say(Tone::Plain, &format!("  {name}: Outrigger listens on {listen} -> {}", addresses(&self.behind, of)));
+            self.page.say(
+                Tone::Plain,
+                &format!("  {name}: Outrigger listens on {listen} -> {}", addresses(&self.behind, of)),
+            );
             self.page.say(Tone::Plain, &format!("    its twin, asked directly: {}", addresses(&self.direct, of)));
         }
         let (admin, metrics) = (self.sidecar.admin(), self.sidecar.metrics());
         let (listen, path) = (self.sidecar.listen(Dependency::Payments), Dependency::Payments.path());
         self.page.say(Tone::Plain, "  while it runs, in another terminal:");
         self.page.say(Tone::Plain, &format!("    curl -i http://{listen}{path}/1"));
-        self.page.say(Tone::Plain, &format!("    outrigger --addr {admin} status"));
+        self.page.say(Tone::Plain, &format!("    outrigger --addr {admin} status     (or open http://{admin}/)"));
         self.page.say(Tone::Plain, &format!("    curl http://{metrics}/metrics"));
+        self.page.say(Tone::Plain, &format!("    cat {}", self.sidecar.policy().display()));
         self.page.say(
             Tone::Plain,
             &format!(
@@ -204,9 +215,12 @@ impl<'a, W: Write> Stage<'a, W> {
         watch.story.in_force_after = in_force_after;
         if let Some((after, diagnostics)) = refused {
             let after = telling::millis(Some(after));
-            self.tell(Tone::Good, &format!("the typing error was refused {after} after it was saved; traffic goes on:"));
+            self.tell(
+                Tone::Good,
+                &format!("the typing error was refused {after} after it was saved; traffic goes on:"),
+            );
             for line in diagnostics.lines().take(DIAGNOSTIC_LINES) {
-                self.page.say(Tone::Plain, &format!("            {}", short_path(line)));
+                self.page.say(Tone::Plain, &format!("           {}", short_path(line)));
             }
             watch.story.refusal = Some(diagnostics);
         }
@@ -224,7 +238,7 @@ impl<'a, W: Write> Stage<'a, W> {
     /// A line with its time.
     fn tell(&mut self, tone: Tone, text: &str) {
         let at = clock::now().saturating_duration_since(self.began).as_secs_f64();
-        self.page.say(tone, &format!("  {at:5.1} s  {text}"));
+        self.page.say_hanging(tone, &format!("  {at:5.1} s  {text}"), TIME_COLUMNS);
     }
 }
 

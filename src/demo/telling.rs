@@ -46,7 +46,9 @@ pub fn headline(it: &Measured) -> String {
         percent(outrigger.success_percent()),
     );
     line += &match it.phase.trouble {
-        Trouble::Calm => format!("median wait {p50} direct, {p50_outrigger} through it; {attempts} attempts per request"),
+        Trouble::Calm => {
+            format!("median wait {p50} direct, {p50_outrigger} through it; {attempts} attempts per request")
+        }
         Trouble::OneDead => {
             let ejected = moment(it.story.ejected.as_ref(), "no endpoint ejected", |m| {
                 format!("endpoint {} ejected after {} failures, {}", m.what, m.failures, seconds(m.after))
@@ -71,11 +73,11 @@ pub fn headline(it: &Measured) -> String {
             let closed = moment(it.story.closed.as_ref(), "circuit not closed yet", |m| {
                 format!("circuit closed after {}", seconds(m.after))
             });
-            format!("{closed}; {refused} requests refused while traffic returned")
+            format!("{closed}; {refused} requests refused before traffic had returned in full")
         }
         Trouble::BadPolicy => format!(
-            "{attempts} attempts per request; the policy was in force {in_force} after the file was written: what it \
-             cost stands in the journal next to its cause"
+            "in force {in_force} after the file was written; no error shows it, but {attempts} attempts per request and \
+             a p99 wait of {p99_outrigger} do, and the journal names the cause"
         ),
         Trouble::RolledBack => format!("rolled back in {in_force}; {attempts} attempts per request"),
     };
@@ -92,14 +94,14 @@ pub fn seconds(value: Duration) -> String {
 }
 
 /// Header of [`row`].
-pub const HEADER: [&str; 7] = ["phase", "ok direct", "outrigger", "p99 direct", "outrigger", "load direct", "outrigger"];
+pub const HEADER: [&str; 7] = ["", "ok direct", "with it", "p99 direct", "with it", "load direct", "with it"];
 
 /// A line of the summary.
 pub fn row(it: &Measured) -> [String; 7] {
     let ok = |way| percent(it.tally(way).success_percent());
     let p99 = |way| millis(it.tally(way).wait(0.99));
     [
-        format!("{} ({})", it.phase.name, it.phase.about.name()),
+        it.phase.name.to_owned(),
         ok(Way::Direct),
         ok(Way::Outrigger),
         p99(Way::Direct),
@@ -107,6 +109,20 @@ pub fn row(it: &Measured) -> [String; 7] {
         times(it.load_direct),
         times(it.load_outrigger),
     ]
+}
+
+/// What it all came to.
+pub fn sum(measured: &[Measured]) -> String {
+    let (mut requests, mut direct, mut outrigger) = (0, 0, 0);
+    for it in measured.iter().filter(|it| it.phase.trouble != Trouble::Down) {
+        let (asked, failed) = it.tallies.all(Way::Direct);
+        (requests, direct) = (requests + asked, direct + failed);
+        outrigger += it.tallies.all(Way::Outrigger).1;
+    }
+    format!(
+        "Of {requests} requests while success was possible (not: dependency down) {direct} failed directly, {outrigger} \
+         through Outrigger."
+    )
 }
 
 /// A change in one line.
