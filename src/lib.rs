@@ -29,6 +29,8 @@ pub mod cli;
 #[cfg(feature = "proxy")]
 pub mod clock;
 #[cfg(feature = "proxy")]
+pub mod demo;
+#[cfg(feature = "proxy")]
 pub mod drain;
 #[cfg(feature = "proxy")]
 pub mod faults;

@@ -43,3 +43,6 @@ mod lifecycle;
 
 /// The policy changes while traffic flows.
 mod reload;
+
+/// `outrigger demo`, from its first line to its last.
+mod demo;
