@@ -8,5 +8,5 @@ use outrigger::cli::{self, Programs};
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
-    cli::main(Programs { run: outrigger::app::run, demo: |_| ExitCode::SUCCESS })
+    cli::main(Programs { run: outrigger::app::run, demo: outrigger::demo::run })
 }

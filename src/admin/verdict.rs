@@ -41,11 +41,25 @@ pub(super) fn of(view: &UpstreamView) -> Verdict {
             clauses.into_iter().map(|(_, text)| text).collect::<Vec<_>>().join("; ")
         }
     };
-    let mut text = format!("{} is {}: {said}.", words::plain(&view.name, ERROR_CHARS_MAX), condition.as_str());
+    let name = words::plain(&view.name, ERROR_CHARS_MAX);
+    let mut text = if condition == Condition::Healthy && view.totals.requests_failed > 0 && samples(view) < SAMPLES_MIN {
+        // "Healthy" beside a poor share of successes would be believed by nobody.
+        format!("{name} has too little traffic to be judged: {said}.")
+    } else {
+        format!("{name} is {}: {said}.", condition.as_str())
+    };
     if let Some(retries) = retries(&view.totals) {
         text.push_str(&retries);
     }
     Verdict { upstream: Some(view.name.clone()), condition, text }
+}
+
+/// Attempts in the windows that the condition is judged by.
+fn samples(view: &UpstreamView) -> u32 {
+    match &view.circuit {
+        Some(circuit) => circuit.samples,
+        None => view.endpoints.iter().map(|endpoint| endpoint.samples).fold(0, u32::saturating_add),
+    }
 }
 
 /// What is to be said of the process itself; nothing when all is well.
@@ -175,7 +189,7 @@ fn traffic(totals: &TotalsView) -> String {
         0 => "no requests yet".to_owned(),
         requests => {
             let succeeded = words::share(requests.saturating_sub(totals.requests_failed), requests);
-            format!("{} requests, {succeeded} succeeded", words::grouped(requests))
+            format!("{} requests since the start, {succeeded} succeeded", words::grouped(requests))
         }
     }
 }
@@ -190,7 +204,8 @@ fn retries(totals: &TotalsView) -> Option<String> {
     if totals.retries > 0 {
         let load = totals.attempts as f64 / totals.requests.max(1) as f64;
         let (rescued, retries) = (words::grouped(totals.rescued), words::grouped(totals.retries));
-        text.push_str(&format!(" {retries} retries rescued {rescued} requests at {load:.2}x load."));
+        let (many, of) = (if totals.retries == 1 { "retry" } else { "retries" }, if totals.rescued == 1 { "" } else { "s" });
+        text.push_str(&format!(" {retries} {many} rescued {rescued} request{of} at {load:.2}x load."));
     }
     if denied > 0 {
         let reasons: Vec<String> = totals
@@ -198,7 +213,8 @@ fn retries(totals: &TotalsView) -> Option<String> {
             .iter()
             .map(|(reason, count)| format!("{} {}", words::plain(reason, 40), words::grouped(*count)))
             .collect();
-        text.push_str(&format!(" {} retries were denied ({}).", words::grouped(denied), reasons.join(", ")));
+        let were = if denied == 1 { "retry was" } else { "retries were" };
+        text.push_str(&format!(" {} {were} denied ({}).", words::grouped(denied), reasons.join(", ")));
     }
     Some(text)
 }

@@ -143,24 +143,11 @@ impl App {
         let policy = Arc::clone(&store.snapshot().policy);
         let admin = settings.admin_listen.or(policy.admin).unwrap_or(SocketAddr::from(([127, 0, 0, 1], 4490)));
         let scrape = settings.metrics_listen.or(policy.metrics).unwrap_or(SocketAddr::from(([0, 0, 0, 0], 4491)));
-        let parts = control::Sources {
-            core: Arc::clone(&core),
-            store: Arc::clone(&store),
-            path: settings.policy.clone(),
-        };
+        let parts =
+            control::Sources { core: Arc::clone(&core), store: Arc::clone(&store), path: settings.policy.clone() };
         let (admin, scrape) = control::serve(&control, parts, admin, scrape, &stop_control)?;
         sweep(&core, &data);
-        Ok(App {
-            core,
-            store,
-            watcher,
-            admin,
-            metrics: scrape,
-            stop_control,
-            news: Some(news),
-            data,
-            control,
-        })
+        Ok(App { core, store, watcher, admin, metrics: scrape, stop_control, news: Some(news), data, control })
     }
 
     /// Where the admin API listens.
@@ -199,7 +186,7 @@ impl App {
     fn shutdown_unless(mut self, forced: impl Future<Output = ()>) -> bool {
         let policy = Arc::clone(&self.store.snapshot().policy);
         self.core.draining.store(true, Ordering::Release);
-        let in_flight = self.core.tasks.len() as u64;
+        let in_flight = self.core.views().iter().map(|v| u64::from(v.limits.in_flight)).sum();
         let timeout_ms = u64::try_from(policy.drain.timeout.as_millis()).unwrap_or(u64::MAX);
         Event::Draining { in_flight, timeout_ms }.emit();
         // The journal first: it is what must not be lost if the grace period is short.
@@ -220,7 +207,7 @@ impl App {
                 }
             }
         });
-        let aborted = self.core.tasks.len() as u64;
+        let aborted = self.core.views().iter().map(|v| u64::from(v.limits.in_flight)).sum();
         if let Some(news) = self.news.take() {
             news.close();
         }
@@ -272,9 +259,9 @@ fn build(
 fn open_store(path: &Path, core: &Arc<Core>, journal: Arc<Journal>) -> Result<Arc<PolicyStore>, ApplyError> {
     let (installer, observer) = (Arc::clone(core), Arc::clone(core));
     let parts = Parts {
-        compile: compile,
-        effect: effect,
-        now: now,
+        compile,
+        effect,
+        now,
         install: Box::new(move |policy, revision| installer.install(policy, revision)),
         observe: Box::new(move |event| observe(&observer, event)),
         journal,

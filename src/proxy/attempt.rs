@@ -50,6 +50,7 @@ pub struct Outgoing {
 }
 
 /// How the attempts ended.
+#[expect(clippy::large_enum_variant, reason = "one per request, moved once: a box would be an allocation for each")]
 pub enum Verdict {
     /// An upstream's answer goes to the client.
     Answered {
@@ -127,7 +128,10 @@ pub async fn run(route: &Route<'_>, mut request: Outgoing, record: &mut Record, 
                 } else {
                     last.1 = Sent::Yes;
                 }
-                used.extend(endpoint);
+                if superseded {
+                    // Allocates, so only where another attempt follows.
+                    used.extend(endpoint);
+                }
                 match result {
                     Ok(ok) if superseded => discard(ok.answer).await,
                     Ok(ok) => landed = Some((id, ok)),

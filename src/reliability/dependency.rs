@@ -1,11 +1,10 @@
 //! What all requests to one dependency share.
 
-use super::breaker::{Breaker, BreakerPolicy, Permit, Signal};
+use super::breaker::{Breaker, BreakerPolicy, Permit};
 use super::budget::{Budget, BudgetPolicy};
-use super::entropy::SplitMix;
 use super::latency::Quantiles;
 use super::throttle::{Throttle, ThrottlePolicy};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 /// What the policy says about one dependency as a whole.
 #[derive(Clone, Debug, PartialEq)]
@@ -59,8 +58,7 @@ impl Dependency {
     /// An attempt was cancelled (client gone, hedge loser): the permit comes back, nothing is learned.
     pub fn on_cancelled(&mut self, now: Instant, permit: Permit) {
         if let Some(breaker) = &mut self.breaker {
-            // An ignored result moves no state, so nothing is drawn and any generator will do.
-            breaker.record(now, permit, Signal::Ignored, Duration::ZERO, &mut SplitMix::new(0));
+            breaker.cancel(now, permit);
         }
         if let Some(throttle) = &mut self.throttle {
             // It was counted when it was sent; unanswered it would look like a rejection.

@@ -1,7 +1,7 @@
 //! One address of an upstream: its connections, its health, what is in flight to it.
 
 use std::net::SocketAddr;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -29,6 +29,8 @@ pub struct Endpoint {
     /// Its connections.
     pub pool: Arc<Pool>,
     pending: AtomicU32,
+    /// Tripped, and the set may do without it.
+    ejected: AtomicBool,
     health: Mutex<Health>,
 }
 
@@ -70,6 +72,7 @@ impl Endpoint {
             authority,
             pool: Arc::default(),
             pending: AtomicU32::new(0),
+            ejected: AtomicBool::new(false),
             health: Mutex::new(Health {
                 ejection: Ejection::new(now),
                 ewma: PeakEwma::new(now, EWMA_START, EWMA_DECAY),
@@ -87,15 +90,19 @@ impl Endpoint {
         self.pending.load(Ordering::Relaxed)
     }
 
-    /// What a balancer may know. `panic`: ejection is ignored.
-    pub fn balance_view(&self, now: Instant, panic: bool, used: bool) -> View {
-        let health = self.health();
+    /// What a balancer may know.
+    pub fn balance_view(&self, now: Instant, used: bool) -> View {
         View {
-            available: panic || health.ejection.tripped_until(now).is_none(),
+            available: !self.ejected.load(Ordering::Relaxed),
             used,
             pending: self.pending(),
-            ewma: health.ewma.value(now),
+            ewma: self.health().ewma.value(now),
         }
+    }
+
+    /// Takes it out of rotation, or back in.
+    pub fn set_ejected(&self, ejected: bool) {
+        self.ejected.store(ejected, Ordering::Relaxed);
     }
 
     /// Takes in how an attempt ended. A failure is charged at least `penalty`: an endpoint that fails fast

@@ -211,7 +211,7 @@ impl Upstream {
             peer_failure_percent: set.peer_failure_percent(endpoint, now),
         };
         if let Some(until) = endpoint.record(now, &record, &policy.ejection) {
-            set.recount(now);
+            set.recount(now, &policy.ejection);
             self.meters.ejected();
             (self.events)(Event::Ejected {
                 upstream: Arc::clone(&self.name),

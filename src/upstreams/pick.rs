@@ -30,10 +30,10 @@ impl Upstream {
         now: Instant,
     ) -> Result<InFlight, Failure> {
         let set = self.set.load();
-        let panic = set.in_panic(now);
+        set.refresh(now, &policy.ejection);
         let view = |i: usize| {
             let endpoint = &set.endpoints[i];
-            endpoint.balance_view(now, panic, used.iter().any(|u| Arc::ptr_eq(u, endpoint)))
+            endpoint.balance_view(now, used.iter().any(|u| Arc::ptr_eq(u, endpoint)))
         };
         let hashed = match (&set.ring, hash_key) {
             (Some(ring), Some(key)) => self.pick_hashed(&set, ring.order(key), view),

@@ -9,7 +9,7 @@ use http::HeaderValue;
 
 use super::endpoint::Endpoint;
 use super::ring::Ring;
-use crate::reliability::ejection::{SetState, set_state};
+use crate::reliability::ejection::{self, EjectionPolicy, SetState};
 
 /// One endpoint set. Replaced as a whole when addresses come or go; endpoints that stay are shared.
 #[derive(Debug)]
@@ -23,13 +23,12 @@ pub struct EndpointSet {
     trips: Trips,
 }
 
-/// How many endpoints are tripped, recounted only when one trips or a trip may have ended.
+/// Which endpoints sit out, counted anew only when one trips or a trip may have ended.
 #[derive(Debug)]
 struct Trips {
     origin: Instant,
-    /// Nanoseconds since `origin` until which `tripped` holds; 0 = nothing is tripped.
+    /// Nanoseconds since `origin` at which a trip ends; 0 = nothing is tripped.
     recount_at: AtomicU64,
-    tripped: AtomicU64,
     /// Nanoseconds since `origin` since when every endpoint has been tripped; 0 = not so.
     all_down_since: AtomicU64,
 }
@@ -53,45 +52,47 @@ impl EndpointSet {
             })
             .collect();
         let addresses: Vec<SocketAddr> = endpoints.iter().map(|e| e.addr).collect();
-        let set = EndpointSet {
+        EndpointSet {
             ring: hash.then(|| Ring::new(&addresses)).flatten(),
             endpoints,
             since: now,
             trips: Trips {
                 origin: now,
-                recount_at: AtomicU64::new(0),
-                tripped: AtomicU64::new(0),
+                // Endpoints that stay may be tripped: the first request counts.
+                recount_at: AtomicU64::new(1),
                 all_down_since: AtomicU64::new(0),
             },
-        };
-        set.recount(now);
-        set
+        }
     }
 
     /// Whether so many endpoints are tripped that ejection is ignored.
     pub fn in_panic(&self, now: Instant) -> bool {
-        set_state(self.tripped(now), self.endpoints.len()) == SetState::Panic
+        let tripped = self.endpoints.iter().filter(|e| e.tripped_until(now).is_some()).count();
+        ejection::set_state(tripped, self.endpoints.len()) == SetState::Panic
     }
 
-    /// Endpoints tripped at `now`.
-    pub fn tripped(&self, now: Instant) -> usize {
+    /// Lets endpoints back in whose trip has ended. One load when nothing is tripped.
+    pub fn refresh(&self, now: Instant, policy: &EjectionPolicy) {
         let recount_at = self.trips.recount_at.load(Ordering::Acquire);
-        if recount_at == 0 {
-            return 0;
+        if recount_at != 0 && self.nanos(now) >= recount_at {
+            self.recount(now, policy);
         }
-        if self.nanos(now) >= recount_at {
-            self.recount(now);
-        }
-        self.trips.tripped.load(Ordering::Acquire) as usize
     }
 
-    /// Counts anew; called when an endpoint trips.
-    pub fn recount(&self, now: Instant) {
-        let until: Vec<Instant> = self.endpoints.iter().filter_map(|e| e.tripped_until(now)).collect();
-        let next = until.iter().min().map_or(0, |t| self.nanos(*t).max(1));
-        self.trips.tripped.store(until.len() as u64, Ordering::Release);
+    /// Decides anew which of the tripped endpoints sit out; called when one trips.
+    pub fn recount(&self, now: Instant, policy: &EjectionPolicy) {
+        let until: Vec<Option<Instant>> = self.endpoints.iter().map(|e| e.tripped_until(now)).collect();
+        let (tripped, total) = (until.iter().flatten().count(), until.len());
+        let mut places =
+            if policy.observe { 0 } else { ejection::enforced(tripped, total, policy.max_ejected_percent) };
+        for (endpoint, until) in self.endpoints.iter().zip(&until) {
+            let ejected = until.is_some() && places > 0;
+            places -= usize::from(ejected);
+            endpoint.set_ejected(ejected);
+        }
+        let next = until.iter().flatten().min().map_or(0, |t| self.nanos(*t).max(1));
         self.trips.recount_at.store(next, Ordering::Release);
-        if until.len() < self.endpoints.len() || self.endpoints.is_empty() {
+        if tripped < total || total == 0 {
             self.trips.all_down_since.store(0, Ordering::Release);
         } else if self.trips.all_down_since.load(Ordering::Acquire) == 0 {
             self.trips.all_down_since.store(self.nanos(now).max(1), Ordering::Release);

@@ -1,0 +1,248 @@
+//! Steady arrivals, and a client that asks once.
+//!
+//! Open loop: requests leave when the clock says so, whether or not earlier ones are answered. A client that
+//! waits for its answers would send least when the upstream is worst, and so hide the trouble.
+
+use std::collections::HashMap;
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::header::HOST;
+use http::{Request, StatusCode};
+use http_body_util::{BodyExt, Empty};
+use hyper::client::conn::http1::{self, SendRequest};
+use hyper_util::rt::TokioIo;
+use tokio::net::TcpStream;
+use tokio::task::JoinSet;
+
+use super::script::{Dependency, PATIENCE, SEED};
+use crate::clock;
+use crate::reliability::entropy::{Entropy, SplitMix};
+
+/// Time between two arrivals: 200 a second over both dependencies. Each is sent both ways.
+pub const EVERY: Duration = Duration::from_millis(5);
+/// Requests in flight, both ways together. A multiple of what the rate and [`PATIENCE`] can need.
+pub const IN_FLIGHT_MAX: usize = 1_024;
+/// Idle connections kept per address.
+const IDLE_MAX: usize = 128;
+
+/// Which way a request took.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Way {
+    /// To an upstream, by a client without any protection but a timeout.
+    Direct,
+    /// Through Outrigger.
+    Outrigger,
+}
+
+/// A request that both ways have to carry.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Arrival {
+    /// Its number among those that ask the same, from 0.
+    pub turn: u64,
+    /// Whom it asks.
+    pub dependency: Dependency,
+}
+
+/// Every arrival, sent both ways at the same moment.
+pub struct Traffic {
+    client: Arc<Client>,
+    arrivals: Arrivals,
+    /// Endpoints by [`Dependency::index`]; asked in turn.
+    direct: [Vec<SocketAddr>; 2],
+    /// Outrigger's listeners by [`Dependency::index`].
+    outrigger: [SocketAddr; 2],
+    in_flight: JoinSet<Sample>,
+    skipped: u64,
+}
+
+impl Traffic {
+    /// Nothing is sent yet.
+    pub fn new(direct: [Vec<SocketAddr>; 2], outrigger: [SocketAddr; 2]) -> Traffic {
+        let (client, arrivals) = (Arc::default(), Arrivals::new());
+        Traffic { client, arrivals, direct, outrigger, in_flight: JoinSet::new(), skipped: 0 }
+    }
+
+    /// Sends the next arrival. If too much is in flight it is skipped on both ways.
+    pub fn send(&mut self) {
+        let arrival = self.arrivals.draw();
+        if self.in_flight.len() + 2 > IN_FLIGHT_MAX {
+            self.skipped += 1;
+            return;
+        }
+        let place = arrival.dependency.index();
+        let endpoints = &self.direct[place];
+        let endpoint = endpoints.get((arrival.turn % endpoints.len().max(1) as u64) as usize);
+        let ways = [(Way::Direct, endpoint.copied()), (Way::Outrigger, Some(self.outrigger[place]))];
+        for (way, to) in ways {
+            if let Some(to) = to {
+                let client = Arc::clone(&self.client);
+                self.in_flight.spawn(async move { client.ask(way, to, arrival).await });
+            }
+        }
+    }
+
+    /// The next request that ended; None if none is in flight.
+    pub async fn ended(&mut self) -> Option<Sample> {
+        loop {
+            match self.in_flight.join_next().await? {
+                Ok(sample) => return Some(sample),
+                // Requests are never cancelled and do not panic; if one did, its count would be missing on one
+                // side only.
+                Err(_) => self.skipped += 1,
+            }
+        }
+    }
+
+    /// Requests whose answer is still awaited.
+    pub fn in_flight(&self) -> usize {
+        self.in_flight.len()
+    }
+
+    /// Arrivals that could not be sent.
+    pub fn skipped(&self) -> u64 {
+        self.skipped
+    }
+}
+
+/// The same arrivals in every run.
+pub struct Arrivals {
+    entropy: SplitMix,
+    turns: [u64; 2],
+}
+
+impl Arrivals {
+    /// From the first one.
+    pub const fn new() -> Arrivals {
+        Arrivals { entropy: SplitMix::new(SEED), turns: [0; 2] }
+    }
+
+    /// The next one.
+    pub fn draw(&mut self) -> Arrival {
+        let [one, other] = Dependency::ALL;
+        let dependency = if self.entropy.unit() < 0.5 { one } else { other };
+        let turns = &mut self.turns[dependency.index()];
+        let turn = *turns;
+        *turns += 1;
+        Arrival { turn, dependency }
+    }
+}
+
+/// How a request ended, as its client saw it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Sample {
+    /// Which way.
+    pub way: Way,
+    /// Whom it asked.
+    pub dependency: Dependency,
+    /// A complete 200 within [`PATIENCE`].
+    pub succeeded: bool,
+    /// How long the client waited.
+    pub took: Duration,
+}
+
+/// A client with kept connections and a timeout, without retries.
+#[derive(Default)]
+pub struct Client {
+    idle: Mutex<HashMap<SocketAddr, Vec<SendRequest<Empty<Bytes>>>>>,
+}
+
+impl Client {
+    /// Asks once.
+    pub async fn ask(&self, way: Way, to: SocketAddr, arrival: Arrival) -> Sample {
+        let began = clock::now();
+        let answered = tokio::time::timeout(PATIENCE, self.exchange(to, arrival)).await;
+        let succeeded = matches!(answered, Ok(Some(StatusCode::OK)));
+        let took = clock::now().saturating_duration_since(began);
+        Sample { way, dependency: arrival.dependency, succeeded, took }
+    }
+
+    /// None = no complete answer.
+    async fn exchange(&self, to: SocketAddr, arrival: Arrival) -> Option<StatusCode> {
+        let mut sender = match self.kept(to) {
+            Some(sender) => sender,
+            None => connect(to).await?,
+        };
+        let request = Request::get(format!("{}/{}", arrival.dependency.path(), arrival.turn))
+            .header(HOST, to.to_string())
+            .body(Empty::new())
+            .ok()?;
+        let response = sender.send_request(request).await.ok()?;
+        let status = response.status();
+        response.into_body().collect().await.ok()?;
+        if sender.ready().await.is_ok() {
+            self.keep(to, sender);
+        }
+        Some(status)
+    }
+
+    fn kept(&self, to: SocketAddr) -> Option<SendRequest<Empty<Bytes>>> {
+        let mut idle = self.idle();
+        let kept = idle.get_mut(&to)?;
+        while let Some(sender) = kept.pop() {
+            if sender.is_ready() {
+                return Some(sender);
+            }
+        }
+        None
+    }
+
+    fn keep(&self, to: SocketAddr, sender: SendRequest<Empty<Bytes>>) {
+        let mut idle = self.idle();
+        let kept = idle.entry(to).or_default();
+        if kept.len() < IDLE_MAX {
+            kept.push(sender);
+        }
+    }
+
+    fn idle(&self) -> MutexGuard<'_, HashMap<SocketAddr, Vec<SendRequest<Empty<Bytes>>>>> {
+        self.idle.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+async fn connect(to: SocketAddr) -> Option<SendRequest<Empty<Bytes>>> {
+    let stream = TcpStream::connect(to).await.ok()?;
+    stream.set_nodelay(true).ok()?;
+    let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await.ok()?;
+    tokio::spawn(async move {
+        // It ends with the sender or with the peer. The request in flight gets the error too.
+        let _ = connection.await;
+    });
+    sender.ready().await.ok()?;
+    Some(sender)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::faults::{Answer, Behaviour, FaultServer};
+
+    #[test]
+    fn arrivals_are_the_same_in_every_run_and_go_to_both_dependencies() {
+        let draw = || {
+            let mut arrivals = Arrivals::new();
+            (0..1_000).map(|_| arrivals.draw()).collect::<Vec<_>>()
+        };
+        let drawn = draw();
+        assert_eq!(drawn, draw());
+        let catalog = drawn.iter().filter(|arrival| arrival.dependency == Dependency::Catalog).count();
+        assert!((400..600).contains(&catalog), "{catalog}");
+    }
+
+    #[tokio::test]
+    async fn only_a_complete_200_is_a_success_and_its_connection_is_kept() {
+        let server = FaultServer::start(Answer::ok("yes")).await.unwrap();
+        let (client, arrival) = (Client::default(), Arrival { turn: 7, dependency: Dependency::Catalog });
+        for _ in 0..3 {
+            assert!(client.ask(Way::Direct, server.address(), arrival).await.succeeded);
+        }
+        assert_eq!(server.observed().counts().accepted, 1);
+        server.set(Answer::status(503));
+        assert!(!client.ask(Way::Direct, server.address(), arrival).await.succeeded);
+        server.set(Behaviour::stall());
+        let sample = client.ask(Way::Direct, server.address(), arrival).await;
+        assert!(!sample.succeeded && sample.took >= PATIENCE);
+    }
+}
