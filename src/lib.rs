@@ -6,10 +6,24 @@
 //!
 //! Without the feature `proxy` only [`reliability`] is left: the decisions, std only.
 
+#![cfg_attr(
+    test,
+    allow(
+        clippy::disallowed_methods,
+        clippy::expect_used,
+        clippy::panic,
+        clippy::too_many_lines,
+        clippy::unwrap_used,
+        reason = "tests fail by panics, and have moments and tasks of their own"
+    )
+)]
+
 #[cfg(feature = "proxy")]
 pub mod admin;
 #[cfg(feature = "proxy")]
 pub mod app;
+#[cfg(test)]
+mod architecture;
 #[cfg(feature = "proxy")]
 pub mod cli;
 #[cfg(feature = "proxy")]

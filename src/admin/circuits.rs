@@ -11,6 +11,7 @@ use super::control::{CircuitOrder, Control};
 use super::extract::{Posted, author, reason};
 use super::problem::Problem;
 use super::words;
+use crate::policy::duration;
 
 /// How long a hold lasts unless stated: long enough to act in, short enough to be forgotten without harm.
 const TTL_DEFAULT: Duration = Duration::from_secs(600);
@@ -45,7 +46,7 @@ fn ttl(action: CircuitAction, stated: Option<&str>) -> Result<Duration, Problem>
             Err(Problem::invalid("`reset` takes effect at once and has no `ttl`", "leave `ttl` out"))
         }
         CircuitAction::Open | CircuitAction::Close => {
-            words::duration(stated).filter(|ttl| (TTL_MIN..=TTL_MAX).contains(ttl)).ok_or_else(|| {
+            duration::parse(stated).ok().filter(|ttl| (TTL_MIN..=TTL_MAX).contains(ttl)).ok_or_else(|| {
                 Problem::invalid(
                     format!("`ttl` {} is not a duration of 1s to 24h", words::quoted(stated, 30)),
                     "write for example 90s, 10m or 1h30m",

@@ -10,6 +10,7 @@ use super::control::{ChangesFilter, Control, ReloadOrder, RollbackOrder};
 use super::extract::{Asked, Posted, author, blocking, reason};
 use super::problem::Problem;
 use super::words;
+use crate::policy::duration;
 
 /// Changes listed at most, and unless stated.
 const CHANGES_MAX: usize = 1_000;
@@ -36,11 +37,8 @@ pub(super) async fn changes(
 fn filter(query: &ChangesQuery) -> Result<ChangesFilter, Problem> {
     let since = match query.since.as_deref() {
         None => None,
-        Some(text) => Some(words::duration(text).ok_or_else(|| {
-            Problem::invalid(
-                format!("`since` {} is not a duration", words::quoted(text, 30)),
-                "write for example 90s, 30m or 24h",
-            )
+        Some(text) => Some(duration::parse(text).map_err(|why| {
+            Problem::invalid(format!("`since`: {}", words::plain(&why, 200)), "write for example 90s, 30m or 24h")
         })?),
     };
     let limit = query.limit.unwrap_or(CHANGES_DEFAULT);

@@ -55,6 +55,16 @@ pub(crate) fn span(duration: Duration) -> String {
     }
 }
 
+/// How long ago something was that is known to the second.
+pub(crate) fn ago(seconds: u64) -> String {
+    if seconds == 0 { "just now".to_owned() } else { format!("{} ago", whole(seconds)) }
+}
+
+/// [`span`] of a duration that is known to the second.
+pub(crate) fn whole(seconds: u64) -> String {
+    if seconds < 10 { format!("{seconds} s") } else { span(Duration::from_secs(seconds)) }
+}
+
 /// Foreign text, cut to `chars_max` and free of control characters: it goes to logs and terminals.
 pub(crate) fn plain(text: &str, chars_max: usize) -> String {
     let clean = |character: char| {
@@ -73,33 +83,6 @@ pub(crate) fn plain(text: &str, chars_max: usize) -> String {
 /// [`plain`] between backticks.
 pub(crate) fn quoted(text: &str, chars_max: usize) -> String {
     format!("`{}`", plain(text, chars_max))
-}
-
-/// Reads a policy duration (GEP-2257, `^([0-9]{1,5}(h|m|s|ms)){1,4}$`).
-pub(crate) fn duration(text: &str) -> Option<Duration> {
-    let mut rest = text;
-    let mut total = Duration::ZERO;
-    for _ in 0..4 {
-        let digits = rest.bytes().take_while(u8::is_ascii_digit).count();
-        let number: u64 = rest.get(..digits).filter(|digits| (1..=5).contains(&digits.len()))?.parse().ok()?;
-        rest = rest.get(digits..)?;
-        let (unit, after) = if let Some(after) = rest.strip_prefix("ms") {
-            (Duration::from_millis(1), after)
-        } else if let Some(after) = rest.strip_prefix('s') {
-            (Duration::from_secs(1), after)
-        } else if let Some(after) = rest.strip_prefix('m') {
-            (Duration::from_secs(60), after)
-        } else {
-            (Duration::from_secs(3_600), rest.strip_prefix('h')?)
-        };
-        // At most 4 x 99,999 h: far below the limits of both types.
-        total += unit * u32::try_from(number).ok()?;
-        rest = after;
-        if rest.is_empty() {
-            return Some(total);
-        }
-    }
-    None
 }
 
 #[cfg(test)]
@@ -143,19 +126,17 @@ mod tests {
     }
 
     #[test]
+    fn whole_seconds_claim_no_fraction() {
+        assert_eq!(ago(0), "just now");
+        assert_eq!(ago(4), "4 s ago");
+        assert_eq!(ago(200), "3 min 20 s ago");
+        assert_eq!(whole(0), "0 s");
+    }
+
+    #[test]
     fn foreign_text_can_neither_colour_nor_rearrange_the_terminal() {
         assert_eq!(plain("a\x1b[31mb\r\nc\u{202e}d\u{2028}e", 50), "a\u{fffd}[31mb\u{fffd}\u{fffd}c\u{fffd}d\u{fffd}e");
         assert_eq!(plain("abcdef", 3), "abc…");
         assert_eq!(quoted("abc", 3), "`abc`");
-    }
-
-    #[test]
-    fn durations_follow_the_policy_grammar() {
-        assert_eq!(duration("30m"), Some(Duration::from_secs(1_800)));
-        assert_eq!(duration("1h30m2s500ms"), Some(Duration::from_millis(5_402_500)));
-        assert_eq!(duration("99999h"), Some(Duration::from_secs(99_999 * 3_600)));
-        for wrong in ["", "30", "m", "1.5h", "100000s", "-1s", "1d", "1h ", "1s1s1s1s1s", "1µs", "é"] {
-            assert_eq!(duration(wrong), None, "{wrong:?}");
-        }
     }
 }

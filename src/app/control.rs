@@ -52,7 +52,9 @@ pub fn serve(
 fn bind(control: &Runtime, addr: SocketAddr, key: &str) -> Result<(TcpListener, SocketAddr), StartError> {
     let bound = control.block_on(TcpListener::bind(addr)).and_then(|l| l.local_addr().map(|local| (l, local)));
     bound.map_err(|e| {
-        StartError::Process(format!("cannot listen on {addr} ({key}): {e}. Another outrigger may be running; set {key} in the policy"))
+        StartError::Process(format!(
+            "cannot listen on {addr} ({key}): {e}. Another outrigger may be running; set {key} in the policy"
+        ))
     })
 }
 
@@ -72,9 +74,7 @@ fn points(sources: Sources, listen: SocketAddr) -> Control {
         policy: Box::new(move || document(&g)),
         changes: Box::new(move |filter| Ok(changes(&h, filter))),
         history: Box::new(move || Ok(history(&i))),
-        reload: Box::new(move |order| {
-            applied(j.store.apply_file(&j.path, &order.author, true))
-        }),
+        reload: Box::new(move |order| applied(j.store.apply_file(&j.path, &order.author, true))),
         rollback: {
             let k = k.clone();
             Box::new(move |order| {
@@ -138,7 +138,11 @@ fn change(entry: journal::Change) -> Change {
         ChangeKind::Start => format!("started with policy revision {}", entry.revision),
         ChangeKind::Stop => "stopped".to_owned(),
         ChangeKind::Breaker | ChangeKind::Endpoints | ChangeKind::Manual => {
-            if effects.is_empty() { String::new() } else { effects.remove(0) }
+            if effects.is_empty() {
+                String::new()
+            } else {
+                effects.remove(0)
+            }
         }
     };
     Change {

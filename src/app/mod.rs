@@ -143,24 +143,11 @@ impl App {
         let policy = Arc::clone(&store.snapshot().policy);
         let admin = settings.admin_listen.or(policy.admin).unwrap_or(SocketAddr::from(([127, 0, 0, 1], 4490)));
         let scrape = settings.metrics_listen.or(policy.metrics).unwrap_or(SocketAddr::from(([0, 0, 0, 0], 4491)));
-        let parts = control::Sources {
-            core: Arc::clone(&core),
-            store: Arc::clone(&store),
-            path: settings.policy.clone(),
-        };
+        let parts =
+            control::Sources { core: Arc::clone(&core), store: Arc::clone(&store), path: settings.policy.clone() };
         let (admin, scrape) = control::serve(&control, parts, admin, scrape, &stop_control)?;
         sweep(&core, &data);
-        Ok(App {
-            core,
-            store,
-            watcher,
-            admin,
-            metrics: scrape,
-            stop_control,
-            news: Some(news),
-            data,
-            control,
-        })
+        Ok(App { core, store, watcher, admin, metrics: scrape, stop_control, news: Some(news), data, control })
     }
 
     /// Where the admin API listens.
@@ -272,9 +259,9 @@ fn build(
 fn open_store(path: &Path, core: &Arc<Core>, journal: Arc<Journal>) -> Result<Arc<PolicyStore>, ApplyError> {
     let (installer, observer) = (Arc::clone(core), Arc::clone(core));
     let parts = Parts {
-        compile: compile,
-        effect: effect,
-        now: now,
+        compile,
+        effect,
+        now,
         install: Box::new(move |policy, revision| installer.install(policy, revision)),
         observe: Box::new(move |event| observe(&observer, event)),
         journal,

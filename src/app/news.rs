@@ -42,7 +42,8 @@ impl Desk {
         let (sender, receiver) = sync_channel(WAITING_MAX);
         let store = Arc::new(OnceLock::new());
         let followed = Arc::clone(&store);
-        let thread = std::thread::Builder::new().name("events".into()).spawn(move || write_all(&receiver, &followed))?;
+        let thread =
+            std::thread::Builder::new().name("events".into()).spawn(move || write_all(&receiver, &followed))?;
         Ok(Desk { door: Door(sender), store, thread })
     }
 
@@ -80,7 +81,8 @@ fn emit(event: &Event) -> (ChangeKind, String, String) {
             let cause = transition.cause.as_str();
             let (failure_percent, samples) = (transition.failure_percent, transition.samples);
             events::Event::Circuit { upstream, from, to, cause, failure_percent, samples }.emit();
-            let line = format!("{upstream}: circuit {from} -> {to} ({cause}, {failure_percent:.0} % of {samples} failed)");
+            let line =
+                format!("{upstream}: circuit {from} -> {to} ({cause}, {failure_percent:.0} % of {samples} failed)");
             (ChangeKind::Breaker, upstream.to_string(), line)
         }
         Event::Ejected { upstream, endpoint, for_ms, failure } => {

@@ -5,8 +5,12 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+use super::policy_commands::PolicyCommand;
+
 const EXAMPLES: &str = "\
 Examples:
+  outrigger init > policy.yaml              a policy to begin with
+  outrigger check policy.yaml               find its mistakes before it runs
   outrigger run --policy policy.yaml        start the proxy
   outrigger status                          how it does, in words; exit code 1 if degraded
   outrigger changes --since 30m             what changed lately
@@ -52,8 +56,9 @@ A policy that does not compile ends the start with exit code 2. SIGHUP reloads, 
     /// Show a minute of trouble and what the proxy does about it; needs nothing else
     Demo(DemoArgs),
 
-    // SEAM: the commands on the policy file (check, explain, diff, schema, init) stand here, one variant each with the
-    // Args of `policy_commands`; `cli::run` calls them beside `Command::Run`, since they need no running proxy.
+    #[command(flatten)]
+    File(PolicyCommand),
+
     /// Print the version
     Version,
 
@@ -213,8 +218,5 @@ pub struct DemoArgs {
 
 /// Checks a duration here, so that a wrong one is a usage error; the server reads it again.
 fn duration(text: &str) -> Result<String, String> {
-    match crate::admin::words::duration(text) {
-        Some(_) => Ok(text.to_owned()),
-        None => Err("not a duration: write for example 90s, 10m or 1h30m".to_owned()),
-    }
+    crate::policy::duration::parse(text).map(|_| text.to_owned())
 }

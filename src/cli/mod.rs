@@ -7,6 +7,7 @@ mod args;
 mod circuits;
 mod client;
 mod policy;
+pub mod policy_commands;
 mod print;
 mod session;
 mod status;
@@ -110,6 +111,7 @@ pub(crate) fn run(
     let online = match cli.command {
         Command::Run(args) => return (programs.run)(args),
         Command::Demo(args) => return (programs.demo)(args),
+        Command::File(command) => return policy_commands::run(&command),
         Command::Version => {
             let written = writeln!(out, "outrigger {}", env!("CARGO_PKG_VERSION"));
             return if written.is_ok() { Exit::Fine } else { Exit::Problem }.into();

@@ -94,7 +94,7 @@ impl Session<'_> {
 
     /// Who makes a change.
     pub fn author(&self) -> Option<String> {
-        self.surroundings.user.clone()
+        Some(self.surroundings.user.clone().unwrap_or_else(|| "cli".to_owned()))
     }
 }
 

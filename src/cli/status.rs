@@ -82,7 +82,7 @@ pub(super) fn render(status: &Status, colour: bool) -> String {
     }
     text.push('\n');
     text.push_str(&policy_line(&status.policy));
-    let up = words::span(Duration::from_secs(status.uptime_seconds));
+    let up = words::whole(status.uptime_seconds);
     let name = print::line(&status.name);
     text.push_str(&format!("{name}: outrigger {}, pid {}, up {up}\n", print::line(&status.version), status.pid));
     if !status.changes.is_empty() {
@@ -123,9 +123,9 @@ fn table(status: &Status) -> Table {
 }
 
 fn policy_line(policy: &PolicySummary) -> String {
-    let age = words::span(Duration::from_secs(policy.age_seconds));
+    let age = words::ago(policy.age_seconds);
     let mut text = format!(
-        "policy: revision {} ({}) by {}, applied {age} ago from {}\n",
+        "policy: revision {} ({}) by {}, applied {age} from {}\n",
         policy.revision,
         print::short(&policy.hash),
         print::line(&policy.author),
@@ -141,7 +141,7 @@ fn policy_line(policy: &PolicySummary) -> String {
 
 /// One change: a line, and its effects below.
 pub(super) fn describe(change: &Change) -> String {
-    let age = format!("{} ago", words::span(Duration::from_secs(change.age_seconds)));
+    let age = words::ago(change.age_seconds);
     let mut text = format!("  {age:>16}  {}", print::line(&change.summary));
     if let Some(author) = &change.author {
         text.push_str(&format!(" [{}]", print::line(author)));

@@ -125,12 +125,25 @@ fn alone_it_prints_help_and_help_has_examples() {
     for words in ["Examples:", "outrigger status", "Exit codes:", "OUTRIGGER_ADDR"] {
         assert!(help.exited(0).out.contains(words), "{words} in {}", help.out);
     }
-    for command in ["run", "status", "changes", "circuits", "policy", "probe"] {
+    for command in ["run", "check", "explain", "diff", "init", "status", "changes", "circuits", "policy", "probe"] {
         assert!(say(&[command, "--help"]).exited(0).out.contains("Example"), "{command}");
     }
     let version = format!("outrigger {}\n", env!("CARGO_PKG_VERSION"));
     assert_eq!(say(&["version"]).exited(0).out, version);
     assert_eq!(say(&["--version"]).exited(0).out, version);
+}
+
+#[test]
+fn the_commands_on_the_file_need_no_proxy() {
+    // They print to the process's own streams, so only their exit codes are seen here.
+    let nowhere = Surroundings { addr: Some("nowhere".to_owned()), ..Surroundings::default() };
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("policy.yaml");
+    let path = file.to_str().unwrap();
+    std::fs::write(&file, "version: 1\nupstreams: { a: { url: 'http://127.0.0.1:1', timeuot: 2s } }\n").unwrap();
+    say_in(&nowhere, &["check", path]).exited(1);
+    say_in(&nowhere, &["check", "/nonexistent/policy.yaml"]).exited(2);
+    say_in(&nowhere, &["diff", "/nonexistent/policy.yaml", path]).exited(2);
 }
 
 #[test]

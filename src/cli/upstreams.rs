@@ -146,7 +146,7 @@ fn describe(view: &UpstreamView) -> String {
             limits.in_flight, limits.in_flight_max, limits.pending, limits.pending_max
         ),
     );
-    let age = words::span(Duration::from_secs(view.endpoint_set_age_seconds));
+    let age = words::whole(view.endpoint_set_age_seconds);
     fact("endpoints", format!("{} up, set unchanged for {age}", endpoints_up(view).0));
     if let Some(error) = &view.resolve_error {
         fact("resolving", format!("failed, last good set is kept: {error}"));
@@ -155,11 +155,14 @@ fn describe(view: &UpstreamView) -> String {
     text
 }
 
-/// First try -> final, as clients saw it.
+/// First try -> final, as clients saw it. What was refused unsent is a success of neither.
 pub(super) fn success(totals: &TotalsView) -> String {
-    let first = words::share(totals.requests.saturating_sub(totals.first_attempts_failed), totals.requests);
-    let last = words::share(totals.requests.saturating_sub(totals.requests_failed), totals.requests);
-    if totals.requests == 0 { "-".to_owned() } else { format!("{first} -> {last}") }
+    if totals.requests == 0 {
+        return "-".to_owned();
+    }
+    let last = totals.requests.saturating_sub(totals.requests_failed);
+    let first = last.saturating_sub(totals.rescued);
+    format!("{} -> {}", words::share(first, totals.requests), words::share(last, totals.requests))
 }
 
 /// Attempts per request: actual against effective.

@@ -5,6 +5,7 @@
 //! `diff` and the lints read those places; nothing is parsed twice.
 
 mod blocks;
+mod inbound;
 mod listeners;
 mod parse;
 mod read;
@@ -19,7 +20,7 @@ use sha2::{Digest, Sha256};
 use super::diagnostic::{Diagnostic, Diagnostics};
 use super::lint::{self, Code};
 use super::origin::Origins;
-use super::raw::scalar::{AddressOrNone, Key, Position, Text};
+use super::raw::scalar::{AddressOrNone, At, Key, Position, Text};
 use super::raw::{self, LogErrors, LogFormat};
 use super::{AccessLog, Drain, Policy};
 use read::{Layer, PROCESS, Reader};
@@ -50,7 +51,7 @@ pub struct Compiled {
 /// All that is wrong with it, warnings included.
 pub fn load(file_name: &str, text: &str) -> Result<Compiled, Diagnostics> {
     let refuse = |findings| Diagnostics::new(file_name, text, findings);
-    let file = parse::parse(text).map_err(|finding| refuse(vec![finding]))?;
+    let file = parse::parse(text).map_err(|finding| refuse(vec![*finding]))?;
     let mut context = Context::default();
     let policy = context.file(&file, text);
     if !context.has_errors() {
@@ -103,8 +104,8 @@ impl Context {
         let name = self.process_name(file);
         let admin = self.listen_or_none("admin.listen", file.admin.value().map(|admin| &admin.listen), ADMIN);
         let metrics = self.listen_or_none("metrics.listen", file.metrics.value().map(|m| &m.listen), METRICS);
-        let drain = self.drain(file.drain.value());
-        let access_log = self.access_log(file.access_log.value());
+        let drain = self.drain(file.drain.get());
+        let access_log = self.access_log(file.access_log.get());
         let replay = file.limits.value().and_then(|limits| limits.replay_bytes.get());
         let replay_bytes = self.process().take(
             "limits.replayBytes",
@@ -161,7 +162,7 @@ impl Context {
         self.process().take(key, found, read, Some(default))
     }
 
-    fn drain(&mut self, drain: Option<&raw::Drain>) -> Drain {
+    fn drain(&mut self, drain: Option<&At<raw::Drain>>) -> Drain {
         let block = read::Layered::own(drain);
         let mut reader = self.process();
         let time = |text: &_| read::time(text, Duration::ZERO, Duration::from_secs(3600));
@@ -171,7 +172,7 @@ impl Context {
         }
     }
 
-    fn access_log(&mut self, log: Option<&raw::AccessLog>) -> AccessLog {
+    fn access_log(&mut self, log: Option<&At<raw::AccessLog>>) -> AccessLog {
         let block = read::Layered::own(log);
         let mut reader = self.process();
         let format = |format: &LogFormat| match format {

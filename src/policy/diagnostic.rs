@@ -104,6 +104,12 @@ impl Diagnostics {
         Diagnostics { file: file.to_owned(), findings }
     }
 
+    /// The same with one more finding about the same text.
+    pub fn with(self, text: &str, finding: Option<Diagnostic>) -> Self {
+        let findings = self.findings.into_iter().chain(finding).collect();
+        Diagnostics::new(&self.file, text, findings)
+    }
+
     pub fn findings(&self) -> &[Diagnostic] {
         &self.findings
     }

@@ -126,7 +126,7 @@ fn head(
     let wanted = entry.and_then(|entry| entry.routes.get(id.route as usize));
     let reason = match wanted {
         Some(wanted) => effective::match_text(wanted),
-        None => "no route of this upstream matches".to_owned(),
+        None => "no other route matches".to_owned(),
     };
     format!(
         "{method} {path}\n  listener  {} ({})\n  upstream  {}\n  route     {} ({reason})\n",
@@ -163,6 +163,7 @@ fn values(
         let origin = match origin {
             Origin::File(at) => format!("{file}:{}:{}", at.line, at.column),
             Origin::Defaults(at) => format!("defaults, {file}:{}:{}", at.line, at.column),
+            Origin::BuiltIn if setting.key == "match.hosts" => "its name and url".to_owned(),
             Origin::BuiltIn => "built in".to_owned(),
         };
         // Writing into a string cannot fail.
@@ -270,7 +271,7 @@ mod tests {
     use crate::policy::compile::load;
 
     const POLICY: &str = "version: 1\ndefaults: { timeouts: { connect: 100ms } }\nupstreams:\n  payments:\n    url: http://payments\n    \
-                          timeouts: { request: 2s, backendRequest: 500ms }\n    retry: { attempts: 2 }\n    routes:\n    - name: charge\n      \
+                          timeouts: { request: 2s, backendRequest: 500ms }\n    retry: { attempts: 2 }\n    circuitBreaker: {}\n    routes:\n    - name: charge\n      \
                           match: { methods: [POST], path: /v1/charges }\n      timeouts: { request: 5s }\n  ledger:\n    url: http://ledger\n    listen: 127.0.0.1:4501\n";
 
     fn explained(method: &str, url: &str) -> Result<String, Unexplained> {
@@ -284,7 +285,7 @@ mod tests {
         let text = explained("POST", "http://127.0.0.1:4400/v1/charges?x=1").unwrap();
         assert!(text.contains("route     charge (POST /v1/charges)"), "{text}");
         let text = explained("GET", "http://localhost:4501/x").unwrap();
-        assert!(text.contains("upstream  ledger\n  route     default (no route of this upstream matches)"), "{text}");
+        assert!(text.contains("upstream  ledger\n  route     default (no other route matches)"), "{text}");
     }
 
     #[test]
@@ -294,11 +295,13 @@ mod tests {
             let line = text.lines().find(|line| line.trim_start().starts_with(key)).unwrap();
             line.split("  ").last().unwrap().trim().to_owned()
         };
-        assert_eq!(origin("timeouts.request"), "p.yaml:11:28");
+        assert_eq!(origin("timeouts.request"), "p.yaml:12:28");
         assert_eq!(origin("timeouts.backendRequest"), "p.yaml:6:46");
         assert_eq!(origin("timeouts.connect"), "defaults, p.yaml:2:34");
         assert_eq!(origin("timeouts.idle"), "built in");
         assert_eq!(origin("limits.requests"), "built in");
+        assert_eq!(origin("url"), "p.yaml:5:10");
+        assert_eq!(origin("circuitBreaker.mode"), "p.yaml:8:21", "on because the block is there");
     }
 
     #[test]

@@ -187,3 +187,6 @@ fn attempt(route: &RoutePolicy) -> Duration {
 fn line_has(text: &str, position: Position, needle: &str) -> bool {
     (position.line as usize).checked_sub(1).and_then(|line| text.lines().nth(line)).is_some_and(|l| l.contains(needle))
 }
+
+#[cfg(test)]
+mod tests;

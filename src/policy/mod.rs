@@ -6,15 +6,15 @@ pub mod diff;
 pub mod duration;
 pub mod effective;
 pub mod explain;
+pub mod journal;
 pub mod lint;
 pub mod origin;
 pub mod raw;
 pub mod routes;
-pub mod journal;
-pub mod store;
-pub mod watch;
 pub mod schema;
 pub mod size;
+pub mod store;
+pub mod watch;
 mod words;
 
 use std::net::SocketAddr;
@@ -131,7 +131,7 @@ pub enum Target {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct FixedEndpoint {
     pub addr: SocketAddr,
-    /// Host header value: host[:port] as written.
+    /// Host header value: `host[:port]` as written.
     pub authority: String,
 }
 

@@ -11,7 +11,7 @@ use serde::Deserialize;
 
 use scalar::{
     Address, AddressOrNone, At, Flag, HashOn, Host, Key, Method, Name, Named, Path, Percent, Rate, Ratio, Size, Text,
-    Time, Url, Whole,
+    Time, Url, Version, Whole,
 };
 
 /// An Outrigger policy: how requests to dependencies, and to the app itself, are protected.
@@ -19,8 +19,7 @@ use scalar::{
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
 pub struct File {
     /// Version of this format. Always 1.
-    #[schemars(required)]
-    pub version: Key<Text<Whole>>,
+    pub version: Key<Text<Version>>,
     /// Shown in metrics, events and the Proxy-Status header.
     pub name: Key<Text<Name>>,
     /// Where the app sends its requests; upstreams without a `listen` of their own are reached here. Default 127.0.0.1:4400.
@@ -170,11 +169,9 @@ pub struct UpstreamMatch {
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
 pub struct Route {
     /// Label in metrics and logs; unique in its upstream.
-    #[schemars(required)]
     pub name: Key<Text<Name>>,
     /// Which requests. Exact path before longest prefix before hosts before methods before order in the file.
     #[serde(rename = "match")]
-    #[schemars(required)]
     pub matches: Key<RouteMatch>,
     /// Time limits; keys left out come from the upstream.
     pub timeouts: Key<Timeouts>,
@@ -288,7 +285,6 @@ pub struct CircuitBreaker {
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
 pub struct SlowCall {
     /// An attempt longer than this is slow.
-    #[schemars(required)]
     pub threshold: Key<Text<Time>>,
     /// Share of slow attempts that opens. Default 80.
     pub percent: Key<Text<Percent>>,
@@ -374,7 +370,6 @@ pub struct Inbound {
     /// Where callers arrive. Default 0.0.0.0:4401.
     pub listen: Key<Text<Address>>,
     /// The app: http://127.0.0.1:PORT. Must be loopback.
-    #[schemars(required)]
     pub forward: Key<Text<Url>>,
     /// Caps. Always on.
     pub limits: Key<Limits>,
@@ -404,11 +399,9 @@ pub struct InboundTimeouts {
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
 pub struct InboundRoute {
     /// Label in metrics and logs; unique.
-    #[schemars(required)]
     pub name: Key<Text<Name>>,
     /// Which requests. Exact path before longest prefix before hosts before methods before order in the file.
     #[serde(rename = "match")]
-    #[schemars(required)]
     pub matches: Key<RouteMatch>,
     /// Time limits; keys left out come from inbound.
     pub timeouts: Key<InboundTimeouts>,

@@ -16,10 +16,12 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{self, Receiver, SyncSender};
 use std::thread::{self, JoinHandle};
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, SystemTime};
 
 use notify::event::{AccessKind, AccessMode, EventKind};
 use notify::{RecommendedWatcher, RecursiveMode, Watcher as _};
+
+use crate::clock;
 
 #[cfg(test)]
 mod tests;
@@ -147,9 +149,9 @@ impl Signals {
     /// Why to look next; None = stop.
     fn next(&self) -> Option<ReloadTrigger> {
         let woken = self.woken.recv_timeout(self.poll).is_ok();
-        let begun = Instant::now();
+        let until = clock::now() + DEBOUNCE_MAX;
         // An in-place edit is truncated first and written then: wait until a burst is over.
-        while woken && begun.elapsed() < DEBOUNCE_MAX && !self.asked() {
+        while woken && clock::now() < until && !self.asked() {
             if self.woken.recv_timeout(DEBOUNCE).is_err() {
                 break;
             }

@@ -143,7 +143,7 @@ impl<'a> Attempts<'a> {
     /// Returns true when the answer is superseded by a retry, so that the shell may drain it. It is still
     /// named by `Finish` if the breaker opens or the deadline passes while that retry waits; a shell that
     /// has thrown it away then answers with the failure that stopped the retry.
-    #[allow(clippy::too_many_arguments)] // Facts of one event; a struct would only rename them.
+    #[expect(clippy::too_many_arguments, reason = "facts of one event; a struct would only rename them")]
     pub fn on_outcome(
         &mut self,
         now: Instant,

@@ -111,6 +111,13 @@ mod tests {
         assert_eq!(delays, [250, 500, 1000, 2000, 2000]);
     }
 
+    #[test]
+    fn a_hint_never_shortens_the_backoff() {
+        let fixed = Backoff { jitter: Jitter::None, ..Backoff::default() };
+        let delay = fixed.delay(3, false, Some(MS), &mut SplitMix::new(1));
+        assert!((200 * MS..=220 * MS).contains(&delay), "{delay:?}");
+    }
+
     proptest! {
         #[test]
         fn a_hint_is_never_undercut_and_exceeded_by_ten_percent_at_most(

@@ -32,8 +32,6 @@ use std::time::{Duration, Instant};
 
 /// Time without a trip after which the next open time halves.
 const CLEAN_PERIOD: Duration = Duration::from_secs(60);
-/// How long all endpoints must be down, with no success meanwhile.
-const ALL_DOWN: Duration = Duration::from_secs(1);
 /// Transitions kept until the shell takes them; older ones are dropped.
 const TRANSITIONS_MAX: usize = 8;
 /// Bounds what a policy or an operator can ask for, and keeps `Instant` arithmetic from overflowing.
@@ -102,7 +100,7 @@ pub enum Cause {
     ConsecutiveFailures,
     /// `slow_call` reached, in the window or by the probes
     SlowCalls,
-    /// no endpoint could be used for a second
+    /// no endpoint could be used, see [`Breaker::on_all_endpoints_down`]
     AllEndpointsDown,
     /// a probe failed
     ProbeFailed,
@@ -191,8 +189,6 @@ pub struct Breaker {
     /// when it last left CLOSED: the length of the outage bounds the ramp
     left_closed: Instant,
     hold: Option<(Hold, Instant)>,
-    /// first and last report that every endpoint is down
-    all_down: Option<(Instant, Instant)>,
     transitions: Vec<Transition>,
 }
 
@@ -208,7 +204,6 @@ impl Breaker {
             jitter: 0.5,
             left_closed: now,
             hold: None,
-            all_down: None,
             transitions: Vec::new(),
             policy,
         }
@@ -308,17 +303,12 @@ impl Breaker {
         }
     }
 
-    /// Every endpoint is tripped, unresolvable or unconnectable at this moment. Call it each time that is
-    /// found; opens when the reports last for more than 1 s with no success between them.
+    /// Every endpoint has been tripped, unresolvable or unconnectable for more than 1 s with no success
+    /// meanwhile, which only the owner of the endpoints can know: opens if closed. The last clause matters: at
+    /// 60 % failure a run of five is no rarity, so all endpoints may be tripped while 40 % succeed.
     pub fn on_all_endpoints_down(&mut self, now: Instant, entropy: &mut impl Entropy) {
         self.settle(now, entropy);
-        let since = match self.all_down {
-            // Reports too far apart say nothing of the time between.
-            Some((first, last)) if now.saturating_duration_since(last) <= self.policy.window => first,
-            Some(_) | None => now,
-        };
-        self.all_down = Some((since, now));
-        if now.saturating_duration_since(since) > ALL_DOWN && self.may_trip(now) {
+        if self.may_trip(now) {
             self.trip(now, Cause::AllEndpointsDown, entropy);
         }
     }
@@ -350,7 +340,6 @@ impl Breaker {
     pub fn reset(&mut self, now: Instant) {
         self.hold = None;
         self.trips = 0;
-        self.all_down = None;
         self.change(now, Phase::Closed { since: now, ramp: None }, Cause::Manual);
         self.forget_samples();
     }
@@ -386,7 +375,6 @@ impl Breaker {
         match signal {
             Signal::Success => {
                 self.run = 0;
-                self.all_down = None;
             }
             Signal::Failure => self.run = self.run.saturating_add(1),
             Signal::Overload | Signal::Ignored => {}
@@ -405,7 +393,7 @@ impl Breaker {
             return Some(Cause::ConsecutiveFailures);
         }
         let counts = self.window.read(now);
-        if counts.total < (*min_requests).max(1) {
+        if counts.total < *min_requests {
             return None;
         }
         if counts.fail > 0 && counts.failure_percent() >= *failure_percent {
@@ -454,7 +442,6 @@ impl Breaker {
         let until = now + self.open_time();
         self.change(now, Phase::Open { until }, cause);
         self.run = 0;
-        self.all_down = None;
         self.trips = self.trips.saturating_add(1);
         self.jitter = entropy.unit();
     }

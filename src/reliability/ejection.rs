@@ -134,7 +134,7 @@ impl Ejection {
 
     fn rate_is_ill(&self, now: Instant, policy: &EjectionPolicy, peer_median: Option<f64>) -> bool {
         let (samples, percent) = self.failure_percent(now);
-        samples >= policy.min_requests.max(1)
+        samples >= policy.min_requests
             && percent > 0.0
             && percent >= policy.failure_percent
             && peer_median.is_none_or(|median| percent >= PEER_FACTOR * median)
@@ -172,13 +172,13 @@ pub fn set_state(tripped: usize, total: usize) -> SetState {
 }
 
 /// How many of the tripped endpoints may be ejected: none in panic, at most `max_ejected_percent` of the
-/// set, never the last one.
+/// set. Never the last one: outside panic at least half are healthy.
 pub fn enforced(tripped: usize, total: usize, max_ejected_percent: u32) -> usize {
     match set_state(tripped, total) {
         SetState::Panic => 0,
         SetState::Normal => {
             let share = total.saturating_mul(max_ejected_percent.min(100) as usize) / 100;
-            tripped.min(share).min(total.saturating_sub(1))
+            tripped.min(share)
         }
     }
 }

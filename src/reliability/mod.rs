@@ -12,6 +12,8 @@
 //! * **Slot**: the right to have one request in flight within a limit.
 //! * **Amplification**: attempts divided by requests.
 
+#![warn(missing_docs)]
+
 pub mod attempts;
 pub mod backoff;
 pub mod balance;

@@ -3,6 +3,12 @@
 //! Behind feature `testing`; never part of the shipped program. Everything here panics with what it saw when
 //! an expectation fails, and everything that waits has a [`BOUND`]: a test fails, it does not hang.
 
+#![expect(
+    clippy::disallowed_methods,
+    clippy::panic,
+    reason = "a test says what it saw by a panic, and measures from outside"
+)]
+
 mod client;
 mod load;
 mod metrics;

@@ -3,6 +3,14 @@
 //! One binary, so that it links once. Before adding a module, see whether the behaviour belongs to one of
 //! these. No test sleeps to wait for something: it awaits a counter of the upstream or polls a metric.
 
+#![allow(
+    clippy::disallowed_methods,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::unwrap_used,
+    reason = "tests fail by panics, and have moments and tasks of their own"
+)]
+
 /// The stage that most tests play on: one upstream behind the program.
 mod stage;
 

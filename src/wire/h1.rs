@@ -353,6 +353,7 @@ impl Drop for AbortOnDrop {
 
 /// Who makes the answer's body move.
 #[derive(Debug)]
+#[expect(clippy::large_enum_variant, reason = "one per attempt, moved once: a box would be an allocation for each")]
 enum Driver {
     InPlace {
         link: Link,
@@ -420,12 +421,14 @@ impl Drop for AnswerBody {
         match self.driver.take() {
             Some(Driver::InPlace { mut link, idle_max }) => {
                 // The last bytes may have been read without the connection having noticed that it is idle.
-                if link.sender.is_ready() || link.usable() {
+                let ready = link.sender.is_ready() || link.usable();
+                if ready {
                     link.into_idle(idle_max);
                 }
             }
             Some(Driver::Spawned { sender, give_back, mut task }) => {
-                if give_back.send(sender).is_ok() {
+                let given = give_back.send(sender).is_ok();
+                if given {
                     // The task ends by itself: it puts the connection back or closes it.
                     task.0 = None;
                 }

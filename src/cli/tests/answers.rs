@@ -111,6 +111,16 @@ payments     1,204     1,240  1.03x  97.2% -> 99.9%       36       33     80%  b
 }
 
 #[test]
+fn requests_refused_unsent_are_no_first_try_successes() {
+    let mut process = Process::healthy();
+    let totals = &mut process.views[0].totals;
+    (totals.requests, totals.requests_failed, totals.refused, totals.rescued) = (30, 30, 20, 0);
+    (totals.attempts, totals.first_attempts_failed) = (20, 10);
+    let said = Server::of(process).say(&["retries"]);
+    assert!(said.exited(0).out.contains(" 0% -> 0% "), "{}", said.out);
+}
+
+#[test]
 fn circuits_are_listed_with_what_they_measured() {
     let mut process = Process::healthy();
     let mut api = process.views[0].clone();

@@ -100,7 +100,7 @@ impl Reader<'_> {
 
     /// The policy, and the size up to which bodies are held.
     pub(super) fn retry(&mut self, block: Layered<'_, raw::Retry>, contract: Contract) -> (RetryPolicy, usize) {
-        let attempts = if block.is_given() { 1 } else { 0 };
+        let attempts = u32::from(self.switched_on("retry.attempts", block));
         let retries = self.take("retry.attempts", block.pick(|r| &r.attempts), |t| whole(t, 0, RETRIES_MAX), attempts);
         // One word is left to choose; it must still be one of ours.
         let methods = |methods: &raw::RetryMethods| match methods {
@@ -191,6 +191,7 @@ impl Reader<'_> {
         block: Layered<'_, raw::CircuitBreaker>,
         attempt: Duration,
     ) -> Option<BreakerPolicy> {
+        let given = self.switched_on("circuitBreaker.mode", block);
         let mode = self.take("circuitBreaker.mode", block.pick(|b| &b.mode), |mode| Ok(*mode), Mode::Enforce);
         let open_found = block.pick(|b| &b.open_duration);
         let open = self.take("circuitBreaker.openDuration", open_found, between(100 * MS, 10 * MINUTE), 5 * SECOND);
@@ -229,7 +230,7 @@ impl Reader<'_> {
             probe_timeout: PROBE_TIMEOUT.min(attempt),
             observe: mode == Mode::Observe,
         };
-        (block.is_given() && mode != Mode::None).then_some(policy)
+        (given && mode != Mode::None).then_some(policy)
     }
 
     fn slow_call(&mut self, found: Found<'_, raw::SlowCall>) -> Option<SlowCall> {
@@ -253,7 +254,7 @@ impl Reader<'_> {
         request: Duration,
         breaker: Option<&BreakerPolicy>,
     ) -> Option<ThrottlePolicy> {
-        let own = if block.is_given() { Mode::Enforce } else { Mode::None };
+        let own = if self.switched_on("throttle.mode", block) { Mode::Enforce } else { Mode::None };
         let default = match breaker {
             Some(BreakerPolicy { observe: true, .. }) => Mode::Observe,
             Some(BreakerPolicy { observe: false, .. }) => Mode::Enforce,
@@ -390,7 +391,7 @@ impl Reader<'_> {
         self.take("proxyStatus", found, read, default)
     }
 
-    pub(super) fn contract(&mut self, block: Option<&raw::Idempotency>) -> Contract {
+    pub(super) fn contract(&mut self, block: Option<&At<raw::Idempotency>>) -> Contract {
         let read = |contract: &raw::Contract| {
             Ok(match contract {
                 raw::Contract::Opaque => Contract::Opaque,

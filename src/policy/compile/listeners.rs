@@ -200,7 +200,7 @@ impl Context {
         let mut reader = self.reader(index, None);
         let addr = reader.take("listen", found, |text| read::address(&text.text), INBOUND);
         let default = super::blocks::INBOUND_LIMITS;
-        let limits = reader.limits(read::Layered::own(inbound.limits.value()), default);
+        let limits = reader.limits(read::Layered::own(inbound.limits.get()), default);
         let position = inbound.listen.position().or(Some(app.position));
         self.take_address(taken, Taken { addr, what: "inbound".to_owned(), position }, Code::PortTaken);
         let (table, direction) = (self.single(index, app), Direction::Inbound);

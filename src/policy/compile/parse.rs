@@ -20,15 +20,15 @@ const ALIASES_MAX: usize = 1_000;
 ///
 /// # Errors
 /// The first thing that is not YAML, or not our format.
-pub(super) fn parse(text: &str) -> Result<raw::File, Diagnostic> {
-    let whole_file = |message: String| Diagnostic::new(Code::Syntax, Position::default(), message);
+pub(super) fn parse(text: &str) -> Result<raw::File, Box<Diagnostic>> {
+    let whole_file = |message: String| Box::new(Diagnostic::new(Code::Syntax, Position::default(), message));
     if text.len() > FILE_BYTES_MAX {
         return Err(whole_file(format!("the file has {} bytes; at most {FILE_BYTES_MAX} are read", text.len())));
     }
     if is_blank(text) {
         return Err(whole_file("the file is empty: `outrigger init` prints a policy to begin with".to_owned()));
     }
-    serde_saphyr::from_str_with_options(text, options()).map_err(|error| finding(&error))
+    serde_saphyr::from_str_with_options(text, options()).map_err(|error| Box::new(finding(&error)))
 }
 
 fn is_blank(text: &str) -> bool {

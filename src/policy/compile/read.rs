@@ -23,7 +23,7 @@ pub(super) enum Layer {
 /// The same block in several layers, the nearest first; keys are looked up one by one.
 #[derive(Debug)]
 pub(super) struct Layered<'a, B> {
-    layers: [Option<(&'a B, Layer)>; 3],
+    layers: [Option<(&'a At<B>, Layer)>; 3],
 }
 
 impl<B> Clone for Layered<'_, B> {
@@ -36,33 +36,34 @@ impl<B> Copy for Layered<'_, B> {}
 
 impl<'a, B> Layered<'a, B> {
     /// One block, no fallback.
-    pub(super) fn own(block: Option<&'a B>) -> Self {
+    pub(super) fn own(block: Option<&'a At<B>>) -> Self {
         Layered { layers: [None, block.map(|b| (b, Layer::Own)), None] }
     }
 
-    pub(super) fn new(upstream: Option<&'a B>, defaults: Option<&'a B>) -> Self {
+    pub(super) fn new(upstream: Option<&'a At<B>>, defaults: Option<&'a At<B>>) -> Self {
         let [_, own, _] = Layered::own(upstream).layers;
         Layered { layers: [None, own, defaults.map(|b| (b, Layer::Defaults))] }
     }
 
     /// The same with a route's block before it.
-    pub(super) fn under(mut self, route: Option<&'a B>) -> Self {
+    pub(super) fn under(mut self, route: Option<&'a At<B>>) -> Self {
         self.layers[0] = route.map(|b| (b, Layer::Own));
         self
     }
 
-    /// Whether any layer has the block: present = on.
-    pub(super) fn is_given(&self) -> bool {
-        self.layers.iter().any(Option::is_some)
+    /// Where the nearest layer has the block. Some = it is present, and thereby on.
+    pub(super) fn place(&self) -> Option<(Position, Layer)> {
+        self.layers.iter().flatten().next().map(|(block, layer)| (block.position, *layer))
     }
 
     pub(super) fn pick<T: 'a>(&self, key: impl Fn(&'a B) -> &'a Key<T>) -> Option<(&'a At<T>, Layer)> {
-        self.layers.iter().flatten().find_map(|(block, layer)| Some((key(block).get()?, *layer)))
+        self.layers.iter().flatten().find_map(|(block, layer)| Some((key(&block.value).get()?, *layer)))
     }
 
     /// How far away the layer is that has the key: 0 = route, 1 = upstream, 2 = defaults, 3 = built in.
     pub(super) fn distance<T: 'a>(&self, key: impl Fn(&'a B) -> &'a Key<T>) -> usize {
-        let has = |layer: &Option<(&'a B, Layer)>| layer.as_ref().is_some_and(|(block, _)| key(block).is_given());
+        let has =
+            |layer: &Option<(&'a At<B>, Layer)>| layer.as_ref().is_some_and(|(block, _)| key(&block.value).is_given());
         self.layers.iter().position(has).unwrap_or(self.layers.len())
     }
 }
@@ -118,6 +119,15 @@ impl<'c> Reader<'c> {
         values
     }
 
+    /// Before `take`: where the key is not written, it has its value because the block is there.
+    pub(super) fn switched_on<B>(&mut self, key: &'static str, block: Layered<'_, B>) -> bool {
+        let place = block.place();
+        if let Some((position, layer)) = place {
+            self.note(key, position, layer);
+        }
+        place.is_some()
+    }
+
     pub(super) fn note(&mut self, key: &'static str, position: Position, layer: Layer) {
         let origin = match layer {
             Layer::Own => Origin::File(position),
@@ -136,7 +146,7 @@ impl<'c> Reader<'c> {
 }
 
 /// A list together with where it begins.
-pub(super) fn list<'a, T>(found: Option<(&'a At<Vec<At<T>>>, Layer)>) -> Option<(&'a Vec<At<T>>, Position, Layer)> {
+pub(super) fn list<T>(found: Option<(&At<Vec<At<T>>>, Layer)>) -> Option<(&Vec<At<T>>, Position, Layer)> {
     found.map(|(at, layer)| (&at.value, at.position, layer))
 }
 

@@ -1,11 +1,10 @@
 //! Upstreams and their routes, and the app behind `inbound`.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use http::Method;
 
-use super::blocks::{INBOUND_LIMITS, OUTBOUND_LIMITS};
+use super::blocks::OUTBOUND_LIMITS;
 use super::read::{Layer, Layered, Reader, check_name, list};
 use super::{Context, target};
 use crate::policy::diagnostic::Diagnostic;
@@ -14,10 +13,7 @@ use crate::policy::raw::scalar::{At, Host, Key, Method as MethodKind, Path, Posi
 use crate::policy::raw::{self, Defaults};
 use crate::policy::routes::{HostPattern, PathMatch, RouteMatch};
 use crate::policy::{Direction, FixedEndpoint, ProxyStatus, RoutePolicy, Target, UpstreamPolicy};
-use crate::reliability::balance::Balance;
-use crate::reliability::classify::Contract;
 use crate::reliability::dependency::DependencyPolicy;
-use crate::reliability::limit::Limits;
 
 /// The route that takes what no other route does.
 pub const DEFAULT_ROUTE: &str = "default";
@@ -99,6 +95,12 @@ impl Context {
     ) -> Compiled<'a> {
         let blocks = Blocks { own, defaults, process };
         let target = self.target(name, own);
+        // A url that is an address is a list of one endpoint.
+        for position in [own.url.position(), own.endpoints.position()].into_iter().flatten() {
+            for key in ["url", "endpoints"] {
+                self.reader(index, None).note(key, position, Layer::Own);
+            }
+        }
         let given = own.routes.value().map(Vec::as_slice).unwrap_or_default();
         let (matches, mut routes) = self.routes(index, given, |reader, name, route| blocks.route(reader, name, route));
         let mut reader = self.reader(index, Some(given.len() as u32));
@@ -179,7 +181,7 @@ impl Context {
     }
 
     /// Compiles the routes given; the default route is the caller's.
-    fn routes<R: RawRoute>(
+    pub(super) fn routes<R: RawRoute>(
         &mut self,
         upstream: u32,
         given: &[At<R>],
@@ -207,66 +209,11 @@ impl Context {
             if !wanted.is_given() {
                 reader.refuse(at.position, "a route needs a match: without one it would be the default route");
             }
-            matches.push(reader.route_match(wanted.value()));
+            matches.push(reader.route_match(wanted.get()));
             let name = name.value().map_or("", |name| name.text.as_str());
             routes.push(compile(&mut reader, name, &at.value));
         }
         (matches, routes)
-    }
-
-    fn inbound<'a>(&mut self, index: u32, inbound: &raw::Inbound, position: Position) -> Compiled<'a> {
-        let app = self.app(inbound, position);
-        let given = inbound.routes.value().map(Vec::as_slice).unwrap_or_default();
-        let compile = |reader: &mut Reader<'_>, name: &str, route: Option<&raw::InboundTimeouts>| RoutePolicy {
-            name: name.into(),
-            timeouts: reader.inbound_timeouts(Layered::new(inbound.timeouts.value(), None).under(route)),
-            retry: reader.retry(Layered::own(None), Contract::Opaque).0,
-            replay_body_max: 0,
-            deadline: reader.deadline(Layered::own(inbound.deadline.value())),
-            proxy_status: reader.proxy_status(&[(&inbound.proxy_status, Layer::Own)], ProxyStatus::Basic),
-        };
-        let (matches, mut routes) =
-            self.routes(index, given, |reader, name, route| compile(reader, name, route.timeouts.value()));
-        routes.push(compile(&mut self.reader(index, Some(given.len() as u32)), DEFAULT_ROUTE, None));
-        let mut reader = self.reader(index, None);
-        let limits = reader.limits(Layered::own(inbound.limits.value()), INBOUND_LIMITS);
-        let policy = UpstreamPolicy {
-            name: Arc::from(APP),
-            direction: Direction::Inbound,
-            target: Target::Fixed(app.into_iter().collect()),
-            preserve_host: true,
-            balance: Balance::RoundRobin,
-            hash_on: None,
-            // `connections` caps clients, on the listener. Towards the app there is one for each request.
-            limits: Limits { connections: limits.requests, ..limits },
-            dependency: DependencyPolicy { budget: reader.budget(Layered::own(None)), breaker: None, throttle: None },
-            ejection: reader.ejection(Layered::own(None)),
-            connect_timeout: routes.last().map(|route| route.timeouts.connect).unwrap_or_default(),
-            idle_connections_max: limits.requests,
-            idle_connection_timeout: Duration::from_secs(30),
-            routes,
-        };
-        Compiled { policy, routes: matches, raw: None, position }
-    }
-
-    fn app(&mut self, inbound: &raw::Inbound, position: Position) -> Option<FixedEndpoint> {
-        let Some(at) = inbound.forward.get() else {
-            self.report(Code::InvalidValue, position, "inbound needs `forward`: where the app listens");
-            return None;
-        };
-        match target::forward(&at.value.text) {
-            Ok(app) if app.addr.ip().is_loopback() => Some(app),
-            Ok(app) => {
-                let message =
-                    format!("{} is not loopback: inbound stands in front of the app on this machine", app.addr);
-                self.report(Code::ForwardNotLoopback, at.position, message);
-                None
-            }
-            Err(message) => {
-                self.report(Code::InvalidValue, at.position, message);
-                None
-            }
-        }
     }
 }
 
@@ -284,7 +231,7 @@ impl<'a> Blocks<'a> {
         own: impl Fn(&'a raw::Upstream) -> &'a Key<B>,
         defaults: impl Fn(&'a Defaults) -> &'a Key<B>,
     ) -> Layered<'a, B> {
-        Layered::new(own(self.own).value(), defaults(self.defaults).value())
+        Layered::new(own(self.own).get(), defaults(self.defaults).get())
     }
 
     fn route(&self, reader: &mut Reader<'_>, name: &str, route: &raw::Route) -> RoutePolicy {
@@ -300,14 +247,14 @@ impl<'a> Blocks<'a> {
         if let Some(position) = route.retry.position() {
             reader.note("retry", position, Layer::Own);
         }
-        let contract = reader.contract(route.idempotency.value());
-        let (retry, replay_body_max) = reader.retry(retry.under(route.retry.value()), contract);
+        let contract = reader.contract(route.idempotency.get());
+        let (retry, replay_body_max) = reader.retry(retry.under(route.retry.get()), contract);
         RoutePolicy {
             name: name.into(),
-            timeouts: reader.timeouts(timeouts.under(route.timeouts.value())),
+            timeouts: reader.timeouts(timeouts.under(route.timeouts.get())),
             retry,
             replay_body_max,
-            deadline: reader.deadline(deadline.under(route.deadline.value())),
+            deadline: reader.deadline(deadline.under(route.deadline.get())),
             proxy_status: reader.proxy_status(&status, ProxyStatus::Full),
         }
     }
@@ -321,7 +268,7 @@ impl<'a> Blocks<'a> {
 }
 
 /// What outbound and inbound routes have in common.
-trait RawRoute {
+pub(super) trait RawRoute {
     fn name(&self) -> &Key<Text<raw::scalar::Name>>;
     fn matches(&self) -> &Key<raw::RouteMatch>;
 }
@@ -345,7 +292,7 @@ impl RawRoute for raw::InboundRoute {
 }
 
 impl Reader<'_> {
-    fn route_match(&mut self, wanted: Option<&raw::RouteMatch>) -> RouteMatch {
+    fn route_match(&mut self, wanted: Option<&At<raw::RouteMatch>>) -> RouteMatch {
         let block = Layered::own(wanted);
         let exact = |text: &Text<Path>| path(text).map(|p| PathMatch::Exact(p.into()));
         let prefix = |text: &Text<Path>| path(text).map(|p| PathMatch::Prefix(p.into()));

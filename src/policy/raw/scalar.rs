@@ -142,6 +142,8 @@ kinds! {
     Time => { "type": "string", "pattern": "^([0-9]{1,5}(h|m|s|ms)){1,4}$" };
     /// `64KiB`, `1MiB`.
     Size => { "type": "string", "pattern": "^[0-9]+(B|KiB|MiB|GiB)$" };
+    /// `1`.
+    Version => { "const": 1 };
     /// A whole number.
     Whole => { "type": "integer", "minimum": 0 };
     /// 0 to 100, fractions allowed.

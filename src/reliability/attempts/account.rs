@@ -51,7 +51,7 @@ pub(super) fn take_back(now: Instant, grant: Grant, dependency: &mut Dependency)
 
 /// Tells breaker, throttle, latency and budget what one outcome means to them. `grant`: None = a first
 /// attempt.
-#[allow(clippy::too_many_arguments)] // Facts of one event.
+#[expect(clippy::too_many_arguments, reason = "facts of one event")]
 pub(super) fn report(
     now: Instant,
     grant: Option<Grant>,

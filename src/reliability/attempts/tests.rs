@@ -177,6 +177,7 @@ fn on_the_only_endpoint_a_refused_connection_waits_and_pays_but_a_stale_one_is_f
     let mut attempts = Attempts::new(alone);
     assert!(b.attempt(&mut attempts, b.start, Outcome::failed(Failure::ConnectionTerminated, Sent::No)));
     assert_eq!(attempts.last_class(), Some(RetryClass::Transparent));
+    assert!(matches!(b.next(&mut attempts, b.start), Step::Wait { .. }), "it may have been refused, not stale");
 }
 
 #[test]

@@ -208,6 +208,32 @@ fn c8_results_of_an_older_generation_change_nothing() {
 }
 
 #[test]
+fn c8_probes_of_an_earlier_half_open_are_stale_too() {
+    for straggler in [Success, Failure] {
+        let mut bench = Bench::half_opened(policy());
+        let mut earlier: Vec<Permit> = (0..3).map(|_| bench.acquire().expect("a probe")).collect();
+        bench.record(earlier.remove(0), Failure, 0.1);
+        bench.wait_out_the_opening();
+        let current: Vec<Permit> = (0..3).map(|_| bench.acquire().expect("a probe")).collect();
+        earlier.into_iter().for_each(|permit| bench.record(permit, straggler, 3.0));
+        assert_eq!(bench.state(), State::HalfOpen);
+        current.into_iter().for_each(|permit| bench.record(permit, Success, 0.1));
+        assert_eq!(bench.state(), State::Closed);
+    }
+}
+
+#[test]
+fn c8_results_from_before_an_outage_do_not_count_after_it() {
+    let mut bench = Bench::new(BreakerPolicy { min_requests: 2, ..policy() });
+    let before: Vec<Permit> = (0..5).map(|_| bench.acquire().expect("closed")).collect();
+    bench.calls(&[Failure; 2]);
+    bench.wait_out_the_opening();
+    bench.calls(&[Success; 3]);
+    before.into_iter().for_each(|permit| bench.record(permit, Failure, 9.0));
+    assert_eq!((bench.state(), bench.breaker.rates(bench.now).0), (State::Closed, 0));
+}
+
+#[test]
 fn c9_hung_probes_open_it_again_within_the_probe_timeout() {
     let mut bench = Bench::half_opened(policy());
     let hung: Vec<Permit> = (0..3).map(|_| bench.acquire().expect("a probe")).collect();
@@ -337,23 +363,20 @@ fn open_times_are_between_half_and_all_of_what_the_policy_says() {
 }
 
 #[test]
-fn all_endpoints_down_for_more_than_a_second_opens_unless_one_succeeds() {
-    let report = |bench: &mut Bench| bench.breaker.on_all_endpoints_down(bench.now, &mut bench.entropy);
+fn all_endpoints_down_opens_a_closed_one_and_leaves_an_open_or_probing_one_alone() {
     let mut bench = Bench::new(policy());
-    report(&mut bench);
-    bench.wait(1.0);
-    report(&mut bench);
-    assert_eq!(bench.state(), State::Closed);
-    bench.calls(&[Success]);
-    bench.wait(0.5);
-    report(&mut bench);
-    assert_eq!(bench.state(), State::Closed, "a success starts it anew");
-    bench.wait(60.0);
-    report(&mut bench);
-    assert_eq!(bench.state(), State::Closed, "so does a long silence");
-    bench.wait(1.1);
+    bench.calls(&[Success; 5]);
+    let report = |bench: &mut Bench| bench.breaker.on_all_endpoints_down(bench.now, &mut bench.entropy);
     report(&mut bench);
     assert_eq!(bench.causes(), [Cause::AllEndpointsDown]);
+    bench.wait(1.0);
+    report(&mut bench);
+    assert_eq!(bench.breaker.precheck(bench.now), Some(seconds(2.75)));
+    bench.wait_out_the_opening();
+    report(&mut bench);
+    assert_eq!(bench.causes(), [Cause::OpenTimeOver]);
+    bench.calls(&[Success; 3]);
+    assert_eq!(bench.state(), State::Closed);
 }
 
 #[test]

@@ -55,6 +55,13 @@ fn half_of_twenty_samples_trips_and_soft_failures_count() {
 }
 
 #[test]
+fn an_endpoint_that_never_fails_never_trips_whatever_the_percentage() {
+    let mut endpoint = Endpoint::new(Some(0.0));
+    endpoint.policy = EjectionPolicy { failure_percent: 0.0, min_requests: 0, ..EjectionPolicy::default() };
+    assert_eq!(endpoint.feed(0.0, &[Success; 50]), None);
+}
+
+#[test]
 fn samples_older_than_the_window_do_not_trip() {
     let mut endpoint = Endpoint::new(None);
     assert_eq!(endpoint.feed(0.0, &[Soft; 19]), None);
@@ -104,6 +111,14 @@ fn stragglers_of_a_trip_neither_prolong_it_nor_count_after_it() {
     assert_eq!(endpoint.feed(0.5, &[Hard; 50]), None);
     assert_eq!(endpoint.feed(1.0, &[Hard; 4]), None);
     assert_eq!(endpoint.feed(1.0, &[Hard]), Some(2.0));
+}
+
+#[test]
+fn the_samples_that_tripped_it_do_not_trip_it_again() {
+    let mut endpoint = Endpoint::new(None);
+    assert_eq!(endpoint.feed(0.0, &[Soft; 20]), Some(1.0));
+    assert_eq!(endpoint.feed(1.0, &[Soft; 19]), None);
+    assert_eq!(endpoint.feed(1.0, &[Soft]), Some(2.0));
 }
 
 #[test]

@@ -103,6 +103,8 @@ fn samples_are_kept_for_one_to_two_rotations() {
     quantiles.record(t0 + seconds(61.0), seconds(2.0));
     assert_eq!(quantiles.count(t0 + seconds(61.0)), 2);
     assert_eq!(quantiles.count(t0 + seconds(120.0)), 1);
+    quantiles.record(t0 + seconds(185.0), seconds(2.0));
+    assert_eq!(quantiles.count(t0 + seconds(185.0)), 1, "a rotation without samples is not skipped");
     quantiles.record(t0 + seconds(600.0), seconds(3.0));
     assert_eq!(quantiles.count(t0 + seconds(600.0)), 1);
     assert!(quantiles.quantile(t0 + seconds(600.0), 0.0).unwrap() > seconds(2.9));

@@ -106,6 +106,9 @@ fn the_schema_describes_every_key_and_never_allows_null() {
     assert!(!text.contains("\"null\""));
     let schema: serde_json::Value = serde_json::from_str(&text).unwrap();
     check_descriptions(&schema);
+    for (block, key) in [("/required/0", "version"), ("/$defs/Route/required/1", "match")] {
+        assert_eq!(schema.pointer(block).unwrap(), key);
+    }
 }
 
 fn check_descriptions(schema: &serde_json::Value) {

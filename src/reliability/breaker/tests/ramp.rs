@@ -32,7 +32,9 @@ fn the_ramp_refuses_nine_tenths_at_first_and_nothing_after_ten_seconds() {
 
 #[test]
 fn the_ramp_is_no_longer_than_the_outage_was() {
-    let mut bench = Bench::opened(BreakerPolicy { open: seconds(1.0), ..policy() });
+    let mut bench = Bench::new(BreakerPolicy { open: seconds(1.0), min_requests: 2, ..policy() });
+    bench.wait(3_600.0);
+    bench.calls(&[Failure; 2]);
     bench.entropy = Jitter(0.0);
     bench.wait_out_the_opening();
     bench.calls(&[Success; 3]);

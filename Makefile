@@ -1,0 +1,43 @@
+# Outrigger. `make help` lists what there is.
+
+.DEFAULT_GOAL := help
+.PHONY: help demo build test check bench image chroot-proof tools clean
+
+CARGO ?= cargo
+TARGET := $(or $(CARGO_TARGET_DIR),target)
+
+help: ## this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+demo: ## a minute of trouble and what the proxy does about it; needs nothing but Rust
+	$(CARGO) build --locked --profile quick-release
+	$(TARGET)/quick-release/outrigger demo
+
+build: ## the program as it is shipped: $(TARGET)/release/outrigger
+	$(CARGO) build --locked --release
+
+test: tools ## every test: pure, in-process, and against the real program
+	$(CARGO) test --locked --profile quick
+
+check: ## format, lints, docs, the wall around the pure core, dependencies
+	$(CARGO) fmt --check
+	$(CARGO) clippy --locked --all-targets -- -D warnings
+	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --locked --no-deps --document-private-items
+	$(CARGO) check --locked --lib --no-default-features
+	@if command -v cargo-deny > /dev/null; then $(CARGO) deny check bans licenses sources; \
+	else echo "cargo-deny is not installed; src/architecture/dependencies.rs asserts bans, features and floors"; fi
+
+bench: ## the pure core's figures: what retries cost in a stall, in virtual time
+	$(CARGO) run --locked --release --no-default-features --example metastability
+
+image: ## the container image (needs docker, podman or buildah)
+	$$(command -v docker || command -v podman || echo docker) build -t outrigger:dev .
+
+chroot-proof: ## the image's content without an engine: the program alone in an empty root (needs root)
+	deploy/chroot-proof.sh
+
+tools: # installs what the tests call, through apt
+	@deploy/test-tools.sh
+
+clean: ## removes what was built
+	$(CARGO) clean

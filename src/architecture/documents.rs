@@ -1,0 +1,89 @@
+//! Test only: what the documents say about the program is what the program is.
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+    use std::fs;
+    use std::path::{Path, PathBuf};
+
+    use crate::architecture::{METRIC_PREFIXES, source};
+    use crate::reliability::Failure;
+
+    fn root() -> PathBuf {
+        Path::new(env!("CARGO_MANIFEST_DIR")).to_path_buf()
+    }
+
+    fn read(name: &str) -> String {
+        fs::read_to_string(root().join(name)).unwrap_or_else(|e| panic!("{name}: {e}"))
+    }
+
+    /// Cells of every table row whose first cell is in backticks.
+    fn rows(text: &str) -> Vec<Vec<&str>> {
+        let rows = text.lines().filter(|line| line.starts_with("| `"));
+        rows.map(|line| line.trim_matches('|').split('|').map(|cell| cell.trim().trim_matches('`')).collect()).collect()
+    }
+
+    #[test]
+    fn the_table_of_failures_says_what_the_enum_says() {
+        let text = read("docs/failures.md");
+        let documented = rows(&text);
+        for (failure, row) in Failure::ALL.iter().zip(&documented) {
+            let status = failure.status().to_string();
+            let (side, phase) = (failure.side().as_str(), failure.phase().as_str());
+            let expected = [failure.token(), failure.error_type(), &status, side, phase, failure.title()];
+            assert_eq!(row[..6], expected, "docs/failures.md, row of {}", failure.token());
+            assert!(!row[6].is_empty(), "{} has no advice", failure.token());
+        }
+        assert_eq!(documented.len(), Failure::ALL.len(), "one row per failure");
+    }
+
+    #[test]
+    fn every_metric_is_documented_and_every_documented_metric_exists() {
+        let mut named = BTreeSet::new();
+        for file in source::tree(&root().join("src")) {
+            let metrics = file.name.starts_with("telemetry/metrics");
+            let is_name = |text: &&String| METRIC_PREFIXES.iter().any(|prefix| text.starts_with(prefix));
+            named.extend(file.literals.iter().filter(|_| metrics).filter(is_name).cloned());
+        }
+        let text = read("docs/metrics.md");
+        let documented: BTreeSet<String> = rows(&text).iter().map(|row| row[0].to_owned()).collect();
+        assert!(named.len() > 20, "the names were not found: {named:?}");
+        let missing: Vec<_> = named.difference(&documented).collect();
+        let stale: Vec<_> = documented.difference(&named).collect();
+        assert!(
+            missing.is_empty() && stale.is_empty(),
+            "not in docs/metrics.md: {missing:?}; not in the program: {stale:?}"
+        );
+    }
+
+    /// Fenced yaml blocks that are whole policies.
+    #[cfg(feature = "proxy")]
+    fn policies(text: &str) -> impl Iterator<Item = &str> {
+        let blocks = text.split("```yaml\n").skip(1).filter_map(|rest| rest.split("```").next());
+        blocks.filter(|block| block.lines().any(|line| line.starts_with("version:")))
+    }
+
+    #[test]
+    #[cfg(feature = "proxy")]
+    fn every_policy_in_the_documents_compiles_without_a_finding() {
+        let mut count = 0;
+        for name in ["README.md", "ARCHITECTURE.md", "CONTRIBUTING.md"] {
+            let text = read(name);
+            for policy in policies(&text) {
+                count += 1;
+                let compiled = crate::policy::compile::load(name, policy);
+                let compiled = compiled.unwrap_or_else(|findings| panic!("{findings}\nin\n{policy}"));
+                assert_eq!(compiled.warnings.to_string(), "", "{policy}");
+            }
+        }
+        assert!(count > 0, "README.md shows a policy");
+    }
+
+    #[test]
+    #[cfg(feature = "proxy")]
+    fn the_first_policy_of_the_readme_has_ten_lines_at_most() {
+        let text = read("README.md");
+        let first = policies(&text).next().expect("README.md shows a policy");
+        assert!(first.lines().filter(|line| !line.starts_with('#')).count() <= 10, "{first}");
+    }
+}

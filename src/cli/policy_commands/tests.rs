@@ -1,0 +1,115 @@
+use clap::Parser;
+
+use super::*;
+
+/// The commands as they stand in the program's own tree.
+#[derive(Parser)]
+struct Line {
+    #[command(subcommand)]
+    command: PolicyCommand,
+}
+
+struct Run {
+    exit: Exit,
+    output: String,
+    errors: String,
+}
+
+fn run_with(words: &[&str], input: &str, grace: Option<&str>) -> Run {
+    let line = Line::try_parse_from(std::iter::once(&"outrigger").chain(words)).unwrap();
+    let (mut output, mut errors) = (Vec::new(), Vec::new());
+    let mut input = input.as_bytes();
+    let grace = grace.map(str::to_owned);
+    let exit = Terminal { input: &mut input, output: &mut output, errors: &mut errors, grace }.run(&line.command);
+    Run { exit, output: String::from_utf8(output).unwrap(), errors: String::from_utf8(errors).unwrap() }
+}
+
+fn run(words: &[&str], input: &str) -> Run {
+    run_with(words, input, None)
+}
+
+const GOOD: &str = "version: 1\nupstreams: { a: { url: http://a } }\n";
+const WARNED: &str = "version: 1\nupstreams: { a: { url: http://a, retry: { attempts: 9 } } }\n";
+const WRONG: &str = "version: 1\nupstreams: { a: { url: http://a, retyr: {} } }\n";
+
+#[test]
+fn a_clean_policy_exits_with_0_and_says_what_it_is() {
+    let run = run(&["check"], GOOD);
+    assert_eq!((run.exit, run.output.as_str()), (Exit::Clean, ""));
+    assert_eq!(run.errors, "<stdin>: ok (1 listener, 1 upstream, 1 route)\n");
+}
+
+#[test]
+fn findings_exit_with_1_and_warnings_only_if_denied() {
+    assert_eq!(run(&["check", "-"], WRONG).exit, Exit::Findings);
+    let warned = run(&["check", "-"], WARNED);
+    assert_eq!(warned.exit, Exit::Clean);
+    assert!(warned.output.contains("warning:") && warned.output.contains("OR007"), "{}", warned.output);
+    assert_eq!(run(&["check", "-", "--deny-warnings"], WARNED).exit, Exit::Findings);
+}
+
+#[test]
+fn a_file_that_cannot_be_read_exits_with_2() {
+    let run = run(&["check", "/nonexistent/policy.yaml"], "");
+    assert_eq!(run.exit, Exit::Unreadable);
+    assert!(run.errors.starts_with("/nonexistent/policy.yaml: "), "{}", run.errors);
+}
+
+#[test]
+fn formats_for_programs_write_nothing_else() {
+    let json = run(&["check", "--format", "json"], WRONG);
+    let value: serde_json::Value = serde_json::from_str(&json.output).unwrap();
+    assert_eq!(value[0]["code"], "OR101");
+    assert_eq!(json.errors, "");
+    assert_eq!(run(&["check", "--format", "json"], GOOD).output.trim(), "[]");
+    let github = run(&["check", "--format", "github"], WRONG).output;
+    assert!(github.starts_with("::error file=<stdin>,line=2,col="), "{github}");
+}
+
+#[test]
+fn draining_longer_than_the_grace_period_is_a_warning() {
+    let grace = |period| run_with(&["check"], GOOD, Some(period));
+    assert!(grace("15s").output.contains("draining may take 20s, and the grace period is 15s [OR012]"));
+    assert_eq!(grace("30s").output, "");
+    assert_eq!(grace("30").exit, Exit::Unreadable);
+}
+
+#[test]
+fn a_request_is_explained_from_a_policy_and_a_code_without_one() {
+    let request = run(&["explain", "GET", "/x", "--policy", "-"], GOOD);
+    assert_eq!(request.exit, Exit::Clean);
+    assert!(request.output.contains("upstream  a"), "{}", request.output);
+    assert!(run(&["explain", "or012"], "").output.starts_with("OR012 (warning): "));
+    assert_eq!(run(&["explain", "OR999"], "").exit, Exit::Unreadable);
+    assert_eq!(run(&["explain", "GET", "/x"], "").exit, Exit::Unreadable);
+}
+
+#[test]
+fn two_policies_are_compared_by_effect() {
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("new.yaml");
+    std::fs::write(&file, WARNED).unwrap();
+    let file = file.to_str().unwrap();
+    let changed = run(&["diff", "-", file], GOOD);
+    assert!(changed.output.starts_with("a/default: retry.attempts 0 -> 9;"), "{}", changed.output);
+    assert!(changed.output.ends_with("worst-case load x1 -> x10\n"), "{}", changed.output);
+    assert_eq!(run(&["diff", "-", file], WARNED).output, "no difference in effect\n");
+    let json = run(&["diff", "-", file, "--format", "json"], GOOD).output;
+    let value: serde_json::Value = serde_json::from_str(&json).unwrap();
+    assert_eq!(value[0]["load"], serde_json::json!([1, 10]));
+    assert_eq!(run(&["diff", "-", "-"], GOOD).exit, Exit::Unreadable);
+    assert_eq!(run(&["diff", "-", file], WRONG).exit, Exit::Findings);
+}
+
+#[test]
+fn what_init_prints_is_a_clean_policy_of_ten_lines() {
+    let starter = run(&["init"], "").output;
+    assert!(starter.lines().count() <= 10);
+    let run = run(&["check", "--deny-warnings"], &starter);
+    assert_eq!((run.exit, run.output.as_str()), (Exit::Clean, ""));
+}
+
+#[test]
+fn schema_prints_json() {
+    serde_json::from_str::<serde_json::Value>(&run(&["schema"], "").output).unwrap();
+}

@@ -1,0 +1,75 @@
+//! The app behind `inbound`: an upstream of one endpoint that is never retried or balanced.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::blocks::INBOUND_LIMITS;
+use super::read::{Layer, Layered, Reader};
+use super::upstreams::{APP, Compiled, DEFAULT_ROUTE};
+use super::{Context, target};
+use crate::policy::lint::Code;
+use crate::policy::raw;
+use crate::policy::raw::scalar::{At, Position};
+use crate::policy::{Direction, FixedEndpoint, ProxyStatus, RoutePolicy, Target, UpstreamPolicy};
+use crate::reliability::balance::Balance;
+use crate::reliability::classify::Contract;
+use crate::reliability::dependency::DependencyPolicy;
+use crate::reliability::limit::Limits;
+
+impl Context {
+    pub(super) fn inbound<'a>(&mut self, index: u32, inbound: &raw::Inbound, position: Position) -> Compiled<'a> {
+        let app = self.app(inbound, position);
+        self.reader(index, None).note("forward", inbound.forward.position().unwrap_or(position), Layer::Own);
+        let given = inbound.routes.value().map(Vec::as_slice).unwrap_or_default();
+        let compile = |reader: &mut Reader<'_>, name: &str, route: Option<&At<raw::InboundTimeouts>>| RoutePolicy {
+            name: name.into(),
+            timeouts: reader.inbound_timeouts(Layered::new(inbound.timeouts.get(), None).under(route)),
+            retry: reader.retry(Layered::own(None), Contract::Opaque).0,
+            replay_body_max: 0,
+            deadline: reader.deadline(Layered::own(inbound.deadline.get())),
+            proxy_status: reader.proxy_status(&[(&inbound.proxy_status, Layer::Own)], ProxyStatus::Basic),
+        };
+        let (matches, mut routes) =
+            self.routes(index, given, |reader, name, route| compile(reader, name, route.timeouts.get()));
+        routes.push(compile(&mut self.reader(index, Some(given.len() as u32)), DEFAULT_ROUTE, None));
+        let mut reader = self.reader(index, None);
+        let limits = reader.limits(Layered::own(inbound.limits.get()), INBOUND_LIMITS);
+        let policy = UpstreamPolicy {
+            name: Arc::from(APP),
+            direction: Direction::Inbound,
+            target: Target::Fixed(app.into_iter().collect()),
+            preserve_host: true,
+            balance: Balance::RoundRobin,
+            hash_on: None,
+            // `connections` caps clients, on the listener. Towards the app there is one for each request.
+            limits: Limits { connections: limits.requests, ..limits },
+            dependency: DependencyPolicy { budget: reader.budget(Layered::own(None)), breaker: None, throttle: None },
+            ejection: reader.ejection(Layered::own(None)),
+            connect_timeout: routes.last().map(|route| route.timeouts.connect).unwrap_or_default(),
+            idle_connections_max: limits.requests,
+            idle_connection_timeout: Duration::from_secs(30),
+            routes,
+        };
+        Compiled { policy, routes: matches, raw: None, position }
+    }
+
+    fn app(&mut self, inbound: &raw::Inbound, position: Position) -> Option<FixedEndpoint> {
+        let Some(at) = inbound.forward.get() else {
+            self.report(Code::InvalidValue, position, "inbound needs `forward`: where the app listens");
+            return None;
+        };
+        match target::forward(&at.value.text) {
+            Ok(app) if app.addr.ip().is_loopback() => Some(app),
+            Ok(app) => {
+                let message =
+                    format!("{} is not loopback: inbound stands in front of the app on this machine", app.addr);
+                self.report(Code::ForwardNotLoopback, at.position, message);
+                None
+            }
+            Err(message) => {
+                self.report(Code::InvalidValue, at.position, message);
+                None
+            }
+        }
+    }
+}

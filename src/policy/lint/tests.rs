@@ -1,0 +1,135 @@
+use super::*;
+use crate::policy::compile::load;
+use crate::policy::diagnostic::Severity;
+
+/// A policy for every code, and the line at which it must be found. Line 0 = the file as a whole.
+const CASES: &[(Code, u32, &str)] = &[
+    (
+        Code::AttemptExceedsRequest,
+        4,
+        "upstreams:\n  a:\n    timeouts: { request: 1s, backendRequest: 2s }\n    url: http://a\n",
+    ),
+    (
+        Code::TriesDoNotFit,
+        4,
+        "upstreams:\n  a:\n    timeouts: { request: 1s, backendRequest: 600ms }\n    retry: {}\n    url: http://a\n",
+    ),
+    (
+        Code::RetriesWithoutBudget,
+        4,
+        "upstreams:\n  a:\n    retryBudget: { percent: 0, minPerSecond: 0 }\n    retry: {}\n    url: http://a\n",
+    ),
+    (
+        Code::UnsafeWithoutContract,
+        5,
+        "upstreams:\n  a:\n    url: http://a\n    routes: [{ name: r, match: { methods: [POST] }, retry: {} }]\n",
+    ),
+    (
+        Code::UnreachableRoute,
+        6,
+        "upstreams:\n  a:\n    url: http://a\n    routes: [{ name: r, match: { path: /r } },\n      { name: s, match: { path: /r } }]\n",
+    ),
+    (Code::BreakerNeedsMuchTraffic, 3, "upstreams:\n  a: { url: http://a, circuitBreaker: { minRequests: 1000 } }\n"),
+    (Code::HighAmplification, 3, "upstreams:\n  a: { url: http://a, retry: { attempts: 4 } }\n"),
+    (Code::AdminExposed, 2, "admin: { listen: '0.0.0.0:4490' }\nupstreams: { a: { url: http://a } }\n"),
+    (Code::ForwardNotLoopback, 2, "inbound: { forward: 'http://10.0.0.1:1' }\n"),
+    (
+        Code::PortTaken,
+        4,
+        "upstreams:\n  a: { url: http://a, listen: '127.0.0.1:9' }\n  b: { url: http://b, listen: '127.0.0.1:9' }\n",
+    ),
+    (Code::AdminPortTaken, 2, "listen: 127.0.0.1:4491\nupstreams: { a: { url: http://a } }\n"),
+    (Code::HashWithoutKey, 3, "upstreams:\n  a: { url: http://a, balance: { by: hash } }\n"),
+    (Code::OutboundExposed, 2, "listen: 0.0.0.0:4400\nupstreams: { a: { url: http://a } }\n"),
+    (
+        Code::Ambiguous,
+        4,
+        "upstreams:\n  a: { url: http://a, match: { hosts: [x] } }\n  b: { url: http://b, match: { hosts: [X] } }\n",
+    ),
+    (Code::Duplicate, 3, "upstreams:\n  a: { endpoints: ['http://10.0.0.1', 'http://10.0.0.1:80'] }\n"),
+    (
+        Code::ConnectExceedsAttempt,
+        3,
+        "upstreams:\n  a: { url: http://a, timeouts: { connect: 1s, backendRequest: 1s } }\n",
+    ),
+    (
+        Code::SlowCallUnreachable,
+        3,
+        "upstreams:\n  a: { url: http://a, timeouts: { request: 1s }, circuitBreaker: { slowCall: { threshold: 1s } } }\n",
+    ),
+    (
+        Code::MarginExceedsRequest,
+        3,
+        "upstreams:\n  a: { url: http://a, timeouts: { request: 1s }, deadline: { margin: 1s } }\n",
+    ),
+    (Code::UnusedDefaults, 2, "defaults: { retry: {} }\ninbound: { forward: 'http://127.0.0.1:1' }\n"),
+    (Code::UnusedListener, 2, "listen: 127.0.0.1:4400\nupstreams: { a: { url: http://a, listen: '127.0.0.1:9' } }\n"),
+    (Code::BalanceWithoutChoice, 3, "upstreams:\n  a: { url: 'http://10.0.0.1', balance: { by: roundRobin } }\n"),
+    (Code::QueueLongerThanLimit, 3, "upstreams:\n  a: { url: http://a, limits: { requests: 8, pending: 9 } }\n"),
+    (Code::Syntax, 2, "upstreams: {\n"),
+    (Code::UnknownKey, 2, "upstream: {}\n"),
+    (Code::InvalidValue, 2, "name: a b\n"),
+    (Code::NotSupported, 2, "stores: {}\n"),
+];
+
+fn findings(text: &str) -> Vec<(Code, u32, Severity)> {
+    let found = match load("p.yaml", &format!("version: 1\n{text}")) {
+        Ok(compiled) => compiled.warnings,
+        Err(errors) => errors,
+    };
+    found.findings().iter().map(|finding| (finding.code, finding.position.line, finding.severity)).collect()
+}
+
+#[test]
+fn every_code_is_found_where_it_stands_and_alone() {
+    for (code, line, text) in CASES {
+        let found = findings(text);
+        assert!(
+            found.contains(&(*code, *line, code.severity())),
+            "{code:?} in line {line} of\n{text}\nfound {found:?}"
+        );
+        let others: Vec<_> = found.iter().filter(|(other, ..)| other != code && *code < Code::Syntax).collect();
+        assert!(others.is_empty(), "{code:?}: also {others:?}");
+    }
+}
+
+#[test]
+fn no_code_is_without_a_case() {
+    for code in Code::ALL.iter().filter(|code| **code != Code::DrainExceedsGrace) {
+        assert!(CASES.iter().any(|(known, ..)| known == code), "{code:?}");
+    }
+}
+
+#[test]
+fn codes_are_unique_and_in_order() {
+    assert!(Code::ALL.windows(2).all(|pair| pair[0].as_str() < pair[1].as_str()));
+}
+
+#[test]
+fn draining_is_compared_with_the_grace_period_of_the_direction() {
+    let grace = |text: &str, seconds| {
+        let compiled = load("p.yaml", &format!("version: 1\n{text}")).unwrap();
+        grace_period(&compiled.policy, &compiled.origins, Duration::from_secs(seconds)).is_some()
+    };
+    let outbound = "upstreams: { a: { url: http://a } }\n";
+    let inbound = "inbound: { forward: 'http://127.0.0.1:1' }\n";
+    assert!(!grace(outbound, 20) && grace(outbound, 19));
+    assert!(!grace(inbound, 25) && grace(inbound, 24), "inbound waits for drain.delay first");
+}
+
+#[test]
+fn a_value_that_many_routes_inherit_is_one_finding() {
+    let text = "upstreams:\n  a:\n    url: http://a\n    retry: { attempts: 5 }\n    \
+                routes: [{ name: r, match: { path: /r } }, { name: s, match: { path: /s } }]\n";
+    assert_eq!(findings(text).len(), 1);
+}
+
+#[test]
+fn what_is_merely_inherited_by_an_unsafe_route_is_no_finding() {
+    let text =
+        "upstreams:\n  a:\n    url: http://a\n    retry: {}\n    routes: [{ name: r, match: { methods: [POST] } }]\n";
+    assert_eq!(findings(text), []);
+    let dedupes = "upstreams:\n  a:\n    url: http://a\n    \
+                   routes: [{ name: r, match: { methods: [POST] }, retry: {}, idempotency: { contract: dedupes } }]\n";
+    assert_eq!(findings(dedupes), []);
+}
