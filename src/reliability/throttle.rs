@@ -5,6 +5,10 @@
 //!
 //! * Requests are counted when they are sent, and those refused here count too: otherwise refusing would
 //!   lower `p` at once and the rate would swing.
+//! * A request that is not answered yet is no evidence: in a burst after a quiet time (or at start) everything
+//!   is in flight and nothing accepted, and the plain formula would refuse most of it. It counts once it ends,
+//!   at the latest with its timeout. (The published defect is the opposite, requests that are forgotten until
+//!   they end because timeouts outlast the window; ours is at least twice the total timeout.)
 //! * Retries go first: while `p` is above zero no retry passes. A refused retry is not counted. It is a
 //!   shadow of a request that is counted already; counted twice, a dependency that accepts 60 % would hold
 //!   the throttle at its maximum although K = 2 tolerates 50 %.
@@ -56,12 +60,14 @@ impl AddAssign for Tally {
 pub struct Throttle {
     policy: ThrottlePolicy,
     window: Window<Tally>,
+    /// Sent and not ended yet.
+    unanswered: u32,
 }
 
 impl Throttle {
     /// With an empty window.
     pub fn new(policy: ThrottlePolicy, now: Instant) -> Self {
-        Throttle { window: Window::new(now, policy.window), policy }
+        Throttle { window: Window::new(now, policy.window), policy, unanswered: 0 }
     }
 
     /// Takes a new policy; a new window length starts an empty window.
@@ -80,11 +86,23 @@ impl Throttle {
             let slot = self.window.record(now);
             slot.requests = slot.requests.saturating_add(1);
         }
+        self.unanswered = self.unanswered.saturating_add(u32::from(admitted));
         admitted
+    }
+
+    /// A refused request is sent all the same: a probe of the breaker.
+    pub fn let_through(&mut self) {
+        self.unanswered = self.unanswered.saturating_add(1);
+    }
+
+    /// What was sent failed, or was refused by the dependency.
+    pub fn on_reject(&mut self) {
+        self.unanswered = self.unanswered.saturating_sub(1);
     }
 
     /// The dependency took the request on, whatever it answered, except overload and failure.
     pub fn on_accept(&mut self, now: Instant) {
+        self.unanswered = self.unanswered.saturating_sub(1);
         let slot = self.window.record(now);
         slot.accepts = slot.accepts.saturating_add(1);
     }
@@ -92,6 +110,7 @@ impl Throttle {
     /// Share of first attempts refused now, 0 to `max_rejection`; in observe mode, that would be.
     pub fn rejection(&self, now: Instant) -> f64 {
         let Tally { requests, accepts } = self.window.read(now);
+        let requests = requests.saturating_sub(self.unanswered);
         let per_second = f64::from(requests) / self.policy.window.as_secs_f64();
         if requests < self.policy.min_requests || per_second < ACTIVE_PER_SECOND {
             return 0.0;
@@ -143,6 +162,21 @@ mod tests {
         let mut entropy = SplitMix::new(1);
         let sent = (0..1_000).filter(|_| throttle.admit(now, false, &mut entropy)).count();
         assert!((70..=130).contains(&sent), "{sent} sent");
+    }
+
+    #[test]
+    fn a_burst_that_is_not_answered_yet_is_no_reason_to_refuse() {
+        let t0 = Instant::now();
+        let mut throttle = Throttle::new(ThrottlePolicy::default(), t0);
+        let mut entropy = SplitMix::new(6);
+        assert!((0..1_000).all(|_| throttle.admit(t0, false, &mut entropy)));
+        (0..1_000).for_each(|_| throttle.on_accept(t0));
+        assert!((0..1_000).all(|_| throttle.admit(t0, false, &mut entropy)));
+        (0..1_000).for_each(|_| throttle.on_reject());
+        assert_eq!(throttle.rejection(t0), 0.0, "half was accepted");
+        assert!((0..20).all(|_| throttle.admit(t0, false, &mut entropy)));
+        (0..20).for_each(|_| throttle.on_reject());
+        assert!(throttle.rejection(t0) > 0.0);
     }
 
     #[test]

@@ -28,10 +28,13 @@ pub(super) fn admit_first(
 ) -> Result<Permit, breaker::Refusal> {
     let permit = acquire(now, dependency, entropy)?;
     if let Some(throttle) = &mut dependency.throttle
-        // A probe goes through: it was let out to find out whether the dependency is back.
         && !throttle.admit(now, false, entropy)
-        && !permit.probe
     {
+        // A probe goes through: it was let out to find out whether the dependency is back.
+        if permit.probe {
+            throttle.let_through();
+            return Ok(permit);
+        }
         if let Some(breaker) = &mut dependency.breaker {
             breaker.record(now, permit, Signal::Ignored, Duration::ZERO, entropy);
         }
@@ -71,10 +74,8 @@ pub(super) fn report(
     if let Some(breaker) = &mut dependency.breaker {
         breaker.record(now, permit, signal, elapsed, entropy);
     }
-    if classify::is_accepted(outcome)
-        && let Some(throttle) = &mut dependency.throttle
-    {
-        throttle.on_accept(now);
+    if let Some(throttle) = &mut dependency.throttle {
+        if classify::is_accepted(outcome) { throttle.on_accept(now) } else { throttle.on_reject() }
     }
     let success = verdict == Verdict::Success;
     if success {
