@@ -287,6 +287,14 @@ mod tests {
         assert_eq!(share_of(Duration::from_secs(1), PHASES.len()), Duration::ZERO);
     }
 
+    #[test]
+    fn what_is_told_of_a_phase_is_what_it_does() {
+        let tells = |trouble| PHASES.iter().find(|phase| phase.trouble == trouble).unwrap().tells;
+        assert!(tells(Trouble::Slow).contains(&format!("a fifth of its answers takes {} s", SLOW.as_secs_f64())));
+        assert_eq!(SLOW_SHARE, 0.2);
+        assert!(tells(Trouble::BadPolicy).contains(&format!("{TRY_MS}ms -> {TRY_TOO_SHORT_MS}ms")));
+    }
+
     #[tokio::test]
     async fn the_policies_are_valid_but_for_the_one_with_the_typing_error() {
         let fleet = Fleet::start().await.unwrap();
