@@ -3,12 +3,12 @@ use std::io::{BufRead, BufReader};
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
 
-use crate::stage::OUTRIGGER;
+use crate::stage::executable;
 
 /// The program with a temporary directory of its own, so that what it leaves behind is seen.
 fn demo(seconds: &str) -> (Command, PathBuf) {
     let directory = tempfile::tempdir().expect("a temporary directory").keep();
-    let mut command = Command::new(OUTRIGGER);
+    let mut command = Command::new(executable());
     command.args(["demo", "--seconds", seconds]).env("TMPDIR", &directory).env("NO_COLOR", "1");
     (command, directory)
 }
