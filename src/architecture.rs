@@ -63,10 +63,10 @@ const PLACES: &[(&[&str], &[&str], &str)] = &[
     ),
     (
         &["TcpStream", "connect"],
-        &["wire/dial.rs", "cli/client.rs", "app", "faults/", "testing/"],
+        &["wire/dial.rs", "cli/client.rs", "app", "demo/traffic.rs", "faults/", "testing/"],
         "the wire alone calls out",
     ),
-    (&["hyper", "client"], &["wire/", "cli/client.rs"], "the wire alone calls out"),
+    (&["hyper", "client"], &["wire/", "cli/client.rs", "demo/traffic.rs"], "the wire alone calls out"),
     (
         &["Deserialize"],
         &["policy/", "admin/", "cli/", "upstreams/view.rs"],

@@ -147,7 +147,8 @@ impl Measured {
         let (direct, outrigger) = (self.success(Way::Direct), self.success(Way::Outrigger));
         let kept = match self.phase.trouble {
             // What is owed here is told by `broken_promise` and by the phases around it.
-            Trouble::Calm | Trouble::Back | Trouble::BadPolicy => return None,
+            Trouble::Calm | Trouble::BadPolicy => return None,
+            Trouble::Back if self.story.closed.is_none() => "the circuit did not close again",
             Trouble::OneDead | Trouble::Slow if outrigger <= direct => {
                 "requests did not succeed more often than directly"
             }
@@ -157,7 +158,7 @@ impl Measured {
                 "the rollback did not come into force"
             }
             Trouble::RolledBack if self.story.refusal.is_none() => "the policy with the typing error was not refused",
-            Trouble::OneDead | Trouble::Slow | Trouble::Down | Trouble::RolledBack => return None,
+            Trouble::OneDead | Trouble::Slow | Trouble::Down | Trouble::Back | Trouble::RolledBack => return None,
         };
         Some(kept)
     }

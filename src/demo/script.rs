@@ -249,7 +249,7 @@ fn policy(listen: [SocketAddr; 2], fleet: &Fleet, seconds: u16, try_ms: u64) -> 
     let urls = |of| fleet.servers(of).iter().map(FaultServer::url).collect::<Vec<_>>().join(", ");
     let (catalog, payments) = (urls(Dependency::Catalog), urls(Dependency::Payments));
     let [catalog_listen, payments_listen] = listen;
-    let open_ms = (1_000 * u64::from(seconds) / FULL_SECONDS).clamp(50, 1_000);
+    let open_ms = (1_000 * u64::from(seconds) / FULL_SECONDS).clamp(100, 1_000);
     let max_open_ms = 2 * open_ms;
     format!(
         "version: 1

@@ -13,7 +13,7 @@ use super::traffic::Way;
 use crate::app::{App, Settings, StartError};
 use crate::clock;
 use crate::policy::journal::{Change, ChangeKind};
-use crate::policy::store::PolicyStore;
+use crate::policy::store::{ApplyError, PolicyStore};
 use crate::upstreams::view::TotalsView;
 
 /// How often a port that was free a moment ago may turn out to be taken.
@@ -93,7 +93,7 @@ impl Sidecar {
                     return Ok(Sidecar { app, policy: path, listen, policies: Arc::new(policies), last });
                 }
                 // Another process may have taken a port in between.
-                Err(StartError::Policy(_)) if attempt < STARTS_MAX => attempt += 1,
+                Err(StartError::Policy(ApplyError::NotInstalled(_))) if attempt < STARTS_MAX => attempt += 1,
                 Err(error) => return Err(format!("the sidecar did not start: {error}")),
             }
         }

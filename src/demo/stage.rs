@@ -20,6 +20,8 @@ use crate::policy::journal::{Change, ChangeKind};
 const LOOK_EVERY: Duration = Duration::from_millis(20);
 /// A phase shorter than this is told at its end only.
 const TOLD_MEANWHILE: Duration = Duration::from_secs(4);
+/// Part of a phase after which its state is told; the last one comes after its end, which is told anyway.
+const REPORT_EVERY: f64 = 0.34;
 /// Changes told per phase as they happen; policies are always told.
 const TOLD_MAX: u32 = 5;
 
@@ -56,11 +58,11 @@ impl<'a, W: Write> Stage<'a, W> {
         Stage { began, until, direct, behind, sidecar, traffic, page, measured: Vec::new() }
     }
 
-    /// All phases, or as many as the reader wants to see.
+    /// All phases, or as many as the reader wants to see: false = not all.
     ///
     /// # Errors
     /// In words.
-    pub async fn play(&mut self) -> Result<(), String> {
+    pub async fn play(&mut self) -> Result<bool, String> {
         self.introduce();
         for index in 0..PHASES.len() {
             let measured = self.phase(index).await?;
@@ -68,10 +70,10 @@ impl<'a, W: Write> Stage<'a, W> {
             self.page.say_hanging(tone, &format!("  => {}", telling::headline(&measured)), 5);
             self.measured.push(measured);
             if self.page.is_closed() {
-                break;
+                return Ok(false);
             }
         }
-        Ok(())
+        Ok(true)
     }
 
     /// Tells what it came to. Returns the sidecar, to be ended, and the promise that was broken, if one was.
@@ -171,7 +173,7 @@ impl<'a, W: Write> Stage<'a, W> {
         pace.set_missed_tick_behavior(MissedTickBehavior::Burst);
         let mut look = interval(LOOK_EVERY);
         look.set_missed_tick_behavior(MissedTickBehavior::Skip);
-        let mut report = interval((sending / 3).max(TOLD_MEANWHILE / 2));
+        let mut report = interval(sending.mul_f64(REPORT_EVERY));
         report.reset();
         let mut over = pin!(sleep(sending));
         let mut policy = pin!(self.sidecar.policy_change(watch.phase.trouble, sending / 3).make());

@@ -4,15 +4,18 @@
 //! waits for its answers would send least when the upstream is worst, and so hide the trouble.
 
 use std::collections::HashMap;
+use std::future::poll_fn;
 use std::net::SocketAddr;
+use std::pin::{Pin, pin};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::Poll;
 use std::time::Duration;
 
 use bytes::Bytes;
 use http::header::HOST;
 use http::{Request, StatusCode};
 use http_body_util::{BodyExt, Empty};
-use hyper::client::conn::http1::{self, SendRequest};
+use hyper::client::conn::http1::{self, Connection, SendRequest};
 use hyper_util::rt::TokioIo;
 use tokio::net::TcpStream;
 use tokio::task::JoinSet;
@@ -146,7 +149,7 @@ pub struct Sample {
 /// A client with kept connections and a timeout, without retries.
 #[derive(Default)]
 pub struct Client {
-    idle: Mutex<HashMap<SocketAddr, Vec<SendRequest<Empty<Bytes>>>>>,
+    idle: Mutex<HashMap<SocketAddr, Vec<Link>>>,
 }
 
 impl Client {
@@ -161,57 +164,89 @@ impl Client {
 
     /// None = no complete answer.
     async fn exchange(&self, to: SocketAddr, arrival: Arrival) -> Option<StatusCode> {
-        let mut sender = match self.kept(to) {
-            Some(sender) => sender,
-            None => connect(to).await?,
+        let mut link = match self.kept(to).await {
+            Some(link) => link,
+            None => Link::open(to).await?,
         };
         let request = Request::get(format!("{}/{}", arrival.dependency.path(), arrival.turn))
             .header(HOST, to.to_string())
             .body(Empty::new())
             .ok()?;
-        let response = sender.send_request(request).await.ok()?;
-        let status = response.status();
-        response.into_body().collect().await.ok()?;
-        if sender.ready().await.is_ok() {
-            self.keep(to, sender);
+        let status = link.exchange(request).await?;
+        if link.connection.is_some() {
+            self.keep(to, link);
         }
         Some(status)
     }
 
-    fn kept(&self, to: SocketAddr) -> Option<SendRequest<Empty<Bytes>>> {
-        let mut idle = self.idle();
-        let kept = idle.get_mut(&to)?;
-        while let Some(sender) = kept.pop() {
-            if sender.is_ready() {
-                return Some(sender);
+    async fn kept(&self, to: SocketAddr) -> Option<Link> {
+        loop {
+            let mut link = self.idle().get_mut(&to)?.pop()?;
+            if link.is_usable().await {
+                return Some(link);
             }
         }
-        None
     }
 
-    fn keep(&self, to: SocketAddr, sender: SendRequest<Empty<Bytes>>) {
+    fn keep(&self, to: SocketAddr, link: Link) {
         let mut idle = self.idle();
         let kept = idle.entry(to).or_default();
         if kept.len() < IDLE_MAX {
-            kept.push(sender);
+            kept.push(link);
         }
     }
 
-    fn idle(&self) -> MutexGuard<'_, HashMap<SocketAddr, Vec<SendRequest<Empty<Bytes>>>>> {
+    fn idle(&self) -> MutexGuard<'_, HashMap<SocketAddr, Vec<Link>>> {
         self.idle.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-async fn connect(to: SocketAddr) -> Option<SendRequest<Empty<Bytes>>> {
-    let stream = TcpStream::connect(to).await.ok()?;
-    stream.set_nodelay(true).ok()?;
-    let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await.ok()?;
-    tokio::spawn(async move {
-        // It ends with the sender or with the peer. The request in flight gets the error too.
-        let _ = connection.await;
-    });
-    sender.ready().await.ok()?;
-    Some(sender)
+type Body = Empty<Bytes>;
+
+/// A connection, driven by whoever uses it: no task of its own.
+struct Link {
+    sender: SendRequest<Body>,
+    /// None once it has ended: held longer, it would swallow requests.
+    connection: Option<Connection<TokioIo<TcpStream>, Body>>,
+}
+
+impl Link {
+    async fn open(to: SocketAddr) -> Option<Link> {
+        let stream = TcpStream::connect(to).await.ok()?;
+        stream.set_nodelay(true).ok()?;
+        let (sender, connection) = http1::handshake(TokioIo::new(stream)).await.ok()?;
+        Some(Link { sender, connection: Some(connection) })
+    }
+
+    /// Whether the peer has left it open: one look, without waiting.
+    async fn is_usable(&mut self) -> bool {
+        let Some(connection) = &mut self.connection else { return false };
+        let ended = poll_fn(|context| Poll::Ready(Pin::new(&mut *connection).poll(context).is_ready())).await;
+        !ended && self.sender.is_ready()
+    }
+
+    /// The status, if the answer came to its end.
+    async fn exchange(&mut self, request: Request<Body>) -> Option<StatusCode> {
+        let Link { sender, connection } = self;
+        let answer = async {
+            sender.ready().await.ok()?;
+            let response = sender.send_request(request).await.ok()?;
+            let status = response.status();
+            response.into_body().collect().await.ok()?;
+            Some(status)
+        };
+        let mut answer = pin!(answer);
+        if let Some(driven) = connection.as_mut() {
+            tokio::select! {
+                biased;
+                answer = &mut answer => return answer,
+                _ = driven => {}
+            }
+        }
+        // The peer has closed. What it sent before still counts, and the rest becomes an error.
+        *connection = None;
+        answer.await
+    }
 }
 
 #[cfg(test)]
