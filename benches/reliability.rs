@@ -4,6 +4,8 @@
 //! runs a few times only, to prove that it works. The clock that the machines see is virtual and moves on by
 //! 100 µs per decision (10,000 rps), so that windows turn over as they do in traffic.
 
+#![expect(clippy::disallowed_methods, reason = "a bench reads the clock")]
+
 use outrigger::reliability::balance::{Balance, View, pick};
 use outrigger::reliability::breaker::{Breaker, BreakerPolicy, Signal, SlowCall};
 use outrigger::reliability::ejection::{Ejection, EjectionPolicy, EndpointSignal};

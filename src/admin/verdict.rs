@@ -42,7 +42,8 @@ pub(super) fn of(view: &UpstreamView) -> Verdict {
         }
     };
     let name = words::plain(&view.name, ERROR_CHARS_MAX);
-    let mut text = if condition == Condition::Healthy && view.totals.requests_failed > 0 && samples(view) < SAMPLES_MIN {
+    let mut text = if condition == Condition::Healthy && view.totals.requests_failed > 0 && samples(view) < SAMPLES_MIN
+    {
         // "Healthy" beside a poor share of successes would be believed by nobody.
         format!("{name} has too little traffic to be judged: {said}.")
     } else {
@@ -204,7 +205,8 @@ fn retries(totals: &TotalsView) -> Option<String> {
     if totals.retries > 0 {
         let load = totals.attempts as f64 / totals.requests.max(1) as f64;
         let (rescued, retries) = (words::grouped(totals.rescued), words::grouped(totals.retries));
-        let (many, of) = (if totals.retries == 1 { "retry" } else { "retries" }, if totals.rescued == 1 { "" } else { "s" });
+        let (many, of) =
+            (if totals.retries == 1 { "retry" } else { "retries" }, if totals.rescued == 1 { "" } else { "s" });
         text.push_str(&format!(" {retries} {many} rescued {rescued} request{of} at {load:.2}x load."));
     }
     if denied > 0 {

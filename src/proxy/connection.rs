@@ -211,9 +211,11 @@ impl HeadScanner {
             match self.line {
                 Line::Ended => return false,
                 Line::Other => {
+                    let end = memchr::memchr(b'\n', rest);
                     // Empty lines may precede a request line.
-                    self.began |= rest.iter().any(|b| !matches!(b, b'\r' | b'\n'));
-                    let Some(end) = memchr::memchr(b'\n', rest) else { return false };
+                    let line = &rest[..end.unwrap_or(rest.len())];
+                    self.began |= line.iter().any(|b| *b != b'\r');
+                    let Some(end) = end else { return false };
                     rest = &rest[end + 1..];
                     self.line = Line::Matching(0);
                 }

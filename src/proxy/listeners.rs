@@ -21,7 +21,7 @@ const BACKLOG: u32 = 1_024;
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
 /// What a client reads when the listener has as many connections as it may.
-const TOO_MANY: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\ncontent-type: application/problem+json\r\nproxy-status: outrigger; error=connection_limit_reached\r\nretry-after: 1\r\ncontent-length: 155\r\nconnection: close\r\n\r\n{\"type\":\"https://outrigger.dev/problems/client-connections\",\"title\":\"This listener has as many connections as it may\",\"status\":503,\"sent\":\"no\",\"attempts\":0}";
+const TOO_MANY: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\ncontent-type: application/problem+json\r\nproxy-status: outrigger; error=connection_limit_reached\r\nretry-after: 1\r\ncontent-length: 156\r\nconnection: close\r\n\r\n{\"type\":\"https://outrigger.dev/problems/client-connections\",\"title\":\"This listener has as many connections as it may\",\"status\":503,\"sent\":\"no\",\"attempts\":0}";
 
 /// Every listener that runs.
 pub struct Listeners {

@@ -17,7 +17,8 @@
 //! * **The ramp**: after the probes succeed, up to 90 % of requests are still refused, falling linearly to
 //!   none, so that a fleet does not fall upon a dependency with cold caches. It is on for everyone, because
 //!   the dependency cannot tell how many sidecars wait; but it lasts no longer than the outage did (10 s at
-//!   most), and two requests per second always pass, so that a sidecar at low rates never notices it.
+//!   most), it ends at once when `min_requests` in a row have succeeded, and two requests per second always
+//!   pass, so that a sidecar at low rates never notices it.
 
 mod policy;
 mod probes;
@@ -372,6 +373,9 @@ impl Breaker {
 
     fn record_closed(&mut self, now: Instant, signal: Signal, failed: bool, slow: bool, entropy: &mut impl Entropy) {
         self.window.record(now).add(failed, slow);
+        if let Phase::Closed { ramp: Some(ramp), .. } = &mut self.phase {
+            ramp.learn(!failed && !slow);
+        }
         match signal {
             Signal::Success => {
                 self.run = 0;
@@ -422,7 +426,7 @@ impl Breaker {
             return self.trip(now, Cause::SlowCalls, entropy);
         }
         let outage = now.saturating_duration_since(self.left_closed);
-        let ramp = Some(Ramp::after(now, outage));
+        let ramp = Some(Ramp::after(now, outage, self.policy.min_requests.max(1)));
         self.change(now, Phase::Closed { since: now, ramp }, Cause::ProbesSucceeded);
         // The failures of the outage must not open it again.
         self.forget_samples();

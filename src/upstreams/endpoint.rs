@@ -100,6 +100,11 @@ impl Endpoint {
         }
     }
 
+    /// Whether it is out of rotation.
+    pub fn is_ejected(&self) -> bool {
+        self.ejected.load(Ordering::Relaxed)
+    }
+
     /// Takes it out of rotation, or back in.
     pub fn set_ejected(&self, ejected: bool) {
         self.ejected.store(ejected, Ordering::Relaxed);
@@ -147,6 +152,7 @@ impl Endpoint {
             ejected_for_ms: health
                 .ejection
                 .tripped_until(now)
+                .filter(|_| self.is_ejected())
                 .map(|t| t.saturating_duration_since(now).as_millis() as u64),
             last_failure: health.last_failure.map(str::to_owned),
         }

@@ -212,13 +212,16 @@ impl Upstream {
         };
         if let Some(until) = endpoint.record(now, &record, &policy.ejection) {
             set.recount(now, &policy.ejection);
-            self.meters.ejected();
-            (self.events)(Event::Ejected {
-                upstream: Arc::clone(&self.name),
-                endpoint: endpoint.addr.to_string(),
-                for_ms: until.saturating_duration_since(now).as_millis() as u64,
-                failure: failure.unwrap_or("failure"),
-            });
+            // Tripped is not yet ejected: the last endpoint stays, and so do all in a panic.
+            if endpoint.is_ejected() {
+                self.meters.ejected();
+                (self.events)(Event::Ejected {
+                    upstream: Arc::clone(&self.name),
+                    endpoint: endpoint.addr.to_string(),
+                    for_ms: until.saturating_duration_since(now).as_millis() as u64,
+                    failure: failure.unwrap_or("failure"),
+                });
+            }
         }
         if set.all_down_for(now).is_some_and(|d| d > ALL_DOWN_OPENS_AFTER) {
             self.decide(|dependency| {

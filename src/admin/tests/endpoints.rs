@@ -40,7 +40,7 @@ async fn status_answers_everything_at_once_with_stable_keys() {
     assert_eq!(status["changes"][0]["kind"], "policy-applied");
     assert_eq!(
         status["verdicts"][0]["text"],
-        "payments is healthy: 1,204 requests, 99.9% succeeded. 36 retries rescued 33 requests at 1.03x load. \
+        "payments is healthy: 1,204 requests since the start, 99.9% succeeded. 36 retries rescued 33 requests at 1.03x load. \
          2 retries were denied (budget 2)."
     );
     stage.stop().await;

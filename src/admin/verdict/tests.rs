@@ -27,7 +27,16 @@ fn an_old_outage_in_the_totals_does_not_make_it_degraded() {
         view.totals = TotalsView { requests: 1_000, requests_failed: 900, attempts: 1_000, ..TotalsView::default() };
     });
     assert_eq!(condition, Condition::Healthy);
-    assert_eq!(text, "payments is healthy: 1,000 requests, 10% succeeded.");
+    assert_eq!(text, "payments is healthy: 1,000 requests since the start, 10% succeeded.");
+}
+
+#[test]
+fn a_few_failed_requests_are_not_called_healthy() {
+    let (_, text) = verdict(|view| {
+        view.totals = TotalsView { requests: 3, requests_failed: 2, attempts: 3, ..TotalsView::default() };
+        view.circuit.as_mut().unwrap().samples = 3;
+    });
+    assert_eq!(text, "payments has too little traffic to be judged: 3 requests since the start, 33.3% succeeded.");
 }
 
 #[test]

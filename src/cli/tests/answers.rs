@@ -9,7 +9,7 @@ use crate::admin::tests::stage::{Order, Process, closed};
 use crate::cli::Surroundings;
 
 const STATUS: &str = "\
-payments is healthy: 1,204 requests, 99.9% succeeded. 36 retries rescued 33 requests at 1.03x load. 2 retries were denied (budget 2).
+payments is healthy: 1,204 requests since the start, 99.9% succeeded. 36 retries rescued 33 requests at 1.03x load. 2 retries were denied (budget 2).
 
 UPSTREAM  REQUESTS         SUCCESS     P50    P99  CIRCUIT  IN-FLIGHT  BUDGET  ENDPOINTS
 payments     1,204  97.2% -> 99.9%  4.1 ms  38 ms  closed       3/256     80%        2/2

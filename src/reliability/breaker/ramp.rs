@@ -18,15 +18,25 @@ pub(super) struct Ramp {
     /// second of the ramp that `passed` counts
     second: u64,
     passed: u32,
+    /// requests that must still succeed in a row to end it early
+    to_prove: u32,
+    proof: u32,
 }
 
 impl Ramp {
-    pub(super) fn after(start: Instant, outage: Duration) -> Self {
-        Ramp { start, length: outage.min(RAMP_MAX), second: 0, passed: 0 }
+    /// `proof`: so many successes in a row end the ramp before its time.
+    pub(super) fn after(start: Instant, outage: Duration, proof: u32) -> Self {
+        Ramp { start, length: outage.min(RAMP_MAX), second: 0, passed: 0, to_prove: proof, proof }
+    }
+
+    /// An answer arrived. Time alone would refuse most of the traffic of a dependency that has been back for
+    /// seconds; a run of successes as long as the breaker needs to judge a failure is as good a sign.
+    pub(super) fn learn(&mut self, success: bool) {
+        self.to_prove = if success { self.to_prove.saturating_sub(1) } else { self.proof };
     }
 
     pub(super) fn is_over(&self, now: Instant) -> bool {
-        now.saturating_duration_since(self.start) >= self.length
+        self.to_prove == 0 || now.saturating_duration_since(self.start) >= self.length
     }
 
     pub(super) fn admit(&mut self, now: Instant, entropy: &mut impl Entropy) -> bool {

@@ -9,13 +9,13 @@ fn the_ramp_refuses_nine_tenths_at_first_and_nothing_after_ten_seconds() {
     bench.calls(&[Success; 3]);
     let mut entropy = SplitMix::new(1);
     let mut passed_in = [0u32; 11];
-    // 1,000 rps.
+    // 1,000 rps; nothing is learned from them, or a run of successes would end the ramp early.
     for passed in &mut passed_in {
         for _ in 0..1_000 {
             match bench.breaker.acquire(bench.now, &mut entropy) {
                 Ok(permit) => {
                     *passed += 1;
-                    bench.record(permit, Success, 0.01);
+                    bench.record(permit, Ignored, 0.01);
                 }
                 Err(refusal) => assert_eq!(refusal, Refusal::Throttled),
             }
@@ -32,9 +32,9 @@ fn the_ramp_refuses_nine_tenths_at_first_and_nothing_after_ten_seconds() {
 
 #[test]
 fn the_ramp_is_no_longer_than_the_outage_was() {
-    let mut bench = Bench::new(BreakerPolicy { open: seconds(1.0), min_requests: 2, ..policy() });
+    let mut bench = Bench::new(BreakerPolicy { open: seconds(1.0), min_requests: 3, ..policy() });
     bench.wait(3_600.0);
-    bench.calls(&[Failure; 2]);
+    bench.calls(&[Failure; 3]);
     bench.entropy = Jitter(0.0);
     bench.wait_out_the_opening();
     bench.calls(&[Success; 3]);
@@ -42,6 +42,28 @@ fn the_ramp_is_no_longer_than_the_outage_was() {
     assert_eq!(bench.acquire().unwrap_err(), Refusal::Throttled);
     bench.wait(0.75);
     bench.calls(&[Success; 100]);
+}
+
+#[test]
+fn a_run_of_successes_ends_the_ramp_before_its_time() {
+    let mut bench = Bench::new(BreakerPolicy { open: seconds(20.0), min_requests: 20, ..policy() });
+    bench.calls(&[Failure; 20]);
+    bench.wait_out_the_opening();
+    bench.calls(&[Success; 3]);
+    // Drawn so that all pass: one of thirty is no success, so that ten more are wanted afterwards.
+    bench.entropy = Jitter(0.99);
+    bench.calls(&[Success; 15]);
+    bench.calls(&[Overload]);
+    bench.calls(&[Success; 10]);
+    bench.wait(1.0);
+    // Drawn so that only the free ones pass.
+    bench.entropy = Jitter(0.0);
+    bench.calls(&[Success; 2]);
+    assert_eq!(bench.acquire().unwrap_err(), Refusal::Throttled);
+    bench.entropy = Jitter(0.99);
+    bench.calls(&[Success; 8]);
+    bench.entropy = Jitter(0.0);
+    bench.calls(&[Success; 1_000]);
 }
 
 #[test]
