@@ -22,7 +22,7 @@ fn main() {
     let full = std::env::args().any(|arg| arg == "--bench");
     let runtime = tokio::runtime::Runtime::new().expect("a runtime");
     runtime.block_on(async {
-        black_holes(if full { 100 } else { 2 }).await;
+        black_holes(if full { 60 } else { 2 }).await;
         added_time(if full { 20_000 } else { 20 }).await;
     });
 }

@@ -9,6 +9,8 @@
 //!   is in flight and nothing accepted, and the plain formula would refuse most of it. It counts once it ends,
 //!   at the latest with its timeout. (The published defect is the opposite, requests that are forgotten until
 //!   they end because timeouts outlast the window; ours is at least twice the total timeout.)
+//! * What was refused during an outage must not be held against a dependency that is back: when the breaker
+//!   closes, the throttle starts anew, and the breaker's ramp lets the traffic return.
 //! * Retries go first: while `p` is above zero no retry passes. A refused retry is not counted. It is a
 //!   shadow of a request that is counted already; counted twice, a dependency that accepts 60 % would hold
 //!   the throttle at its maximum although K = 2 tolerates 50 %.
@@ -98,6 +100,11 @@ impl Throttle {
     /// What was sent failed, or was refused by the dependency.
     pub fn on_reject(&mut self) {
         self.unanswered = self.unanswered.saturating_sub(1);
+    }
+
+    /// Forgets what ended so far: the breaker has closed, so the outage says nothing of what comes now.
+    pub fn forget(&mut self, now: Instant) {
+        self.window = Window::new(now, self.policy.window);
     }
 
     /// The dependency took the request on, whatever it answered, except overload and failure.

@@ -1,6 +1,6 @@
 //! What an attempt owes to its dependency, before and after.
 
-use crate::reliability::breaker::{self, Permit, Signal};
+use crate::reliability::breaker::{self, Permit, Signal, State};
 use crate::reliability::budget::Grant;
 use crate::reliability::classify::{self, Outcome, Verdict};
 use crate::reliability::dependency::Dependency;
@@ -72,7 +72,11 @@ pub(super) fn report(
         return dependency.on_cancelled(now, permit);
     }
     if let Some(breaker) = &mut dependency.breaker {
+        let probe = permit.probe;
         breaker.record(now, permit, signal, elapsed, entropy);
+        if let (true, State::Closed, Some(throttle)) = (probe, breaker.state(now), &mut dependency.throttle) {
+            throttle.forget(now);
+        }
     }
     if let Some(throttle) = &mut dependency.throttle {
         if classify::is_accepted(outcome) { throttle.on_accept(now) } else { throttle.on_reject() }

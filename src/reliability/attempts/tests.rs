@@ -1,6 +1,6 @@
 use super::*;
 use crate::reliability::backoff::{Backoff, Jitter};
-use crate::reliability::breaker::{BreakerPolicy, Refusal, State};
+use crate::reliability::breaker::{Breaker, BreakerPolicy, Refusal, Signal, State};
 use crate::reliability::budget::BudgetPolicy;
 use crate::reliability::classify::StatusSet;
 use crate::reliability::dependency::DependencyPolicy;
@@ -326,4 +326,33 @@ fn an_outcome_reported_twice_changes_nothing() {
     assert!(b.attempt(&mut attempts, b.start, unavailable()));
     assert!(!b.end(&mut attempts, b.start, AttemptId(0), Permit::free(), Outcome::answered(200)));
     assert!(matches!(b.next(&mut attempts, b.start), Step::Wait { .. }));
+}
+
+#[test]
+fn when_the_breaker_closes_the_throttle_holds_nothing_of_the_outage_against_the_dependency() {
+    let policy =
+        DependencyPolicy { budget: BudgetPolicy::default(), breaker: Some(breaker()), throttle: Some(throttle()) };
+    let mut b = Bench::with(policy);
+    let dependency = &mut b.dependency;
+    let mut now = b.start;
+    let mut end = |dependency: &mut Dependency, now, status| {
+        let permit = super::account::admit_first(now, dependency, &mut b.entropy).unwrap();
+        let outcome = Outcome::answered(status);
+        let verdict = if status < 500 { Verdict::Success } else { Verdict::Final };
+        super::account::report(now, None, permit, &outcome, verdict, SEC / 100, dependency, &mut b.entropy);
+    };
+    dependency.breaker = None;
+    (0..20).for_each(|_| end(dependency, now, 503));
+    assert!(dependency.throttle.as_ref().unwrap().rejection(now) > 0.5);
+    let mut opened = Breaker::new(breaker(), now);
+    for _ in 0..5 {
+        let permit = opened.acquire(now, &mut SplitMix::new(1)).unwrap();
+        opened.record(now, permit, Signal::Failure, SEC, &mut SplitMix::new(1));
+    }
+    now += opened.precheck(now).unwrap();
+    dependency.breaker = Some(opened);
+    (0..2).for_each(|_| end(dependency, now, 200));
+    assert!(dependency.throttle.as_ref().unwrap().rejection(now) > 0.5, "it has not closed yet");
+    end(dependency, now, 200);
+    assert_eq!(dependency.throttle.as_ref().unwrap().rejection(now), 0.0);
 }
