@@ -102,17 +102,17 @@ impl Tasks {
         self.tracker.is_empty()
     }
 
-    /// Fires `stop`, waits until every task has ended or `limit` has passed, then fires `force`.
-    /// Returns whether everything ended by itself.
-    pub async fn drain(&self, limit: Duration) -> bool {
+    /// Fires `stop` and waits until every task has ended, at most `limit`. Returns whether they have.
+    pub async fn finish(&self, limit: Duration) -> bool {
         self.stop.cancel();
         self.tracker.close();
-        let clean = tokio::time::timeout(limit, self.tracker.wait()).await.is_ok();
+        tokio::time::timeout(limit, self.tracker.wait()).await.is_ok()
+    }
+
+    /// Fires `force`. Forced tasks end at their next poll; a second is ample and bounds the exit.
+    pub async fn end(&self) {
         self.force.cancel();
-        if !clean {
-            // Forced tasks end at their next poll; a second is ample and bounds the exit.
-            let _ = tokio::time::timeout(Duration::from_secs(1), self.tracker.wait()).await;
-        }
-        clean
+        self.tracker.close();
+        let _ = tokio::time::timeout(Duration::from_secs(1), self.tracker.wait()).await;
     }
 }

@@ -36,17 +36,25 @@ pub struct Sources {
 pub fn serve(
     control: &Runtime,
     sources: Sources,
-    admin: SocketAddr,
-    metrics: SocketAddr,
+    admin: Option<SocketAddr>,
+    metrics: Option<SocketAddr>,
     stop: &CancellationToken,
-) -> Result<(SocketAddr, SocketAddr), StartError> {
-    let (admin, admin_addr) = bind(control, admin, "admin.listen")?;
-    let (metrics, metrics_addr) = bind(control, metrics, "metrics.listen")?;
-    let control_points = Arc::new(points(sources, admin_addr));
-    let router = crate::admin::router(Arc::clone(&control_points));
-    control.spawn(crate::admin::serve(admin, router, stop.clone()));
-    control.spawn(crate::admin::serve(metrics, crate::admin::metrics_router(control_points), stop.clone()));
-    Ok((admin_addr, metrics_addr))
+) -> Result<(Option<SocketAddr>, Option<SocketAddr>), StartError> {
+    let admin = admin.map(|addr| bind(control, addr, "admin.listen")).transpose()?;
+    let metrics = metrics.map(|addr| bind(control, addr, "metrics.listen")).transpose()?;
+    let addrs = (admin.as_ref().map(|(_, addr)| *addr), metrics.as_ref().map(|(_, addr)| *addr));
+    // Without an admin listener nobody can name it in a Host header.
+    let named = addrs.0.unwrap_or(SocketAddr::from(([127, 0, 0, 1], 0)));
+    let control_points = Arc::new(points(sources, named));
+    if let Some((listener, _)) = admin {
+        let router = crate::admin::router(Arc::clone(&control_points));
+        control.spawn(crate::admin::serve(listener, router, stop.clone()));
+    }
+    if let Some((listener, _)) = metrics {
+        let router = crate::admin::metrics_router(control_points);
+        control.spawn(crate::admin::serve(listener, router, stop.clone()));
+    }
+    Ok(addrs)
 }
 
 fn bind(control: &Runtime, addr: SocketAddr, key: &str) -> Result<(TcpListener, SocketAddr), StartError> {
@@ -216,14 +224,10 @@ fn circuit(sources: &Sources, order: CircuitOrder) -> Result<CircuitView, Refuse
         return Err(Refused::Unknown(format!("there is no upstream `{name}`; there are: {}", names.join(", "))));
     };
     let now = clock::now();
-    let changed = upstream.decide(|dependency| {
-        let breaker = dependency.breaker.as_mut()?;
-        match action {
-            CircuitAction::Open => breaker.hold(now, Hold::Open, now + ttl),
-            CircuitAction::Close => breaker.hold(now, Hold::Closed, now + ttl),
-            CircuitAction::Reset => breaker.reset(now),
-        }
-        Some(())
+    let changed = upstream.decide(|dependency| match action {
+        CircuitAction::Open => dependency.hold(now, Hold::Open, now + ttl),
+        CircuitAction::Close => dependency.hold(now, Hold::Closed, now + ttl),
+        CircuitAction::Reset => dependency.reset(now),
     });
     if changed.is_none() {
         return Err(Refused::Conflict(format!("`{name}` has no circuit breaker: add `circuitBreaker: {{}}` to it")));

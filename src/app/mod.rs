@@ -20,7 +20,7 @@ use crate::clock;
 use crate::drain::Tasks;
 use crate::policy::journal::{ChangeKind, Journal};
 use crate::policy::store::{self, ApplyError, Parts, PolicyStore, Source, StoreEvent};
-use crate::policy::watch::Watcher;
+use crate::policy::watch::{ReloadTrigger, Watcher};
 use crate::policy::{Direction, Policy};
 use crate::proxy::Proxy;
 use crate::proxy::listeners::Listeners;
@@ -33,6 +33,8 @@ use crate::upstreams::view::UpstreamView;
 
 /// How often idle upstream connections are looked through.
 const SWEEP_EVERY: Duration = Duration::from_secs(5);
+/// An empty policy file is looked at again after this time.
+const HALF_WRITTEN: Duration = Duration::from_millis(200);
 /// What is still unwritten at the end may take this long.
 const FLUSH_LIMIT: Duration = Duration::from_secs(1);
 
@@ -78,8 +80,8 @@ pub struct App {
     core: Arc<Core>,
     store: Arc<PolicyStore>,
     watcher: Option<Watcher>,
-    admin: SocketAddr,
-    metrics: SocketAddr,
+    admin: Option<SocketAddr>,
+    metrics: Option<SocketAddr>,
     stop_control: CancellationToken,
     news: Option<news::Desk>,
     /// Dropped last, in this order: traffic before control.
@@ -118,6 +120,11 @@ impl Core {
         Ok(())
     }
 
+    /// Requests in flight.
+    fn in_flight(&self) -> u64 {
+        self.views().iter().map(|v| u64::from(v.limits.in_flight)).sum()
+    }
+
     fn views(&self) -> Vec<UpstreamView> {
         self.proxy.get().map_or_else(Vec::new, |proxy| proxy.snapshot.load().views())
     }
@@ -141,8 +148,9 @@ impl App {
         let watcher = watch(&settings.policy, &store)?;
         let stop_control = CancellationToken::new();
         let policy = Arc::clone(&store.snapshot().policy);
-        let admin = settings.admin_listen.or(policy.admin).unwrap_or(SocketAddr::from(([127, 0, 0, 1], 4490)));
-        let scrape = settings.metrics_listen.or(policy.metrics).unwrap_or(SocketAddr::from(([0, 0, 0, 0], 4491)));
+        // `listen: none` in the policy: no listener at all.
+        let admin = settings.admin_listen.or(policy.admin);
+        let scrape = settings.metrics_listen.or(policy.metrics);
         let parts =
             control::Sources { core: Arc::clone(&core), store: Arc::clone(&store), path: settings.policy.clone() };
         let (admin, scrape) = control::serve(&control, parts, admin, scrape, &stop_control)?;
@@ -150,13 +158,13 @@ impl App {
         Ok(App { core, store, watcher, admin, metrics: scrape, stop_control, news: Some(news), data, control })
     }
 
-    /// Where the admin API listens.
-    pub fn admin_addr(&self) -> SocketAddr {
+    /// Where the admin API listens, if it does.
+    pub fn admin_addr(&self) -> Option<SocketAddr> {
         self.admin
     }
 
-    /// Where metrics and probes listen.
-    pub fn metrics_addr(&self) -> SocketAddr {
+    /// Where metrics and probes listen, if they do.
+    pub fn metrics_addr(&self) -> Option<SocketAddr> {
         self.metrics
     }
 
@@ -186,7 +194,8 @@ impl App {
     fn shutdown_unless(mut self, forced: impl Future<Output = ()>) -> bool {
         let policy = Arc::clone(&self.store.snapshot().policy);
         self.core.draining.store(true, Ordering::Release);
-        let in_flight = self.core.views().iter().map(|v| u64::from(v.limits.in_flight)).sum();
+        let in_flight = self.core.in_flight();
+        let mut aborted = 0;
         let timeout_ms = u64::try_from(policy.drain.timeout.as_millis()).unwrap_or(u64::MAX);
         Event::Draining { in_flight, timeout_ms }.emit();
         // The journal first: it is what must not be lost if the grace period is short.
@@ -197,17 +206,16 @@ impl App {
             let drained = async {
                 linger_inbound(&policy).await;
                 core.listeners.stop(Direction::Inbound);
-                core.tasks.drain(policy.drain.timeout).await
+                core.tasks.finish(policy.drain.timeout).await
             };
-            tokio::select! {
+            let clean = tokio::select! {
                 clean = drained => clean,
-                () = forced => {
-                    core.tasks.force().cancel();
-                    false
-                }
-            }
+                () = forced => false,
+            };
+            aborted = core.in_flight();
+            core.tasks.end().await;
+            clean
         });
-        let aborted = self.core.views().iter().map(|v| u64::from(v.limits.in_flight)).sum();
         if let Some(news) = self.news.take() {
             news.close();
         }
@@ -311,6 +319,10 @@ fn observe(core: &Core, event: &StoreEvent<'_>) {
 fn watch(path: &Path, store: &Arc<PolicyStore>) -> Result<Option<Watcher>, StartError> {
     let (watched, store) = (path.to_owned(), Arc::clone(store));
     let watcher = Watcher::start(path, move |trigger| {
+        // A file that is written in place is empty for an instant; what it becomes is worth the wait.
+        if trigger == ReloadTrigger::Changed && std::fs::metadata(&watched).is_ok_and(|m| m.len() == 0) {
+            std::thread::sleep(HALF_WRITTEN);
+        }
         // Refusals are told by the store.
         let _ = store.apply_file(&watched, "file", trigger.force());
     })

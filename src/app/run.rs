@@ -7,6 +7,7 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use super::{App, Settings, StartError};
 use crate::cli::{LogFormat, RunArgs};
+use crate::policy::store::ApplyError;
 use crate::telemetry::events::{self, Event};
 
 /// Runs until SIGTERM or SIGINT has been obeyed. Exit code 0 after an orderly end, 1 if requests were cut or the
@@ -30,8 +31,16 @@ pub fn run(args: RunArgs) -> ExitCode {
     };
     let app = match App::start(settings) {
         Ok(app) => app,
-        Err(error @ StartError::Policy(_)) => {
-            eprintln!("{error}");
+        Err(StartError::Policy(ApplyError::Invalid(findings))) => {
+            eprintln!("{findings}");
+            return ExitCode::from(2);
+        }
+        Err(StartError::Policy(ApplyError::NotInstalled(text))) => {
+            eprintln!("outrigger: {text}. Another outrigger may be running; change `listen` in the policy");
+            return ExitCode::FAILURE;
+        }
+        Err(StartError::Policy(error)) => {
+            eprintln!("outrigger: {error}");
             return ExitCode::from(2);
         }
         Err(StartError::Process(text)) => {

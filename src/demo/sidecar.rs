@@ -23,6 +23,9 @@ const NOTICED_WITHIN: Duration = Duration::from_secs(5);
 /// Time between two looks at the policy in force.
 const LOOK_EVERY: Duration = Duration::from_millis(5);
 
+/// Stands for a listener that the demo's policy does not switch off.
+const NOWHERE: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::UNSPECIFIED), 0);
+
 /// What Outrigger noticed and did during a phase.
 #[derive(Clone, Debug, Default)]
 pub struct Story {
@@ -106,12 +109,12 @@ impl Sidecar {
 
     /// Where the admin API listens.
     pub fn admin(&self) -> SocketAddr {
-        self.app.admin_addr()
+        self.app.admin_addr().unwrap_or(NOWHERE)
     }
 
     /// Where metrics are.
     pub fn metrics(&self) -> SocketAddr {
-        self.app.metrics_addr()
+        self.app.metrics_addr().unwrap_or(NOWHERE)
     }
 
     /// The policy file.

@@ -2,7 +2,6 @@
 
 use std::convert::Infallible;
 use std::future::Future;
-use std::net::SocketAddr;
 use std::pin::pin;
 use std::sync::Arc;
 use std::task::Poll;
@@ -30,19 +29,13 @@ const BUFFER_BYTES_MAX: usize = 64 * 1024;
 const LINGER: Duration = Duration::from_millis(100);
 
 /// Serves one connection until it ends, `stop` asks it to finish, or everything is forced to end.
-pub async fn serve(
-    proxy: Arc<Proxy>,
-    stream: TcpStream,
-    peer: SocketAddr,
-    listener: SocketAddr,
-    idle: Duration,
-    stop: Stop,
-) {
+pub async fn serve(proxy: Arc<Proxy>, stream: TcpStream, connection: Connection, idle: Duration, stop: Stop) {
     let _ = stream.set_nodelay(true);
-    let connection = Arc::new(Connection::new(peer, listener, idle));
+    let connection = Arc::new(connection);
     let io = TokioIo::new(ClientStream::new(stream, Arc::clone(&connection)));
     let force = proxy.tasks.force().clone();
-    let closing = Arc::clone(&connection);
+    let (closing, watched) = (Arc::clone(&connection), Arc::clone(&connection));
+    let counted = Arc::clone(&proxy);
     let service = service_fn(move |request: Request<Incoming>| {
         let (proxy, connection) = (Arc::clone(&proxy), Arc::clone(&connection));
         async move {
@@ -72,7 +65,10 @@ pub async fn serve(
     std::future::poll_fn(|cx| {
         loop {
             // Errors are the client's: it broke off, or hyper has answered it with 400, 408 or 431.
-            if serving.as_mut().poll(cx).is_ready() {
+            if let Poll::Ready(ended) = serving.as_mut().poll(cx) {
+                if ended.is_err_and(|error| error.is_parse()) {
+                    counted.malformed(watched.listener);
+                }
                 return Poll::Ready(());
             }
             if registered && !stop.is_cancelled() {
@@ -81,6 +77,7 @@ pub async fn serve(
             // Both signals are registered once, not at every poll of a busy connection.
             registered = true;
             if forced.as_mut().poll(cx).is_ready() {
+                watched.cut();
                 return Poll::Ready(());
             }
             if finishing || stopping.as_mut().poll(cx).is_pending() {

@@ -64,7 +64,12 @@ pub async fn admit(route: &Route<'_>, now: Instant, deadline: Instant) -> Result
     if let Some(left) = open {
         return Err(Refusal { failure: Failure::CircuitOpen, retry_after: Some(left) });
     }
-    let slot = route.state.slots.acquire(&route.upstream.limits, now, deadline).await;
+    // An HTTP/1 request needs a connection of its own: what the connections cannot carry waits in the queue
+    // instead of being refused at the endpoint.
+    let mut limits = route.upstream.limits;
+    let endpoints = u32::try_from(route.state.endpoint_count().max(1)).unwrap_or(u32::MAX);
+    limits.requests = limits.requests.min(limits.connections.saturating_mul(endpoints));
+    let slot = route.state.slots.acquire(&limits, now, deadline).await;
     slot.map_err(|failure| {
         // A queue that is full now may be short in a second.
         Refusal { failure, retry_after: Some(Duration::from_secs(1)) }

@@ -3,7 +3,9 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use http::header::{CONTENT_LENGTH, TRANSFER_ENCODING};
 use http::{HeaderMap, HeaderValue, Method, Request, Uri, Version};
+use http_body::Body as _;
 use tokio::time::sleep_until;
 
 use super::hygiene;
@@ -12,7 +14,7 @@ use super::route::Route;
 use crate::clock;
 use crate::drain::Tasks;
 use crate::random::Random;
-use crate::reliability::attempts::{AttemptId, Attempts, Kind, Plan, Step, Stop};
+use crate::reliability::attempts::{AttemptId, Attempts, Denied, Kind, Plan, Step, Stop};
 use crate::reliability::breaker::{Permit, Refusal};
 use crate::reliability::classify::{self, Outcome, Reply};
 use crate::reliability::{Failure, Sent};
@@ -80,29 +82,51 @@ struct Landed {
     in_flight: InFlight,
 }
 
-/// A permit that returns to the breaker whatever happens to the attempt.
-struct Held<'a> {
+/// The machine of a request. Dropped while a retry waits (the client has gone), what was paid for it comes back.
+struct Running<'a> {
     upstream: &'a Upstream,
-    permit: Option<Permit>,
+    machine: Attempts<'a>,
 }
 
-impl Held<'_> {
-    fn take(mut self) -> Option<Permit> {
+impl Drop for Running<'_> {
+    fn drop(&mut self) {
+        if self.machine.is_waiting() {
+            self.upstream.decide(|d| self.machine.abandon(clock::now(), d));
+        }
+    }
+}
+
+/// An attempt in flight. Dropped before it has landed (the client has gone), it returns its permit and is noted
+/// as cancelled.
+struct Flight<'a> {
+    upstream: &'a Upstream,
+    record: &'a mut Record,
+    permit: Option<Permit>,
+    kind: Kind,
+    launched: Instant,
+    endpoint: Option<Arc<Endpoint>>,
+}
+
+impl Flight<'_> {
+    fn land(mut self) -> Option<Permit> {
         self.permit.take()
     }
 }
 
-impl Drop for Held<'_> {
+impl Drop for Flight<'_> {
     fn drop(&mut self) {
-        if let Some(permit) = self.permit.take() {
-            self.upstream.decide(|d| d.on_cancelled(clock::now(), permit));
-        }
+        let Some(permit) = self.permit.take() else { return };
+        let now = clock::now();
+        self.upstream.decide(|d| d.on_cancelled(now, permit));
+        let (endpoint, elapsed) = (self.endpoint.take(), now.saturating_duration_since(self.launched));
+        self.record.attempt(AttemptNote { endpoint, kind: self.kind, elapsed, end: AttemptEnd::Cancelled });
     }
 }
 
 /// Runs the attempts of one request.
 pub async fn run(route: &Route<'_>, mut request: Outgoing, record: &mut Record, tasks: &Tasks) -> Verdict {
-    let mut machine = Attempts::new(plan(route, &request));
+    let mut running = Running { upstream: route.state, machine: Attempts::new(plan(route, &request)) };
+    let machine = &mut running.machine;
     let mut used: Vec<Arc<Endpoint>> = Vec::new();
     let mut landed: Option<(AttemptId, Landed)> = None;
     let mut last = (Failure::Internal, Sent::No);
@@ -110,30 +134,34 @@ pub async fn run(route: &Route<'_>, mut request: Outgoing, record: &mut Record, 
         let step = route.state.decide(|d| machine.next(clock::now(), d, &mut Random));
         match step {
             Step::Launch { id, kind, cutoff, permit } => {
-                let held = Held { upstream: route.state, permit: Some(permit) };
                 let launched = clock::now();
                 let attempt = Attempt { route, number: machine.launched(), cutoff, used: &used, tasks };
-                let result = attempt.run(&mut request).await;
+                let permit = Some(permit);
+                let mut flight =
+                    Flight { upstream: route.state, record: &mut *record, permit, kind, launched, endpoint: None };
+                let result = attempt.run(&mut request, &mut flight.endpoint).await;
+                let permit = flight.land();
                 let now = clock::now();
                 let elapsed = now.saturating_duration_since(launched);
                 let (outcome, endpoint) = outcome_of(&result, cutoff, request.deadline);
                 note(record, kind, &outcome, endpoint.clone(), elapsed);
                 settle_endpoint(route, endpoint.as_deref(), &outcome, elapsed, now);
-                machine.set_replayable(request.body.is_some());
-                let Some(permit) = held.take() else { continue };
+                machine.set_replayable(request.body.is_some() && !request.upgrade);
+                let Some(permit) = permit else { continue };
                 let superseded =
                     route.state.decide(|d| machine.on_outcome(now, id, permit, outcome, elapsed, d, &mut Random));
                 if let Reply::Failed(failure) = outcome.reply {
                     last = (failure, last.1.max(outcome.sent));
                 } else {
-                    last.1 = Sent::Yes;
+                    // Of a superseded answer nothing is kept: only the breaker or the deadline can stop its retry.
+                    last = (if superseded { Failure::CircuitOpen } else { last.0 }, Sent::Yes);
                 }
                 if superseded {
                     // Allocates, so only where another attempt follows.
                     used.extend(endpoint);
                 }
                 match result {
-                    Ok(ok) if superseded => discard(ok.answer).await,
+                    Ok(ok) if superseded => discard(ok.answer, request.deadline).await,
                     Ok(ok) => landed = Some((id, ok)),
                     Err(_) => {}
                 }
@@ -177,6 +205,7 @@ fn verdict(
         Stop::Refused(Refusal::CircuitOpen { retry_after }) => (Failure::CircuitOpen, Some(retry_after)),
         Stop::Refused(Refusal::Throttled) => (Failure::Throttled, Some(Duration::from_secs(1))),
         Stop::DeadlinePassed => (Failure::DeadlineExceeded, None),
+        Stop::Denied(Denied::Breaker) if failure == Failure::CircuitOpen => (failure, Some(Duration::from_secs(1))),
         Stop::Answered | Stop::AttemptsSpent | Stop::Denied(_) => (failure, None),
     };
     Verdict::Failed { failure, sent, retry_after, stop }
@@ -237,9 +266,10 @@ fn settle_endpoint(route: &Route<'_>, endpoint: Option<&Endpoint>, outcome: &Out
 }
 
 /// Reads the rest of an answer that nobody gets, so that its connection is kept.
-async fn discard(answer: Answer) {
+async fn discard(answer: Answer, deadline: Instant) {
     let rest = answer.into_body().drain(DRAIN_BYTES_MAX);
-    let _ = tokio::time::timeout(DRAIN_TIME, rest).await;
+    let until = deadline.min(clock::now() + DRAIN_TIME);
+    let _ = tokio::time::timeout_at(until.into(), rest).await;
 }
 
 /// One attempt: balance, connect, send.
@@ -253,7 +283,8 @@ struct Attempt<'a> {
 }
 
 impl Attempt<'_> {
-    async fn run(&self, request: &mut Outgoing) -> AttemptResult {
+    /// `chosen` is set as soon as the endpoint is.
+    async fn run(&self, request: &mut Outgoing, chosen: &mut Option<Arc<Endpoint>>) -> AttemptResult {
         let state = self.route.state;
         if state.is_resolving() {
             state.resolved(self.cutoff).await;
@@ -263,6 +294,7 @@ impl Attempt<'_> {
             .pick(self.route.upstream, key, self.used, clock::now())
             .map_err(|failure| (failure, Sent::No, None))?;
         let endpoint = Arc::clone(in_flight.endpoint());
+        *chosen = Some(Arc::clone(&endpoint));
         match self.exchange(&endpoint, request).await {
             Ok(answer) => Ok(Landed { answer, in_flight }),
             Err((failure, sent)) => Err((failure, sent, Some(endpoint))),
@@ -342,6 +374,8 @@ impl Attempt<'_> {
 
     /// The head of this attempt: Host, attempt number, what is left of the time.
     fn head(&self, endpoint: &Endpoint, request: &Outgoing, body: RequestBody) -> Request<RequestBody> {
+        // hyper gives a GET no framing of its own for a body of unknown length: the bytes would be dropped.
+        let chunked = !body.is_end_stream() && body.size_hint().exact().is_none();
         let mut head = Request::new(body);
         *head.method_mut() = request.method.clone();
         *head.uri_mut() = request.uri.clone();
@@ -349,6 +383,9 @@ impl Attempt<'_> {
         let mut headers = request.headers.clone();
         if !self.route.upstream.preserve_host || !headers.contains_key(http::header::HOST) {
             headers.insert(http::header::HOST, endpoint.authority.clone());
+        }
+        if chunked && !headers.contains_key(CONTENT_LENGTH) {
+            headers.insert(TRANSFER_ENCODING, HeaderValue::from_static("chunked"));
         }
         let count = request.inbound_attempt.saturating_add(self.number - 1);
         hygiene::set_attempt(&mut headers, count, self.cutoff, &self.route.policy.deadline, clock::now());

@@ -21,6 +21,7 @@ use crate::reliability::ejection::EndpointSignal;
 use crate::reliability::{Failure, Sent};
 use crate::upstreams::endpoint::InFlight;
 use crate::upstreams::slots::Slot;
+use crate::wire::body::upload_failure;
 use crate::wire::{AnswerBody, RequestBody};
 
 /// Bytes of request bodies held for replay, over all requests.
@@ -102,7 +103,7 @@ pub async fn read_ahead(
         let frame = timeout_at(deadline.into(), std::future::poll_fn(|cx| Pin::new(&mut body).poll_frame(cx))).await;
         let frame = match frame {
             Err(_elapsed) => return Err(Failure::RequestBodyTimeout),
-            Ok(Some(Err(_broken))) => return Err(Failure::RequestBodyIncomplete),
+            Ok(Some(Err(broken))) => return Err(upload_failure(&broken)),
             Ok(None) => {
                 let body = RequestBody::Buffered { data: chunks.join(), trailers: None };
                 return Ok(ReadAhead { body, held, too_large: false });
@@ -115,6 +116,8 @@ pub async fn read_ahead(
                 chunks.push(data);
                 if !fits {
                     let body = RequestBody::Streaming { prefix: chunks.join(), rest: body };
+                    // It can be sent once, so nothing is held for replay.
+                    let held = Held { all: Arc::clone(all), bytes: 0 };
                     return Ok(ReadAhead { body, held, too_large: true });
                 }
                 if body.is_end_stream() {
@@ -196,8 +199,6 @@ pub struct End {
     pub deadline: Instant,
     /// Between two frames.
     pub idle: Duration,
-    /// Memory held for replay.
-    pub held: Option<Held>,
 }
 
 /// The timer of a body that does not arrive at once.
@@ -211,7 +212,7 @@ impl Body {
     pub fn full(bytes: Bytes, record: Record) -> Body {
         let kind = if bytes.is_empty() { Kind::Empty } else { Kind::Full(bytes) };
         let deadline = clock::now();
-        let end = End { record, slot: None, in_flight: None, deadline, idle: Duration::ZERO, held: None };
+        let end = End { record, slot: None, in_flight: None, deadline, idle: Duration::ZERO };
         Body { kind, end: Some(end), clock: None }
     }
 
@@ -288,6 +289,11 @@ impl http_body::Body for Body {
         };
         match frame {
             Poll::Ready(Some(Ok(mut frame))) => {
+                // A body that is always ready never asks the timer. The last frame may go whatever the time.
+                let over = |end: &End| clock::now() >= end.deadline;
+                if !this.is_end_stream() && this.end.as_ref().is_some_and(over) {
+                    return this.cut(Failure::DeadlineExceeded);
+                }
                 if let Some(end) = &mut this.end {
                     end.record.response_bytes += frame.data_ref().map_or(0, Bytes::len) as u64;
                     if let Some(clock) = &mut this.clock {

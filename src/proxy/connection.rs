@@ -12,6 +12,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::time::Sleep;
 
+use super::listeners::Place;
 use crate::clock;
 
 /// What the connection and the requests on it tell each other. One per connection.
@@ -27,7 +28,10 @@ pub struct Connection {
     stall_limit: Duration,
     stalled: AtomicBool,
     closing: AtomicBool,
+    cut: AtomicBool,
     framing: Framing,
+    /// Its place among the listener's connections; a tunnel keeps it.
+    _place: Place,
 }
 
 /// Whether the head being read names a Content-Length: hyper drops that line silently when the request is
@@ -42,7 +46,7 @@ struct Framing {
 
 impl Connection {
     /// `stall_limit`: how long a write may make no progress while no exchange has a deadline.
-    pub fn new(peer: SocketAddr, listener: SocketAddr, stall_limit: Duration) -> Connection {
+    pub fn new(peer: SocketAddr, listener: SocketAddr, stall_limit: Duration, place: Place) -> Connection {
         Connection {
             peer,
             listener,
@@ -51,7 +55,9 @@ impl Connection {
             stall_limit,
             stalled: AtomicBool::new(false),
             closing: AtomicBool::new(false),
+            cut: AtomicBool::new(false),
             framing: Framing::default(),
+            _place: place,
         }
     }
 
@@ -75,6 +81,12 @@ impl Connection {
         self.framing.in_body.store(false, Ordering::Relaxed);
     }
 
+    /// The protocol was switched: there is no deadline any more, and no head to be read.
+    pub fn become_tunnel(&self) {
+        self.deadline.store(0, Ordering::Relaxed);
+        self.framing.in_body.store(true, Ordering::Relaxed);
+    }
+
     /// The client was cut off because it stopped reading.
     pub fn stalled(&self) -> bool {
         self.stalled.load(Ordering::Relaxed)
@@ -90,11 +102,22 @@ impl Connection {
         self.closing.load(Ordering::Relaxed)
     }
 
+    /// The process ends now: what is in flight is cut by us, not by the client.
+    pub fn cut(&self) {
+        self.cut.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether the process cut it.
+    pub fn is_cut(&self) -> bool {
+        self.cut.load(Ordering::Relaxed)
+    }
+
     fn stall_until(&self) -> Instant {
         let now = clock::now();
+        let limit = now + self.stall_limit;
         match self.deadline.load(Ordering::Relaxed) {
-            0 => now + self.stall_limit,
-            nanos => self.opened.checked_add(Duration::from_nanos(nanos)).unwrap_or(now + self.stall_limit),
+            0 => limit,
+            nanos => self.opened.checked_add(Duration::from_nanos(nanos)).map_or(limit, |d| d.min(limit)),
         }
     }
 }

@@ -54,6 +54,9 @@ pub fn check<B>(request: &Request<B>, content_length_named: bool) -> Result<(), 
     if request.method() == Method::CONNECT {
         return Err((Failure::MethodNotAllowed, "CONNECT is not served"));
     }
+    if request.uri().authority().is_some() && request.uri().scheme().is_none() {
+        return Err((Failure::BadRequest, "the request target is an authority, which only CONNECT may have"));
+    }
     if headers.contains_key(TRANSFER_ENCODING) && (content_length_named || headers.contains_key(CONTENT_LENGTH)) {
         return Err((Failure::BadRequest, "both Transfer-Encoding and Content-Length are present"));
     }
@@ -94,6 +97,10 @@ pub fn check<B>(request: &Request<B>, content_length_named: bool) -> Result<(), 
 /// [`Failure::ResponseMalformed`].
 pub fn check_response(headers: &HeaderMap) -> Result<(), Failure> {
     let both = headers.contains_key(TRANSFER_ENCODING) && headers.contains_key(CONTENT_LENGTH);
+    // A list of equal lengths, or an odd one on an answer to HEAD, would go on to the client (RFC 9110 §8.6).
+    let mut lengths = headers.get_all(CONTENT_LENGTH).iter();
+    let odd = |length: &HeaderValue| length.is_empty() || !length.as_bytes().iter().all(u8::is_ascii_digit);
+    let both = both || lengths.next().is_some_and(odd) || lengths.next().is_some();
     if both || !is_plain_coding(headers) { Err(Failure::ResponseMalformed) } else { Ok(()) }
 }
 
@@ -127,11 +134,12 @@ pub fn requested_host<B>(request: &Request<B>) -> &str {
 /// Whether the client asks to switch protocols in a way that is passed on: HTTP/1.1, no body, not h2c.
 pub fn wants_upgrade<B>(request: &Request<B>, has_body: bool) -> bool {
     let headers = request.headers();
-    let Some(protocol) = headers.get(UPGRADE) else { return false };
-    request.version() == Version::HTTP_11
-        && !has_body
-        && nominates(headers, "upgrade")
-        && !protocol.as_bytes().to_ascii_lowercase().starts_with(b"h2c")
+    if !headers.contains_key(UPGRADE) {
+        return false;
+    }
+    let mut offered = headers.get_all(UPGRADE).iter().flat_map(|line| line.as_bytes().split(|b| *b == b','));
+    let h2c = offered.any(|p| p.trim_ascii().get(..3).is_some_and(|p| p.eq_ignore_ascii_case(b"h2c")));
+    request.version() == Version::HTTP_11 && !has_body && nominates(headers, "upgrade") && !h2c
 }
 
 fn nominates(headers: &HeaderMap, name: &str) -> bool {

@@ -11,12 +11,15 @@ use tokio::io::AsyncWriteExt;
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::runtime::Handle;
 
+use super::connection::Connection;
 use super::{Proxy, accept};
 use crate::drain::Stop;
 use crate::policy::{Direction, Listener};
 
 /// Connections that wait to be accepted.
 const BACKLOG: u32 = 1_024;
+/// Refused connections that are closed in order at the same time; further ones are just closed.
+const FAREWELLS_MAX: u32 = 64;
 /// After a failed accept (out of descriptors, say).
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
@@ -35,9 +38,20 @@ struct Running {
     bounds: Arc<Bounds>,
 }
 
+/// One refused connection that is closed in order; given back when dropped.
+struct Farewell(Arc<Bounds>);
+
+impl Drop for Farewell {
+    fn drop(&mut self) {
+        self.0.farewells.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
 /// What a reload may change while the listener runs.
+#[derive(Debug)]
 struct Bounds {
     open: AtomicU32,
+    farewells: AtomicU32,
     connections_max: AtomicU32,
     idle_ms: AtomicU32,
 }
@@ -47,10 +61,11 @@ pub struct Prepared {
     fresh: Vec<(SocketAddr, TcpListener)>,
 }
 
-/// A place among the open connections of a listener.
-struct Open(Arc<Bounds>);
+/// A place among the open connections of a listener; given back when dropped.
+#[derive(Debug)]
+pub struct Place(Arc<Bounds>);
 
-impl Drop for Open {
+impl Drop for Place {
     fn drop(&mut self) {
         self.0.open.fetch_sub(1, Ordering::AcqRel);
     }
@@ -91,7 +106,8 @@ impl Listeners {
             let Some(socket) = fresh.remove(&listener.addr) else { continue };
             let stop = proxy.tasks.stop().child();
             let connections_max = AtomicU32::new(listener.connections_max);
-            let bounds = Arc::new(Bounds { open: AtomicU32::new(0), connections_max, idle_ms });
+            let bounds =
+                Arc::new(Bounds { open: AtomicU32::new(0), farewells: AtomicU32::new(0), connections_max, idle_ms });
             let loop_ = accept_loop(Arc::clone(proxy), socket, listener.addr, stop.clone(), Arc::clone(&bounds));
             let _inside = self.data_plane.enter();
             proxy.tasks.spawn(loop_);
@@ -138,13 +154,10 @@ async fn accept_loop(proxy: Arc<Proxy>, socket: TcpListener, addr: SocketAddr, s
             Ok((stream, peer)) => match open(&bounds) {
                 Some(place) => {
                     let idle = Duration::from_millis(u64::from(bounds.idle_ms.load(Ordering::Relaxed)));
-                    let serving = accept::serve(Arc::clone(&proxy), stream, peer, addr, idle, stop.clone());
-                    proxy.tasks.spawn_plain(async move {
-                        serving.await;
-                        drop(place);
-                    });
+                    let connection = Connection::new(peer, addr, idle, place);
+                    proxy.tasks.spawn_plain(accept::serve(Arc::clone(&proxy), stream, connection, idle, stop.clone()));
                 }
-                None => refuse(&proxy, stream),
+                None => refuse(&proxy, stream, &bounds),
             },
             Err(error) => {
                 tracing::warn!(event = "accept-failed", listener = %addr, %error, "a connection could not be accepted");
@@ -154,21 +167,26 @@ async fn accept_loop(proxy: Arc<Proxy>, socket: TcpListener, addr: SocketAddr, s
     }
 }
 
-fn open(bounds: &Arc<Bounds>) -> Option<Open> {
+fn open(bounds: &Arc<Bounds>) -> Option<Place> {
     let max = bounds.connections_max.load(Ordering::Relaxed);
     bounds
         .open
         .fetch_update(Ordering::AcqRel, Ordering::Relaxed, |n| (n < max).then_some(n + 1))
         .ok()
-        .map(|_| Open(Arc::clone(bounds)))
+        .map(|_| Place(Arc::clone(bounds)))
 }
 
 /// Says so instead of closing without a word. One write into an empty socket buffer.
-fn refuse(proxy: &Proxy, mut stream: TcpStream) {
+fn refuse(proxy: &Proxy, mut stream: TcpStream, bounds: &Arc<Bounds>) {
     if stream.try_write(TOO_MANY).is_err() {
         return;
     }
+    let farewell = Farewell(Arc::clone(bounds));
+    if bounds.farewells.fetch_add(1, Ordering::Relaxed) >= FAREWELLS_MAX {
+        return;
+    }
     proxy.tasks.spawn(async move {
+        let _counted = farewell;
         // Closed with unread bytes, the socket would be reset and the answer lost.
         let _ = stream.shutdown().await;
         let mut rest = [0; 512];

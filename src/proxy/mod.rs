@@ -15,7 +15,6 @@ pub mod upgrade;
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
-use bytes::Bytes;
 use http::header::CONTENT_LENGTH;
 use http::{HeaderMap, HeaderName, HeaderValue, Request, Response};
 use http_body::Body as _;
@@ -97,6 +96,13 @@ impl Proxy {
         self.replay_bytes.held()
     }
 
+    /// Bytes arrived that are no HTTP request; hyper has answered them with a bare 400 or 431.
+    fn malformed(&self, listener: std::net::SocketAddr) {
+        let snapshot = self.snapshot.load();
+        let direction = route::listener(&snapshot, listener).map_or(Direction::Outbound, |l| l.direction);
+        self.telemetry.metrics.unrouted(direction, "malformed");
+    }
+
     /// One request, from its head to the head of its answer: route → admit → attempts → respond. The record is
     /// written when the answer's body ends, or when this future is dropped because the client has gone.
     pub async fn handle(&self, connection: &Arc<Connection>, request: Request<Incoming>) -> Response<Body> {
@@ -117,7 +123,9 @@ impl Proxy {
             return respond::fail(Failure::Draining.into(), record);
         };
         let Some(route) = route::select(&snapshot, listener, &request) else {
-            return respond::fail(Failure::NoRoute.into(), record);
+            let (host, path) = (hygiene::requested_host(&request), request.uri().path());
+            let words = format!("No upstream on {} matches host `{host}` and path `{path}`", listener.addr);
+            return respond::fail(Explained { detail: Some(&words), ..Failure::NoRoute.into() }, record);
         };
         record.routed(route.id);
 
@@ -141,8 +149,9 @@ impl Proxy {
             }
             Verdict::Answered { answer, in_flight, stop } => {
                 let idle = route.policy.timeouts.idle;
-                let end =
-                    End { record, slot: Some(slot), in_flight: Some(in_flight), deadline, idle, held: Some(held) };
+                // Nothing is sent again from here on.
+                drop(held);
+                let end = End { record, slot: Some(slot), in_flight: Some(in_flight), deadline, idle };
                 if answer.status() == http::StatusCode::SWITCHING_PROTOCOLS {
                     return self.switch(asked, client_upgrade, answer, end);
                 }
@@ -235,13 +244,9 @@ fn forward(headers: &mut HeaderMap, record: &Record, connection: &Connection, di
         }
     }
     if direction == Direction::Inbound {
-        let peer = connection.peer.ip().to_string();
-        let chain = match headers.get(FORWARDED_FOR).and_then(|v| v.to_str().ok()) {
-            Some(known) => format!("{known}, {peer}"),
-            None => peer,
-        };
-        if let Ok(value) = HeaderValue::from_maybe_shared(Bytes::from(chain)) {
-            headers.insert(FORWARDED_FOR, value);
+        // A line of its own: joining would have to choose among lines that earlier hops added.
+        if let Ok(value) = HeaderValue::try_from(connection.peer.ip().to_string()) {
+            headers.append(FORWARDED_FOR, value);
         }
     }
 }

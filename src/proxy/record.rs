@@ -110,6 +110,11 @@ impl Record {
         &self.snapshot
     }
 
+    /// The client's connection.
+    pub fn connection(&self) -> &Connection {
+        &self.connection
+    }
+
     /// Its method.
     pub fn method(&self) -> &Method {
         &self.method
@@ -194,6 +199,7 @@ impl Record {
     /// The answer is complete.
     pub fn complete(&mut self) {
         let outcome = match self.failure {
+            Some((Failure::ClientGone | Failure::ClientStalled, _)) => RequestOutcome::ClientGone,
             Some((_, Sent::No)) if self.attempts() == 0 => RequestOutcome::Refused,
             Some(_) => RequestOutcome::Failed,
             None if self.status >= 500 => RequestOutcome::UpstreamError,
@@ -210,6 +216,11 @@ impl Record {
         match self.failure {
             Some((Failure::ClientGone | Failure::ClientStalled, _)) => RequestOutcome::ClientGone,
             Some(_) => RequestOutcome::Failed,
+            None if self.connection.is_cut() => {
+                let sent = if self.attempts() == 0 { Sent::No } else { Sent::Maybe };
+                self.failure = Some((Failure::Draining, sent));
+                RequestOutcome::Failed
+            }
             None => {
                 let gone = if self.connection.stalled() { Failure::ClientStalled } else { Failure::ClientGone };
                 let sent = if self.attempts() == 0 { Sent::No } else { Sent::Maybe };
@@ -225,7 +236,10 @@ impl Record {
             let status = if self.status == 0 { 499 } else { self.status };
             meters.request(&self.method, status, error, outcome, elapsed);
         }
-        let Some(upstream) = self.upstream() else { return };
+        let Some(upstream) = self.upstream() else {
+            let reason = error.map_or("none", Failure::token);
+            return self.telemetry.metrics.unrouted(self.direction, reason);
+        };
         let totals = &upstream.totals;
         totals.requests.fetch_add(1, Ordering::Relaxed);
         match outcome {

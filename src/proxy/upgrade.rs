@@ -16,6 +16,8 @@ use crate::wire::Answer;
 
 /// A tunnel in which nothing moves for this long is closed, if the route's idle limit is not longer.
 const TUNNEL_IDLE: Duration = Duration::from_secs(300);
+/// At shutdown a tunnel is closed after this time.
+const TUNNEL_DRAIN: Duration = Duration::from_secs(2);
 /// The two sides must agree to switch within this time.
 const SWITCH_TIME: Duration = Duration::from_secs(5);
 const BUFFER_BYTES: usize = 16 * 1024;
@@ -41,16 +43,26 @@ pub fn join(client: OnUpgrade, mut answer: Answer, mut end: End, tasks: &Tasks) 
         response.headers_mut().insert(CONNECTION, http::HeaderValue::from_static("upgrade"));
     }
     end.record.answered(StatusCode::SWITCHING_PROTOCOLS.as_u16());
+    end.record.connection().become_tunnel();
+    let place = answer.into_body();
+    let stop = tasks.stop().clone();
     let idle = end.idle.max(TUNNEL_IDLE);
     tasks.spawn(async move {
         let switched = async { tokio::try_join!(client, upstream) };
         if let Ok(Ok((client, upstream))) = tokio::time::timeout(SWITCH_TIME, switched).await {
-            let sent = pump_both(TokioIo::new(client), TokioIo::new(upstream), idle).await;
-            end.record.response_bytes += sent;
+            // At shutdown a tunnel gets a little time of its own: nothing else would end it.
+            let over = async {
+                stop.cancelled().await;
+                tokio::time::sleep(TUNNEL_DRAIN).await;
+            };
+            tokio::select! {
+                sent = pump_both(TokioIo::new(client), TokioIo::new(upstream), idle) => end.record.response_bytes += sent,
+                () = over => {}
+            }
             end.record.complete();
         }
-        // Slot and record end with the tunnel, not with the 101.
-        drop(end);
+        // Slot, record and the upstream connection's place end with the tunnel, not with the 101.
+        drop((end, place));
     });
     response
 }

@@ -182,6 +182,19 @@ impl<'a> Attempts<'a> {
         self.plan.replayable = replayable;
     }
 
+    /// Whether a retry is paid for and waits for its time.
+    pub fn is_waiting(&self) -> bool {
+        matches!(self.phase, Phase::Waiting(_))
+    }
+
+    /// Nobody waits for the answer any more: what was paid for a retry that waits comes back.
+    pub fn abandon(&mut self, now: Instant, dependency: &mut Dependency) {
+        if let Phase::Waiting(retry) = self.phase {
+            take_back(now, retry.grant, dependency);
+            self.phase = Phase::Done(Stop::DeadlinePassed);
+        }
+    }
+
     /// Attempts launched so far.
     pub fn launched(&self) -> u32 {
         self.launched

@@ -204,9 +204,12 @@ fn permit(safe: bool, outcome: &Outcome, retry: Retry) -> Verdict {
 
 const fn trigger(failure: Failure) -> Trigger {
     match failure {
-        Failure::ConnectionRefused | Failure::ConnectTimeout | Failure::Unroutable | Failure::ConnectFailed => {
-            Trigger::Connect
-        }
+        // The limit of connections is this endpoint's: another one may have room.
+        Failure::ConnectionRefused
+        | Failure::ConnectTimeout
+        | Failure::Unroutable
+        | Failure::ConnectFailed
+        | Failure::ConnectionLimit => Trigger::Connect,
         Failure::DnsTimeout | Failure::DnsError => Trigger::Resolve,
         Failure::ConnectionTerminated | Failure::ResponseMalformed | Failure::ResponseIncomplete => Trigger::Reset,
         Failure::TryTimeout | Failure::IdleTimeout => Trigger::Timeout,
@@ -223,7 +226,6 @@ const fn trigger(failure: Failure) -> Trigger {
         | Failure::Throttled
         | Failure::QueueFull
         | Failure::QueueTimeout
-        | Failure::ConnectionLimit
         | Failure::Draining
         | Failure::NoEndpoint
         | Failure::DeadlineExceeded

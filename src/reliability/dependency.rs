@@ -1,6 +1,6 @@
 //! What all requests to one dependency share.
 
-use super::breaker::{Breaker, BreakerPolicy, Permit};
+use super::breaker::{Breaker, BreakerPolicy, Hold, Permit};
 use super::budget::{Budget, BudgetPolicy};
 use super::latency::Quantiles;
 use super::throttle::{Throttle, ThrottlePolicy};
@@ -53,6 +53,28 @@ impl Dependency {
             (Some(throttle), Some(policy)) => throttle.reconfigure(policy.clone(), now),
             (throttle, policy) => *throttle = policy.clone().map(|policy| Throttle::new(policy, now)),
         }
+    }
+
+    /// An operator's hand: holds the breaker until `until`. Held closed, everything passes, so the throttle
+    /// stands aside as well. None = there is no breaker to hold.
+    pub fn hold(&mut self, now: Instant, hold: Hold, until: Instant) -> Option<()> {
+        self.breaker.as_mut()?.hold(now, hold, until);
+        if let Some(throttle) = &mut self.throttle {
+            match hold {
+                Hold::Closed => throttle.suspend(now, until),
+                Hold::Open => {}
+            }
+        }
+        Some(())
+    }
+
+    /// An operator's hand: ends a hold, closes the breaker, forgets the outage. None = there is no breaker.
+    pub fn reset(&mut self, now: Instant) -> Option<()> {
+        self.breaker.as_mut()?.reset(now);
+        if let Some(throttle) = &mut self.throttle {
+            throttle.suspend(now, now);
+        }
+        Some(())
     }
 
     /// An attempt was cancelled (client gone, hedge loser): the permit comes back, nothing is learned.

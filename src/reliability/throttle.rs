@@ -64,12 +64,13 @@ pub struct Throttle {
     window: Window<Tally>,
     /// Sent and not ended yet.
     unanswered: u32,
+    suspended: Option<Instant>,
 }
 
 impl Throttle {
     /// With an empty window.
     pub fn new(policy: ThrottlePolicy, now: Instant) -> Self {
-        Throttle { window: Window::new(now, policy.window), policy, unanswered: 0 }
+        Throttle { window: Window::new(now, policy.window), policy, unanswered: 0, suspended: None }
     }
 
     /// Takes a new policy; a new window length starts an empty window.
@@ -107,6 +108,12 @@ impl Throttle {
         self.window = Window::new(now, self.policy.window);
     }
 
+    /// Forgets what ended so far and refuses nothing until `until`.
+    pub fn suspend(&mut self, now: Instant, until: Instant) {
+        self.forget(now);
+        self.suspended = Some(until);
+    }
+
     /// The dependency took the request on, whatever it answered, except overload and failure.
     pub fn on_accept(&mut self, now: Instant) {
         self.unanswered = self.unanswered.saturating_sub(1);
@@ -116,6 +123,9 @@ impl Throttle {
 
     /// Share of first attempts refused now, 0 to `max_rejection`; in observe mode, that would be.
     pub fn rejection(&self, now: Instant) -> f64 {
+        if self.suspended.is_some_and(|until| now < until) {
+            return 0.0;
+        }
         let Tally { requests, accepts } = self.window.read(now);
         let requests = requests.saturating_sub(self.unanswered);
         let per_second = f64::from(requests) / self.policy.window.as_secs_f64();
@@ -184,6 +194,19 @@ mod tests {
         assert!((0..20).all(|_| throttle.admit(t0, false, &mut entropy)));
         (0..20).for_each(|_| throttle.on_reject());
         assert!(throttle.rejection(t0) > 0.0);
+    }
+
+    #[test]
+    fn suspended_it_refuses_nothing_and_what_was_before_is_forgotten() {
+        let (mut throttle, now) = throttle(ThrottlePolicy::default(), 100, 0);
+        let until = now + Duration::from_secs(60);
+        throttle.suspend(now, until);
+        throttle.window.record(now).requests = 100;
+        assert_eq!(throttle.rejection(now), 0.0);
+        throttle.window.record(until).requests = 100;
+        assert!(throttle.rejection(until) > 0.0);
+        throttle.suspend(until, until);
+        assert_eq!(throttle.rejection(until), 0.0);
     }
 
     #[test]

@@ -59,8 +59,10 @@ const REUSED: CounterName =
 const EJECTIONS: CounterName = CounterName("outrigger_ejections_total", "Endpoints taken out of rotation.");
 const SET_CHANGES: CounterName =
     CounterName("outrigger_endpoint_set_changes_total", "Changes of the set of addresses of the upstream.");
-const COUNTERS: [&CounterName; 8] =
-    [&REQUESTS, &ATTEMPTS, &RETRIES, &TRANSITIONS, &OPENED, &REUSED, &EJECTIONS, &SET_CHANGES];
+const UNROUTED: CounterName =
+    CounterName("outrigger_unrouted_requests_total", "Requests answered before a route was chosen, by reason.");
+const COUNTERS: [&CounterName; 9] =
+    [&REQUESTS, &ATTEMPTS, &RETRIES, &TRANSITIONS, &OPENED, &REUSED, &EJECTIONS, &SET_CHANGES, &UNROUTED];
 
 const SERVER_DURATION: Family = Family {
     name: "http_server_request_duration_seconds",
@@ -171,6 +173,12 @@ impl Metrics {
         let mut upstreams = self.upstreams.lock().unwrap_or_else(PoisonError::into_inner);
         let new = || Arc::new(UpstreamMeters::new(self.registry.clone(), direction, upstream));
         upstreams.entry((direction, upstream.into())).or_insert_with(new).clone()
+    }
+
+    /// A request was answered before a route was chosen. `reason`: a failure's token, or `malformed` for bytes that
+    /// are no request at all. Looks labels up: not for the usual path.
+    pub fn unrouted(&self, direction: Direction, reason: &'static str) {
+        self.registry.counter(&UNROUTED, &[("direction", direction.as_str()), ("reason", reason)]).increment(1);
     }
 
     /// A policy became current. `hash` as in `Policy::hash`; `at_epoch_seconds` on the wall clock.

@@ -52,12 +52,12 @@ async fn a_request_does_not_wait_in_the_queue_until_its_deadline() {
 }
 
 #[tokio::test]
-async fn connections_to_an_endpoint_are_limited() {
+async fn what_the_connections_to_an_endpoint_cannot_carry_waits_in_the_queue() {
     let (server, program) = proxied(Behaviour::stall(), "limits: { connections: 1 }\ntimeouts: { request: 10m }").await;
     let first = client(&program).await;
     first.send(GET).await;
     until(&server, |c| c.serving == 1).await;
     let answer = client(&program).await.get("/").await;
-    assert_eq!((answer.status, answer.json()["reason"].as_str()), (503, Some("connection-limit")));
+    assert_eq!((answer.status, answer.json()["reason"].as_str()), (503, Some("queue-timeout")));
     assert_eq!(server.observed().counts().accepted, 1);
 }

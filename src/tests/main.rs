@@ -44,5 +44,8 @@ mod lifecycle;
 /// The policy changes while traffic flows.
 mod reload;
 
+/// One test per bug that was found in use or review.
+mod regressions;
+
 /// `outrigger demo`, from its first line to its last.
 mod demo;

@@ -1,8 +1,8 @@
 //! The endpoints an upstream has right now, and whether ejection may be enforced among them.
 
 use std::net::SocketAddr;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use http::HeaderValue;
@@ -27,6 +27,7 @@ pub struct EndpointSet {
 #[derive(Debug)]
 struct Trips {
     origin: Instant,
+    counting: Mutex<()>,
     /// Nanoseconds since `origin` at which a trip ends; 0 = nothing is tripped.
     recount_at: AtomicU64,
     /// Nanoseconds since `origin` since when every endpoint has been tripped; 0 = not so.
@@ -58,6 +59,7 @@ impl EndpointSet {
             since: now,
             trips: Trips {
                 origin: now,
+                counting: Mutex::new(()),
                 // Endpoints that stay may be tripped: the first request counts.
                 recount_at: AtomicU64::new(1),
                 all_down_since: AtomicU64::new(0),
@@ -81,6 +83,8 @@ impl EndpointSet {
 
     /// Decides anew which of the tripped endpoints sit out; called when one trips.
     pub fn recount(&self, now: Instant, policy: &EjectionPolicy) {
+        // One count at a time: an older view stored last would let an endpoint sit out for good.
+        let _one = self.trips.counting.lock().unwrap_or_else(PoisonError::into_inner);
         let until: Vec<Option<Instant>> = self.endpoints.iter().map(|e| e.tripped_until(now)).collect();
         let (tripped, total) = (until.iter().flatten().count(), until.len());
         let mut places =

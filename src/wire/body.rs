@@ -1,6 +1,7 @@
 //! The request body as the upstream connection sees it.
 
 use std::fmt;
+use std::io;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
@@ -8,6 +9,25 @@ use bytes::Bytes;
 use http::HeaderMap;
 use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
+
+use crate::reliability::Failure;
+
+/// Why a client's upload broke off: it left, or what it sent is malformed.
+pub fn upload_failure(error: &(dyn std::error::Error + 'static)) -> Failure {
+    let mut cause = Some(error);
+    while let Some(this) = cause {
+        if let Some(io) = this.downcast_ref::<io::Error>() {
+            return match io.kind() {
+                io::ErrorKind::UnexpectedEof | io::ErrorKind::ConnectionReset | io::ErrorKind::ConnectionAborted => {
+                    Failure::ClientGone
+                }
+                _ => Failure::RequestBodyIncomplete,
+            };
+        }
+        cause = this.source();
+    }
+    Failure::RequestBodyIncomplete
+}
 
 /// What is sent to an upstream.
 pub enum RequestBody {

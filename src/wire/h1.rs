@@ -25,6 +25,7 @@ use tokio::task::AbortHandle;
 use tokio::time::timeout_at;
 
 use super::RequestBody;
+use super::body::upload_failure;
 use super::pool::{Opening, Pool};
 use crate::clock;
 use crate::drain::Tasks;
@@ -245,7 +246,7 @@ impl Link {
                 Ok(response.map(|body| AnswerBody { body, driver: Some(driver), ended: false }))
             }
             Ok(Err(error)) => Err(traffic.explain(error)),
-            Err(_elapsed) => Err(traffic.timed_out()),
+            Err(_elapsed) => Err(traffic.timed_out_elsewhere()),
         }
     }
 
@@ -265,13 +266,16 @@ impl Link {
             tasks.spawn(async move {
                 // How it ends is seen by whoever waits for the answer or copies the tunnel.
                 let _ = connection.with_upgrades().await;
-                drop(opening);
             });
         }
         match timeout_at(cutoff.into(), sender.try_send_request(request)).await {
-            Ok(Ok(response)) => Ok(response.map(|body| AnswerBody { body, driver: None, ended: false })),
+            Ok(Ok(response)) => {
+                // The place among the open connections is held by the answer, and after a switch by the tunnel.
+                let driver = Some(Driver::Upgrade { _opening: opening });
+                Ok(response.map(|body| AnswerBody { body, driver, ended: false }))
+            }
             Ok(Err(error)) => Err(traffic.explain(error)),
-            Err(_elapsed) => Err(traffic.timed_out()),
+            Err(_elapsed) => Err(traffic.timed_out_elsewhere()),
         }
     }
 
@@ -315,6 +319,11 @@ impl Traffic {
         SendError { failure: Failure::TryTimeout, sent: self.sent(), unsent: None }
     }
 
+    /// As `timed_out` for a connection that another task drives: it may be about to write.
+    fn timed_out_elsewhere(&self) -> SendError {
+        SendError { failure: Failure::TryTimeout, sent: self.sent().max(Sent::Maybe), unsent: None }
+    }
+
     fn explain(&self, mut error: TrySendError) -> SendError {
         if let Some(request) = error.take_message() {
             // The message comes back only if writing it never began: the one proof that counts.
@@ -331,7 +340,7 @@ impl Traffic {
             Failure::ResponseMalformed
         } else if error.is_user() || error.is_body_write_aborted() {
             // Our request body failed: the client's upload broke.
-            Failure::RequestBodyIncomplete
+            upload_failure(&error)
         } else {
             Failure::ConnectionTerminated
         };
@@ -363,6 +372,9 @@ enum Driver {
         sender: http1::SendRequest<RequestBody>,
         give_back: oneshot::Sender<http1::SendRequest<RequestBody>>,
         task: AbortOnDrop,
+    },
+    Upgrade {
+        _opening: Opening,
     },
 }
 
@@ -433,7 +445,7 @@ impl Drop for AnswerBody {
                     task.0 = None;
                 }
             }
-            None => {}
+            Some(Driver::Upgrade { .. }) | None => {}
         }
     }
 }

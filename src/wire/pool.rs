@@ -64,11 +64,9 @@ impl Pool {
 
     /// Takes a connection back whose exchange ended cleanly. Beyond the bound it is closed.
     pub(super) fn give_back(&self, link: Link, idle_max: u32) {
-        if self.retired.load(Ordering::Acquire) {
-            return;
-        }
         let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
-        if idle.len() < idle_max as usize {
+        // Under the lock: a retired pool that kept a connection would keep itself alive with it.
+        if !self.retired.load(Ordering::Acquire) && idle.len() < idle_max as usize {
             idle.push(link);
         }
     }
@@ -78,16 +76,23 @@ impl Pool {
         let mut idle = std::mem::take(&mut *self.idle.lock().unwrap_or_else(PoisonError::into_inner));
         idle.retain_mut(|l| now.saturating_duration_since(l.idle_since()) < limits.idle_timeout && l.usable());
         let mut current = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
-        // What came back meanwhile is warmer.
+        if self.retired.load(Ordering::Acquire) {
+            return;
+        }
+        // What came back meanwhile is warmer; beyond the bound the coldest go.
         idle.append(&mut current);
-        idle.truncate(limits.idle_max as usize);
+        let excess = idle.len().saturating_sub(limits.idle_max as usize);
+        drop(idle.drain(..excess));
         *current = idle;
     }
 
     /// Closes idle connections and keeps none from now on.
     pub fn retire(&self) {
+        let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
         self.retired.store(true, Ordering::Release);
-        self.idle.lock().unwrap_or_else(PoisonError::into_inner).clear();
+        let closed = std::mem::take(&mut *idle);
+        drop(idle);
+        drop(closed);
     }
 
     /// Open connections, idle ones included.

@@ -52,7 +52,7 @@ fn our_own_failures_and_tiny_deadlines_do_not_open_the_breaker() {
     let mut b = with_breaker();
     (0..50).for_each(|_| b.dependency.latency.record(b.start, 20 * MS));
     let policy = b.policy.clone();
-    for failure in [Failure::ConnectionLimit, Failure::ClientGone, Failure::Internal, Failure::DeadlineExceeded] {
+    for failure in [Failure::QueueFull, Failure::ClientGone, Failure::Internal, Failure::DeadlineExceeded] {
         for _ in 0..50 {
             let stop = b.stop_after(plan(&policy, b.start + SEC), Outcome::failed(failure, Sent::Maybe));
             assert_eq!(stop, Some(Stop::Answered), "never retried");
