@@ -36,7 +36,7 @@ fn a_few_failed_requests_are_not_called_healthy() {
         view.totals = TotalsView { requests: 3, requests_failed: 2, attempts: 3, ..TotalsView::default() };
         view.circuit.as_mut().unwrap().samples = 3;
     });
-    assert_eq!(text, "payments has too little traffic to be judged: 3 requests since the start, 33.3% succeeded.");
+    assert_eq!(text, "payments has too little traffic lately to be judged: 3 requests since the start, 33.3% succeeded.");
 }
 
 #[test]
@@ -197,5 +197,13 @@ fn of_the_process_only_trouble_is_told() {
     assert_eq!(
         texts(&ready, false, &policy),
         ["The policy file is refused, revision 7 stays in force: policy.yaml:2:1: x."]
+    );
+    let error = "p.yaml:9:5: error: unknown key `timeuot`, expected one of url, endpoints [OR101]\n\
+                 9 |     timeuot: 1s\n  |     ^ did you mean `timeouts`?\n";
+    policy.reload = Reload { failed: true, error: Some(error.to_owned()) };
+    assert_eq!(
+        texts(&ready, false, &policy),
+        ["The policy file is refused, revision 7 stays in force: p.yaml:9:5: error: unknown key `timeuot` [OR101]; \
+          did you mean `timeouts`?"]
     );
 }
