@@ -129,7 +129,10 @@ impl Session<'_> {
 fn describe(view: &UpstreamView) -> String {
     let mut text = format!("{} ({})\n", print::line(&view.name), print::line(&view.direction));
     let mut fact = |name: &str, value: String| text.push_str(&format!("  {name:<10} {}\n", print::line(&value)));
-    fact("requests", format!("{}, success {} (first try -> final)", words::grouped(view.totals.requests), success(&view.totals)));
+    fact(
+        "requests",
+        format!("{}, success {} (first try -> final)", words::grouped(view.totals.requests), success(&view.totals)),
+    );
     fact("latency", format!("p50 {}, p99 {}", print::milliseconds(view.p50_ms), print::milliseconds(view.p99_ms)));
     fact(
         "retries",

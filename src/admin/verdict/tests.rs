@@ -36,7 +36,10 @@ fn a_few_failed_requests_are_not_called_healthy() {
         view.totals = TotalsView { requests: 3, requests_failed: 2, attempts: 3, ..TotalsView::default() };
         view.circuit.as_mut().unwrap().samples = 3;
     });
-    assert_eq!(text, "payments has too little traffic lately to be judged: 3 requests since the start, 33.3% succeeded.");
+    assert_eq!(
+        text,
+        "payments has too little traffic lately to be judged: 3 requests since the start, 33.3% succeeded."
+    );
 }
 
 #[test]
