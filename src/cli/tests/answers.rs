@@ -202,7 +202,10 @@ REVISION  APPLIED               HASH          AUTHOR  SOURCE                    
 "
     );
     let said = server.say(&["policy", "rollback", "5", "--reason", "INC-42"]);
-    assert_eq!(said.exited(0).out, "Revision 8 (beefbeefbeef) is in force.\n");
+    assert_eq!(
+        said.exited(0).out,
+        "Revision 8 (beefbeefbeef) is in force.\nThe policy file still holds the other text: its next edit, SIGHUP or a restart brings it back.\n"
+    );
     let said = server.say(&["policy", "reload"]);
     assert_eq!(said.exited(0).out, "Nothing to do: revision 8 (beefbeefbeef) has this very text.\n");
     let author = || "alice".to_owned();
