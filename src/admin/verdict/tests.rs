@@ -43,6 +43,19 @@ fn a_few_failed_requests_are_not_called_healthy() {
 }
 
 #[test]
+fn a_load_below_one_is_not_told_since_refused_requests_make_it() {
+    let text = |attempts| {
+        let totals = TotalsView { requests: 1, attempts, retries: 7, ..TotalsView::default() };
+        verdict(|view| view.totals = totals).1
+    };
+    assert!(
+        text(0)
+            .ends_with("payments is healthy: 1 request since the start, 100% succeeded. 7 retries rescued 0 requests.")
+    );
+    assert!(text(8).ends_with("7 retries rescued 0 requests at 8.00x load."));
+}
+
+#[test]
 fn failing_attempts_name_the_worst_endpoint_and_its_failure() {
     let (condition, text) = verdict(|view| {
         let circuit = view.circuit.insert(closed());
