@@ -15,8 +15,9 @@ use crate::policy::duration;
 
 /// How long a hold lasts unless stated: long enough to act in, short enough to be forgotten without harm.
 const TTL_DEFAULT: Duration = Duration::from_secs(600);
-const TTL_MIN: Duration = Duration::from_secs(1);
-const TTL_MAX: Duration = Duration::from_secs(24 * 3_600);
+/// The shortest and the longest hold.
+pub(crate) const TTL_MIN: Duration = Duration::from_secs(1);
+pub(crate) const TTL_MAX: Duration = Duration::from_secs(24 * 3_600);
 
 pub(super) async fn act(
     State(control): State<Arc<Control>>,

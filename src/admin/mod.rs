@@ -30,6 +30,7 @@ use axum::http::{Method, Uri};
 use axum::middleware::from_fn_with_state;
 use axum::routing::{get, post};
 
+pub(crate) use circuits::{TTL_MAX, TTL_MIN};
 pub use control::Control;
 pub use serve::serve;
 

@@ -6,7 +6,7 @@ use axum::Json;
 use axum::extract::State;
 
 use super::api::{Applied, Changes, ChangesQuery, History, PolicyDocument, ReloadRequest, RollbackRequest};
-use super::control::{ChangesFilter, Control, ReloadOrder, RollbackOrder};
+use super::control::{ChangesFilter, Control, Refused, ReloadOrder, RollbackOrder};
 use super::extract::{Asked, Posted, author, blocking, reason};
 use super::problem::Problem;
 use super::words;
@@ -65,5 +65,8 @@ pub(super) async fn rollback(
 ) -> Result<Json<Applied>, Problem> {
     let order =
         RollbackOrder { revision: request.revision, reason: reason(&request.reason)?, author: author(request.author)? };
-    Ok(Json(blocking(control, move |control| (control.rollback)(order)).await??))
+    match blocking(control, move |control| (control.rollback)(order)).await? {
+        Err(Refused::Unknown(detail)) => Err(Problem::unknown_revision(detail)),
+        answer => Ok(Json(answer?)),
+    }
 }

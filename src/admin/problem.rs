@@ -8,7 +8,7 @@ use super::control::Refused;
 use super::words;
 
 /// Where a problem's `type` points: one page, one section per token.
-const DOCS: &str = "https://outrigger.example/problems/";
+const DOCS: &str = "https://outrigger.dev/problems/";
 
 /// Longest part of a client's own words that an error repeats, in characters.
 const QUOTE_MAX: usize = 200;
@@ -68,6 +68,11 @@ impl Problem {
         };
         let detail = format!("no upstream is named {}", words::quoted(name, QUOTE_MAX));
         Problem::new(StatusCode::NOT_FOUND, "unknown-upstream", "Unknown upstream", detail, next)
+    }
+
+    pub fn unknown_revision(detail: impl Into<String>) -> Self {
+        let next = "`outrigger policy history` lists the revisions";
+        Problem::new(StatusCode::NOT_FOUND, "unknown-target", "Nothing of that name", detail, next)
     }
 
     pub fn wrong_method(method: &Method, uri: &Uri) -> Self {

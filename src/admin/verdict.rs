@@ -45,7 +45,7 @@ pub(super) fn of(view: &UpstreamView) -> Verdict {
     let mut text = if condition == Condition::Healthy && view.totals.requests_failed > 0 && samples(view) < SAMPLES_MIN
     {
         // "Healthy" beside a poor share of successes would be believed by nobody.
-        format!("{name} has too little traffic to be judged: {said}.")
+        format!("{name} has too little traffic lately to be judged: {said}.")
     } else {
         format!("{name} is {}: {said}.", condition.as_str())
     };
@@ -74,10 +74,29 @@ pub(super) fn of_process(readiness: &Readiness, draining: bool, policy: &PolicyS
     }
     if policy.reload.failed {
         let error = policy.reload.error.as_deref().unwrap_or("no reason was kept");
-        let error = words::plain(error.lines().next().unwrap_or_default(), ERROR_CHARS_MAX);
-        degraded(format!("The policy file is refused, revision {} stays in force: {error}.", policy.revision));
+        let error = shortened(error);
+        let end = if error.ends_with('?') { "" } else { "." };
+        degraded(format!("The policy file is refused, revision {} stays in force: {error}{end}", policy.revision));
     }
     verdicts
+}
+
+/// The first finding on one line: without the list of keys that may stand there, but with what was probably meant.
+fn shortened(error: &str) -> String {
+    let mut lines = error.lines();
+    let first = lines.next().unwrap_or_default();
+    let first = match first.split_once(", expected one of ") {
+        Some((said, list)) => format!("{said}{}", list.rfind(" [").map_or("", |code| &list[code..])),
+        None => first.to_owned(),
+    };
+    let mut text = words::plain(&first, ERROR_CHARS_MAX);
+    // The caret's line belongs to the first finding: the source line stands between.
+    let hint = lines.nth(1).and_then(|caret| Some(caret.split_once("^ ")?.1));
+    if let Some(hint) = hint {
+        text.push_str("; ");
+        text.push_str(&words::plain(hint, ERROR_CHARS_MAX));
+    }
+    text
 }
 
 fn of_circuit(circuit: &CircuitView, endpoints: &[EndpointView]) -> Vec<Clause> {
@@ -190,7 +209,8 @@ fn traffic(totals: &TotalsView) -> String {
         0 => "no requests yet".to_owned(),
         requests => {
             let succeeded = words::share(requests.saturating_sub(totals.requests_failed), requests);
-            format!("{} requests since the start, {succeeded} succeeded", words::grouped(requests))
+            let s = if requests == 1 { "" } else { "s" };
+            format!("{} request{s} since the start, {succeeded} succeeded", words::grouped(requests))
         }
     }
 }
@@ -207,7 +227,12 @@ fn retries(totals: &TotalsView) -> Option<String> {
         let (rescued, retries) = (words::grouped(totals.rescued), words::grouped(totals.retries));
         let (many, of) =
             (if totals.retries == 1 { "retry" } else { "retries" }, if totals.rescued == 1 { "" } else { "s" });
-        text.push_str(&format!(" {retries} {many} rescued {rescued} request{of} at {load:.2}x load."));
+        text.push_str(&format!(" {retries} {many} rescued {rescued} request{of}"));
+        // Below 1 most requests were refused unsent; what retries added cannot be read from it.
+        if load >= 1.0 {
+            text.push_str(&format!(" at {load:.2}x load"));
+        }
+        text.push('.');
     }
     if denied > 0 {
         let reasons: Vec<String> = totals

@@ -16,7 +16,8 @@ Examples:
   outrigger changes --since 30m             what changed lately
   outrigger circuits open payments --ttl 10m --reason 'INC-42: charges twice'
 
-Exit codes: 0 fine, 1 problem found, 2 wrong usage or bad policy, 3 proxy not reachable";
+Exit codes: 0 fine, 1 problem found (findings in a policy included), 2 wrong usage, unreadable policy,
+or `run` with a bad policy, 3 proxy not reachable";
 
 /// An L7 reliability proxy that runs beside each service.
 #[derive(Debug, Parser)]
@@ -152,7 +153,7 @@ pub(super) enum Circuits {
 pub(super) struct Hold {
     pub upstream: String,
     /// How long, 1s to 24h
-    #[arg(long, default_value = "10m", value_name = "DURATION", value_parser = duration)]
+    #[arg(long, default_value = "10m", value_name = "DURATION", value_parser = ttl)]
     pub ttl: String,
     /// Why; it goes to the change journal
     #[arg(long)]
@@ -214,6 +215,15 @@ pub struct DemoArgs {
     /// How long it runs
     #[arg(long, value_name = "N", default_value_t = 60, value_parser = clap::value_parser!(u16).range(5..=3_600))]
     pub seconds: u16,
+}
+
+/// As `duration`, within what the admin API accepts for a hold.
+fn ttl(text: &str) -> Result<String, String> {
+    let span = crate::policy::duration::parse(text)?;
+    if (crate::admin::TTL_MIN..=crate::admin::TTL_MAX).contains(&span) {
+        return Ok(text.to_owned());
+    }
+    Err("a hold lasts 1s to 24h".to_owned())
 }
 
 /// Checks a duration here, so that a wrong one is a usage error; the server reads it again.

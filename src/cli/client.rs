@@ -39,6 +39,8 @@ pub(super) enum ClientError {
     Unreachable { addr: String, why: String },
     /// Something answers that is not the admin API of this version.
     Foreign { addr: String, why: String },
+    /// The metrics port answers, which has no admin API.
+    Metrics { addr: String },
     /// The proxy says no.
     Refused(Box<ProblemBody>),
 }
@@ -138,7 +140,11 @@ impl Client {
             return serde_json::from_slice(&answer.body)
                 .map_err(|error| self.foreign(format!("its answer is not what this version reads: {error}")));
         }
-        match serde_json::from_slice(&answer.body) {
+        match serde_json::from_slice::<ProblemBody>(&answer.body) {
+            // An unknown path is answered with the known ones; the admin API would list what was asked for.
+            Ok(problem) if !problem.paths.is_empty() && problem.paths.iter().all(|path| path != "/status") => {
+                Err(ClientError::Metrics { addr: self.addr() })
+            }
             Ok(problem) => Err(ClientError::Refused(Box::new(problem))),
             Err(_) => Err(self.foreign(format!("it answers {}", answer.status))),
         }

@@ -1,6 +1,7 @@
 //! The command line: it starts the proxy, reads the policy file, and asks a running proxy through the admin API.
 //!
-//! Exit codes: 0 fine, 1 a problem was found, 2 wrong usage (or a bad policy at start), 3 no proxy could be reached.
+//! Exit codes: 0 fine, 1 a problem was found (findings in a policy included), 2 wrong usage, an unreadable policy, or
+//! `run` with a bad policy, 3 no proxy could be reached.
 //! Every message about a failure ends with what to do next.
 
 mod args;
@@ -24,7 +25,7 @@ use clap::Parser;
 
 pub use args::{DemoArgs, LogFormat, RunArgs};
 
-use args::{Cli, Command};
+use args::{Cli, Command, Output};
 use client::Client;
 use session::{Failure, Session};
 
@@ -111,7 +112,13 @@ pub(crate) fn run(
     let online = match cli.command {
         Command::Run(args) => return (programs.run)(args),
         Command::Demo(args) => return (programs.demo)(args),
-        Command::File(command) => return policy_commands::run(&command),
+        Command::File(command) => {
+            return match command.in_form(cli.output == Output::Json) {
+                Ok(command) => policy_commands::run(&command),
+                Err(message) => usage(&message, err),
+            };
+        }
+        Command::Version if cli.output == Output::Json => return usage("`version` has no JSON form", err),
         Command::Version => {
             let written = writeln!(out, "outrigger {}", env!("CARGO_PKG_VERSION"));
             return if written.is_ok() { Exit::Fine } else { Exit::Problem }.into();
@@ -127,6 +134,12 @@ pub(crate) fn run(
         Ok(exit) => exit.into(),
         Err(failure) => failure.report(err).into(),
     }
+}
+
+fn usage(message: &str, err: &mut dyn Write) -> ExitCode {
+    // Nowhere is left to report to when this fails.
+    let _ = writeln!(err, "outrigger: {message}\nnext: leave `-o json` out");
+    Exit::Usage.into()
 }
 
 /// Help goes to standard output and is fine; anything else is a usage error. clap suggests the nearest right word.

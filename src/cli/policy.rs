@@ -1,7 +1,7 @@
 //! `outrigger policy`: the policy in force, asked of the running proxy.
 
 use super::Exit;
-use super::args::Policy;
+use super::args::{Output, Policy};
 use super::print::{self, Align, Table, Tone, cell};
 use super::session::{Failure, Session};
 use crate::admin::api::{Applied, History, PolicyDocument, ReloadRequest, RollbackRequest};
@@ -14,7 +14,14 @@ impl Session<'_> {
             Policy::Rollback { revision, reason } => {
                 let request = RollbackRequest { revision, reason, author: self.author() };
                 let applied: Applied = self.client.post("/policy/rollback", &request)?;
-                self.applied(&applied)
+                self.applied(&applied)?;
+                if applied.changed && self.output == Output::Table {
+                    writeln!(
+                        self.out,
+                        "The policy file still holds the other text: its next edit, SIGHUP or a restart brings it back."
+                    )?;
+                }
+                Ok(Exit::Fine)
             }
             Policy::Reload => {
                 let applied: Applied = self.client.post("/policy/reload", &ReloadRequest { author: self.author() })?;

@@ -33,7 +33,7 @@ upstreams:
 /// Commands on the policy file.
 #[derive(Debug, Subcommand)]
 pub enum PolicyCommand {
-    /// Check a policy file as a reload would; exit code 1 if there are findings, 2 if it cannot be read
+    /// Check a policy file as a reload would; exit code 1 if it has errors, 2 if it cannot be read
     #[command(after_help = "\
 Examples:
   outrigger check policy.yaml
@@ -59,6 +59,26 @@ Examples:
     /// Print a policy to begin with
     #[command(after_help = "Example:\n  outrigger init > policy.yaml")]
     Init,
+}
+
+impl PolicyCommand {
+    /// The same command, with `-o json` taken for the JSON form of its own.
+    ///
+    /// # Errors
+    /// A sentence, where the command has no such form.
+    pub fn in_form(self, json: bool) -> Result<Self, String> {
+        let none = |name: &str| if json { Err(format!("`{name}` has no JSON form")) } else { Ok(()) };
+        match &self {
+            PolicyCommand::Explain(_) => none("explain")?,
+            PolicyCommand::Init => none("init")?,
+            PolicyCommand::Check(_) | PolicyCommand::Diff(_) | PolicyCommand::Schema => {}
+        }
+        Ok(match self {
+            PolicyCommand::Check(args) if json => PolicyCommand::Check(CheckArgs { format: CheckFormat::Json, ..args }),
+            PolicyCommand::Diff(args) if json => PolicyCommand::Diff(DiffArgs { format: DiffFormat::Json, ..args }),
+            other => other,
+        })
+    }
 }
 
 #[derive(Clone, Debug, Args)]
@@ -289,7 +309,8 @@ fn summary(compiled: &Compiled) -> String {
 fn verdict(findings: &Diagnostics, summary: &str) -> String {
     let count = |severity| findings.findings().iter().filter(|finding| finding.severity == severity).count();
     let (errors, warnings) = (count(Severity::Error), count(Severity::Warning));
-    let first = findings.findings().first().map(|finding| finding.code.as_str()).unwrap_or_default();
+    let worst = findings.findings().iter().min_by_key(|finding| finding.severity);
+    let first = worst.map(|finding| finding.code.as_str()).unwrap_or_default();
     match (errors, warnings) {
         (0, 0) => format!("ok ({summary})"),
         (0, _) => format!("ok ({summary}), {warnings} warning(s); outrigger explain {first} says more"),

@@ -125,6 +125,13 @@ impl Failure {
                 ),
                 Exit::Unreachable,
             ),
+            Failure::Client(ClientError::Metrics { addr }) => (
+                format!(
+                    "{addr} is the metrics port, which answers probes and scrapers only\nnext: name the admin address \
+                     (`admin.listen`, 127.0.0.1:4490 unless stated) with --addr or OUTRIGGER_ADDR"
+                ),
+                Exit::Unreachable,
+            ),
             Failure::Client(ClientError::Refused(problem)) => {
                 (format!("{}\nnext: {}", print::lines(&problem.detail), print::line(&problem.next)), Exit::Problem)
             }

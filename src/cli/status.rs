@@ -10,6 +10,8 @@ use super::upstreams;
 use crate::admin::api::{Change, Changes, Condition, PolicySummary, Status};
 use crate::admin::words;
 
+/// What the process calls itself where the policy gives no name.
+const PROGRAM: &str = "outrigger";
 /// Time between two looks of `--watch`.
 const WATCH_INTERVAL: Duration = Duration::from_secs(2);
 
@@ -84,7 +86,9 @@ pub(super) fn render(status: &Status, colour: bool) -> String {
     text.push_str(&policy_line(&status.policy));
     let up = words::whole(status.uptime_seconds);
     let name = print::line(&status.name);
-    text.push_str(&format!("{name}: outrigger {}, pid {}, up {up}\n", print::line(&status.version), status.pid));
+    // The name of a policy without one is the program's own.
+    let name = if name == PROGRAM { String::new() } else { format!("{name}: ") };
+    text.push_str(&format!("{name}{PROGRAM} {}, pid {}, up {up}\n", print::line(&status.version), status.pid));
     if !status.changes.is_empty() {
         text.push_str("\nLast changes\n");
         for change in &status.changes {
@@ -98,7 +102,7 @@ fn table(status: &Status) -> Table {
     let mut table = Table::new(&[
         ("UPSTREAM", Align::Left),
         ("REQUESTS", Align::Right),
-        ("SUCCESS", Align::Right),
+        (upstreams::SUCCESS, Align::Right),
         ("P50", Align::Right),
         ("P99", Align::Right),
         ("CIRCUIT", Align::Left),
@@ -115,7 +119,7 @@ fn table(status: &Status) -> Table {
             cell(print::milliseconds(view.p99_ms)),
             upstreams::circuit(view.circuit.as_ref()),
             cell(format!("{}/{}", view.limits.in_flight, view.limits.in_flight_max)),
-            upstreams::budget(&view.budget),
+            upstreams::budget(&view.name, &view.budget),
             upstreams::endpoints_up(view),
         ]);
     }

@@ -111,6 +111,8 @@ fn wrong_usage_exits_2_and_suggests() {
         &["run", "--policy", "p", "--admin-listen", "localhost"],
         &["demo", "--seconds", "0"],
         &["status", "-o", "yaml"],
+        &["circuits", "open", "a", "--ttl", "25h", "--reason", "r"],
+        &["circuits", "open", "a", "--ttl", "500ms", "--reason", "r"],
         &["policy", "rollback", "x", "--reason", "y"],
     ] {
         say(wrong).exited(2);

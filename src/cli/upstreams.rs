@@ -10,6 +10,11 @@ use crate::admin::api::{Budgets, UpstreamBudget, Upstreams};
 use crate::admin::words;
 use crate::upstreams::view::{BudgetView, CircuitView, EndpointView, TotalsView, UpstreamView};
 
+/// Header of the column that [`success`] fills.
+pub(super) const SUCCESS: &str = "FIRST TRY -> FINAL";
+/// The reserved name of the inbound target, which is never retried and has no budget.
+const INBOUND: &str = "app";
+
 impl Session<'_> {
     pub(super) fn upstreams(&mut self) -> Result<Exit, Failure> {
         let answer: Upstreams = self.client.get("/upstreams")?;
@@ -22,7 +27,7 @@ impl Session<'_> {
             ("REQUESTS", Align::Right),
             ("FAILED", Align::Right),
             ("REFUSED", Align::Right),
-            ("SUCCESS", Align::Right),
+            (SUCCESS, Align::Right),
             ("P50", Align::Right),
             ("P99", Align::Right),
             ("CIRCUIT", Align::Left),
@@ -97,7 +102,7 @@ impl Session<'_> {
             ("REQUESTS", Align::Right),
             ("ATTEMPTS", Align::Right),
             ("LOAD", Align::Right),
-            ("SUCCESS", Align::Right),
+            (SUCCESS, Align::Right),
             ("RETRIES", Align::Right),
             ("RESCUED", Align::Right),
             ("BUDGET", Align::Right),
@@ -112,7 +117,7 @@ impl Session<'_> {
                 cell(success(totals)),
                 cell(words::grouped(totals.retries)),
                 cell(words::grouped(totals.rescued)),
-                budget(left),
+                budget(upstream, left),
                 cell(denied(totals)),
             ]);
         }
@@ -124,7 +129,10 @@ impl Session<'_> {
 fn describe(view: &UpstreamView) -> String {
     let mut text = format!("{} ({})\n", print::line(&view.name), print::line(&view.direction));
     let mut fact = |name: &str, value: String| text.push_str(&format!("  {name:<10} {}\n", print::line(&value)));
-    fact("requests", format!("{}, success {}", words::grouped(view.totals.requests), success(&view.totals)));
+    fact(
+        "requests",
+        format!("{}, success {} (first try -> final)", words::grouped(view.totals.requests), success(&view.totals)),
+    );
     fact("latency", format!("p50 {}, p99 {}", print::milliseconds(view.p50_ms), print::milliseconds(view.p99_ms)));
     fact(
         "retries",
@@ -136,7 +144,7 @@ fn describe(view: &UpstreamView) -> String {
             denied(&view.totals)
         ),
     );
-    fact("budget", budget(&view.budget).0);
+    fact("budget", budget(&view.name, &view.budget).0);
     fact("circuit", circuit(view.circuit.as_ref()).0);
     let limits = &view.limits;
     fact(
@@ -194,7 +202,10 @@ pub(super) fn circuit(circuit: Option<&CircuitView>) -> (String, Tone) {
     }
 }
 
-pub(super) fn budget(budget: &BudgetView) -> (String, Tone) {
+pub(super) fn budget(upstream: &str, budget: &BudgetView) -> (String, Tone) {
+    if upstream == INBOUND {
+        return cell("-");
+    }
     if budget.gated {
         return ("probes only".to_owned(), Tone::Warn);
     }

@@ -63,7 +63,7 @@ impl fmt::Display for Change {
             Kind::Removed => vec!["removed".to_owned()],
             Kind::Changed => Vec::new(),
         };
-        parts.extend(self.settings.iter().map(Difference::to_string));
+        parts.extend(told(&self.settings));
         parts.extend(self.load.map(|(old, new)| format!("worst-case load x{old} -> x{new}")));
         let time = |ms| duration::print(std::time::Duration::from_millis(ms));
         parts.extend(self.wait_ms.map(|(old, new)| format!("worst-case wait {} -> {}", time(old), time(new))));
@@ -124,6 +124,41 @@ fn differences(old: Vec<Setting>, new: Vec<Setting>) -> Vec<Difference> {
         }
     }
     found
+}
+
+/// Blocks that can be switched, and their names in words.
+const SWITCHES: [(&str, &str); 2] = [("circuitBreaker", "circuit breaker"), ("throttle", "throttle")];
+
+/// What is read at the start only.
+const AT_START: [&str; 2] = ["admin.listen", "metrics.listen"];
+
+/// The settings in words. A block that is switched on or off is told as that: its values follow from it.
+fn told(settings: &[Difference]) -> Vec<String> {
+    let switched: Vec<_> =
+        SWITCHES.iter().filter_map(|(block, name)| Some((*block, *name, switch(settings, block)?))).collect();
+    let names = |on| {
+        let names: Vec<&str> = switched.iter().filter(|(_, _, now)| *now == on).map(|(_, name, _)| *name).collect();
+        (!names.is_empty()).then(|| format!("{} {}", names.join(" and "), if on { "on" } else { "off" }))
+    };
+    let mut parts: Vec<String> = [names(true), names(false)].into_iter().flatten().collect();
+    for setting in settings {
+        let block = setting.key.split('.').next();
+        if switched.iter().all(|(hidden, _, _)| Some(*hidden) != block) {
+            let when = if AT_START.contains(&setting.key) { " (takes effect at the next start)" } else { "" };
+            parts.push(format!("{setting}{when}"));
+        }
+    }
+    parts
+}
+
+/// Whether a block is switched on or off. None = neither; also to and from `observe`, whose word says more.
+fn switch(settings: &[Difference], block: &str) -> Option<bool> {
+    let mode = settings.iter().find(|setting| setting.key.strip_prefix(block) == Some(".mode"))?;
+    match (mode.old.as_deref()?, mode.new.as_deref()?) {
+        ("none", "enforce") => Some(true),
+        ("enforce", "none") => Some(false),
+        _ => None,
+    }
 }
 
 fn upstream_changes((old, before): (&Policy, usize), (new, number): (&Policy, usize)) -> Vec<Change> {
@@ -294,10 +329,26 @@ mod tests {
     }
 
     #[test]
-    fn a_breaker_that_is_switched_on_shows_its_values() {
+    fn a_breaker_that_is_switched_is_told_as_that_and_its_values_are_in_the_json_only() {
         let off = "upstreams: { a: { url: http://a } }\n";
         let on = "upstreams: { a: { url: http://a, circuitBreaker: {} } }\n";
-        let line = &lines(off, on)[0];
-        assert!(line.starts_with("a: circuitBreaker.mode none -> enforce; circuitBreaker.window 10s;"), "{line}");
+        assert_eq!(lines(off, on), ["a: circuit breaker and throttle on"]);
+        assert_eq!(lines(on, off), ["a: circuit breaker and throttle off"]);
+        let alone = "upstreams: { a: { url: http://a, circuitBreaker: {}, throttle: { mode: none } } }\n";
+        assert_eq!(lines(off, alone), ["a: circuit breaker on"]);
+        assert_eq!(lines(alone, on), ["a: throttle on"]);
+        let observed =
+            "upstreams: { a: { url: http://a, circuitBreaker: { mode: observe }, throttle: { mode: none } } }\n";
+        assert!(lines(off, observed)[0].contains("circuitBreaker.mode none -> observe"));
+        assert_eq!(lines(alone, observed), ["a: circuitBreaker.mode enforce -> observe"]);
+    }
+
+    #[test]
+    fn what_is_read_at_the_start_only_says_so() {
+        let policy = |address| format!("admin: {{ listen: '{address}' }}\nupstreams: {{ a: {{ url: http://a }} }}\n");
+        assert_eq!(
+            lines(&policy("127.0.0.1:1"), &policy("127.0.0.1:2")),
+            ["outrigger: admin.listen 127.0.0.1:1 -> 127.0.0.1:2 (takes effect at the next start)"]
+        );
     }
 }

@@ -14,6 +14,7 @@ use super::origin::{Origin, Origins};
 use super::routes::RouteId;
 use super::{Direction, Listener, Policy, RoutePolicy, UpstreamPolicy, duration};
 use crate::reliability::backoff::{Backoff, Jitter};
+use crate::reliability::classify::Contract;
 
 /// Why a request cannot be explained.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -186,6 +187,7 @@ fn timeline(upstream: &UpstreamPolicy, route: &RoutePolicy, method: &Method) -> 
         let at = if from == to { millis(from) } else { format!("{} .. {}", millis(from), millis(to)) };
         let _ = writeln!(text, "  {at:20}  {what}");
     };
+    let condition = repeated_if(route.retry.contract, method);
     let (mut from, mut to) = (Duration::ZERO, Duration::ZERO);
     for attempt in 0..=retries {
         if from >= request {
@@ -194,7 +196,8 @@ fn timeline(upstream: &UpstreamPolicy, route: &RoutePolicy, method: &Method) -> 
         let last = attempt == retries;
         let limit =
             if last { "may use all that is left".to_owned() } else { format!("given up after {}", millis(one)) };
-        line(from, to.min(request), format!("try {}, {limit}", attempt + 1));
+        let only = if attempt > 0 { condition.as_str() } else { "" };
+        line(from, to.min(request), format!("try {}{only}, {limit}", attempt + 1));
         if last {
             break;
         }
@@ -222,7 +225,6 @@ fn notes(upstream: &UpstreamPolicy, route: &RoutePolicy, method: &Method, retrie
         let load = retries + 1;
         note(format!("Worst-case load x{load}; over all requests the retry budget keeps it below that."));
         if !method.is_idempotent() {
-            use crate::reliability::classify::Contract;
             note(match route.retry.contract {
                 Contract::Opaque => format!("{method} is repeated only if nothing of it was sent (contract: opaque)."),
                 Contract::Atomic5xx => {
@@ -243,6 +245,16 @@ fn tries(retries: u32) -> String {
         0 => "1 try, no retry".to_owned(),
         1 => "1 try + up to 1 retry".to_owned(),
         many => format!("1 try + up to {many} retries"),
+    }
+}
+
+/// What must hold of the tries before, for methods that must not simply be repeated.
+fn repeated_if(contract: Contract, method: &Method) -> String {
+    match contract {
+        Contract::Dedupes => String::new(),
+        Contract::Opaque | Contract::Atomic5xx if method.is_idempotent() => String::new(),
+        Contract::Opaque => " only if nothing was sent before".to_owned(),
+        Contract::Atomic5xx => " only if nothing was sent before, or after a listed 5xx".to_owned(),
     }
 }
 
@@ -320,6 +332,21 @@ mod tests {
         ];
         assert!(parts[0].ends_with(expected[0]), "{line}");
         assert_eq!(parts[1..7], expected[1..]);
+    }
+
+    #[test]
+    fn a_post_is_shown_to_be_repeated_only_under_its_condition() {
+        let tries = |method| {
+            let text = explained(method, "http://127.0.0.1:4400/").unwrap();
+            let lines = text.lines().filter_map(|line| Some(line.split_once("  try ")?.1.to_owned()));
+            lines.collect::<Vec<_>>()
+        };
+        let post = tries("POST");
+        assert_eq!(post.len(), 3);
+        assert_eq!(post[0], "1, given up after 500ms");
+        assert_eq!(post[1], "2 only if nothing was sent before, given up after 500ms");
+        assert_eq!(post[2], "3 only if nothing was sent before, may use all that is left");
+        assert_eq!(tries("GET")[1], "2, given up after 500ms");
     }
 
     #[test]

@@ -119,6 +119,7 @@ const FOREIGN: &[Foreign] = &[
     foreign("apiversion", "Kubernetes' word; this is no cluster object", "version: 1"),
     foreign("kind", "Kubernetes' word; this is no cluster object", "version: 1"),
     foreign("accesslogs", "a word of others", "accessLog"),
+    foreign("idempotency", "a key of a route", "idempotency in an entry of `routes`"),
     foreign("enabled", "a word of others; a block that is present is on", "mode: none to switch a default off"),
     // Values.
     foreign("5xx", "Envoy's word", "retry.codes: [500, 502, 503, 504]"),
@@ -146,6 +147,16 @@ const LATER: &[&str] = &[
     "stores",
     "deadletter",
     "hedge",
+    "hedging",
+    "deadletters",
+    "traces",
+    "tracecontext",
+    "otlp",
+    "grpc",
+    "http3",
+    "mtls",
+    "certificate",
+    "idempotencykey",
     "tracing",
     "ratelimit",
     "ratelimits",
@@ -268,7 +279,10 @@ mod tests {
     #[test]
     fn a_key_of_a_later_version_is_recognised_as_such() {
         assert_eq!(hint("tls", &["url", "retry"]), Some(Hint::Later));
-        assert_eq!(hint("deadLetter", &["name", "match"]), Some(Hint::Later));
+        for later in ["deadLetter", "hedge", "hedging", "http2", "stores", "tracing", "idempotencyKey"] {
+            assert_eq!(hint(later, &["name", "match", "url"]), Some(Hint::Later), "{later}");
+        }
+        assert_eq!(hint("header", &["contract"]), Some(Hint::Later));
     }
 
     #[test]

@@ -139,6 +139,9 @@ async fn a_refused_order_states_its_exact_error() {
         let reply = stage.post("/policy/rollback", r#"{"revision":5,"reason":"x"}"#).await;
         assert_eq!(reply.problem(status), token);
         assert_eq!(reply.json()["detail"], detail);
+        assert!(reply.json()["type"].as_str().unwrap().starts_with("https://outrigger.dev/problems/"));
+        let listed = reply.json()["next"] == "`outrigger policy history` lists the revisions";
+        assert_eq!(listed, status == 404, "only a revision that is not kept sends the reader to the list");
     }
     stage.stop().await;
 }

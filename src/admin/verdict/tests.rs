@@ -36,7 +36,23 @@ fn a_few_failed_requests_are_not_called_healthy() {
         view.totals = TotalsView { requests: 3, requests_failed: 2, attempts: 3, ..TotalsView::default() };
         view.circuit.as_mut().unwrap().samples = 3;
     });
-    assert_eq!(text, "payments has too little traffic to be judged: 3 requests since the start, 33.3% succeeded.");
+    assert_eq!(
+        text,
+        "payments has too little traffic lately to be judged: 3 requests since the start, 33.3% succeeded."
+    );
+}
+
+#[test]
+fn a_load_below_one_is_not_told_since_refused_requests_make_it() {
+    let text = |attempts| {
+        let totals = TotalsView { requests: 1, attempts, retries: 7, ..TotalsView::default() };
+        verdict(|view| view.totals = totals).1
+    };
+    assert!(
+        text(0)
+            .ends_with("payments is healthy: 1 request since the start, 100% succeeded. 7 retries rescued 0 requests.")
+    );
+    assert!(text(8).ends_with("7 retries rescued 0 requests at 8.00x load."));
 }
 
 #[test]
@@ -197,5 +213,13 @@ fn of_the_process_only_trouble_is_told() {
     assert_eq!(
         texts(&ready, false, &policy),
         ["The policy file is refused, revision 7 stays in force: policy.yaml:2:1: x."]
+    );
+    let error = "p.yaml:9:5: error: unknown key `timeuot`, expected one of url, endpoints [OR101]\n\
+                 9 |     timeuot: 1s\n  |     ^ did you mean `timeouts`?\n";
+    policy.reload = Reload { failed: true, error: Some(error.to_owned()) };
+    assert_eq!(
+        texts(&ready, false, &policy),
+        ["The policy file is refused, revision 7 stays in force: p.yaml:9:5: error: unknown key `timeuot` [OR101]; \
+          did you mean `timeouts`?"]
     );
 }

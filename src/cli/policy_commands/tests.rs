@@ -5,6 +5,8 @@ use super::*;
 /// The commands as they stand in the program's own tree.
 #[derive(Parser)]
 struct Line {
+    #[arg(short = 'o', global = true, hide = true)]
+    json: bool,
     #[command(subcommand)]
     command: PolicyCommand,
 }
@@ -20,7 +22,8 @@ fn run_with(words: &[&str], input: &str, grace: Option<&str>) -> Run {
     let (mut output, mut errors) = (Vec::new(), Vec::new());
     let mut input = input.as_bytes();
     let grace = grace.map(str::to_owned);
-    let exit = Terminal { input: &mut input, output: &mut output, errors: &mut errors, grace }.run(&line.command);
+    let command = line.command.in_form(line.json).unwrap();
+    let exit = Terminal { input: &mut input, output: &mut output, errors: &mut errors, grace }.run(&command);
     Run { exit, output: String::from_utf8(output).unwrap(), errors: String::from_utf8(errors).unwrap() }
 }
 
@@ -49,6 +52,16 @@ fn findings_exit_with_1_and_warnings_only_if_denied() {
 }
 
 #[test]
+fn the_summary_names_an_error_before_a_warning() {
+    use crate::policy::diagnostic::Diagnostic;
+    use crate::policy::raw::scalar::Position;
+    let warning = Diagnostic::new(Code::AdminExposed, Position { line: 1, column: 1 }, "first in the file");
+    let error = Diagnostic::new(Code::InvalidValue, Position { line: 2, column: 1 }, "last in the file");
+    let said = verdict(&Diagnostics::new("p.yaml", "", vec![warning, error]), "");
+    assert_eq!(said, "1 error(s), 1 warning(s); outrigger explain OR102 says more");
+}
+
+#[test]
 fn a_file_that_cannot_be_read_exits_with_2() {
     let run = run(&["check", "/nonexistent/policy.yaml"], "");
     assert_eq!(run.exit, Exit::Unreadable);
@@ -64,6 +77,14 @@ fn formats_for_programs_write_nothing_else() {
     assert_eq!(run(&["check", "--format", "json"], GOOD).output.trim(), "[]");
     let github = run(&["check", "--format", "github"], WRONG).output;
     assert!(github.starts_with("::error file=<stdin>,line=2,col="), "{github}");
+}
+
+#[test]
+fn the_general_option_for_json_is_the_commands_own() {
+    assert_eq!(run(&["check", "-o"], WRONG).output, run(&["check", "--format", "json"], WRONG).output);
+    assert_eq!(run(&["diff", "-o", "-", "/nonexistent"], GOOD).exit, Exit::Unreadable);
+    let explain = Line::try_parse_from(["outrigger", "explain", "OR012"]).unwrap().command;
+    assert_eq!(explain.in_form(true).unwrap_err(), "`explain` has no JSON form");
 }
 
 #[test]

@@ -11,8 +11,8 @@ use crate::cli::Surroundings;
 const STATUS: &str = "\
 payments is healthy: 1,204 requests since the start, 99.9% succeeded. 36 retries rescued 33 requests at 1.03x load. 2 retries were denied (budget 2).
 
-UPSTREAM  REQUESTS         SUCCESS     P50    P99  CIRCUIT  IN-FLIGHT  BUDGET  ENDPOINTS
-payments     1,204  97.2% -> 99.9%  4.1 ms  38 ms  closed       3/256     80%        2/2
+UPSTREAM  REQUESTS  FIRST TRY -> FINAL     P50    P99  CIRCUIT  IN-FLIGHT  BUDGET  ENDPOINTS
+payments     1,204      97.2% -> 99.9%  4.1 ms  38 ms  closed       3/256     80%        2/2
 
 policy: revision 7 (c0ffeec0ffee) by watch, applied 4 min ago from /etc/outrigger/policy.yaml
 checkout: outrigger VERSION, pid PID, up 2 h 5 min
@@ -76,15 +76,15 @@ fn upstreams_list_all_or_open_one_with_its_endpoints() {
     assert_eq!(
         server.say(&["upstreams"]).exited(0).out,
         "\
-UPSTREAM  DIRECTION  REQUESTS  FAILED  REFUSED         SUCCESS     P50    P99  CIRCUIT  ENDPOINTS
-payments  outbound      1,204       1        0  97.2% -> 99.9%  4.1 ms  38 ms  closed         1/2
+UPSTREAM  DIRECTION  REQUESTS  FAILED  REFUSED  FIRST TRY -> FINAL     P50    P99  CIRCUIT  ENDPOINTS
+payments  outbound      1,204       1        0      97.2% -> 99.9%  4.1 ms  38 ms  closed         1/2
 "
     );
     assert_eq!(
         server.say(&["upstreams", "payments"]).exited(0).out,
         "\
 payments (outbound)
-  requests   1,204, success 97.2% -> 99.9%
+  requests   1,204, success 97.2% -> 99.9% (first try -> final)
   latency    p50 4.1 ms, p99 38 ms
   retries    36, rescued 33, load 1.03x, denied budget 2
   budget     80%
@@ -104,10 +104,19 @@ fn retries_set_effective_against_actual() {
     assert_eq!(
         Server::healthy().say(&["retries", "payments"]).exited(0).out,
         "\
-UPSTREAM  REQUESTS  ATTEMPTS   LOAD         SUCCESS  RETRIES  RESCUED  BUDGET  DENIED
-payments     1,204     1,240  1.03x  97.2% -> 99.9%       36       33     80%  budget 2
+UPSTREAM  REQUESTS  ATTEMPTS   LOAD  FIRST TRY -> FINAL  RETRIES  RESCUED  BUDGET  DENIED
+payments     1,204     1,240  1.03x      97.2% -> 99.9%       36       33     80%  budget 2
 "
     );
+}
+
+#[test]
+fn the_inbound_row_has_no_budget_and_a_nameless_process_is_named_once() {
+    let mut process = Process::healthy();
+    process.views[0].name = "app".to_owned();
+    let server = Server::of(process);
+    assert!(server.say(&["retries"]).exited(0).out.contains("    -  budget 2"), "{:?}", server.say(&["retries"]));
+    assert!(!server.say(&["status"]).out.contains("80%"));
 }
 
 #[test]
@@ -193,7 +202,10 @@ REVISION  APPLIED               HASH          AUTHOR  SOURCE                    
 "
     );
     let said = server.say(&["policy", "rollback", "5", "--reason", "INC-42"]);
-    assert_eq!(said.exited(0).out, "Revision 8 (beefbeefbeef) is in force.\n");
+    assert_eq!(
+        said.exited(0).out,
+        "Revision 8 (beefbeefbeef) is in force.\nThe policy file still holds the other text: its next edit, SIGHUP or a restart brings it back.\n"
+    );
     let said = server.say(&["policy", "reload"]);
     assert_eq!(said.exited(0).out, "Nothing to do: revision 8 (beefbeefbeef) has this very text.\n");
     let author = || "alice".to_owned();

@@ -48,6 +48,18 @@ fn an_unreachable_proxy_exits_3_and_says_what_to_do() {
     }
 }
 
+#[test]
+fn the_metrics_port_is_recognised_and_the_admin_address_named() {
+    let server = Server::healthy();
+    let metrics = server.stage().metrics.to_string();
+    for words in [&["status"][..], &["policy", "reload"]] {
+        let said = server.say(&[words, &["--addr", &metrics]].concat());
+        said.exited(3);
+        assert!(said.err.contains("is the metrics port"), "{said:?}");
+        assert!(said.err.contains("next: name the admin address (`admin.listen`"), "{said:?}");
+    }
+}
+
 /// Answers one connection with `bytes` and closes.
 fn stranger(bytes: &'static [u8]) -> String {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();

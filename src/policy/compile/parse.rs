@@ -28,7 +28,56 @@ pub(super) fn parse(text: &str) -> Result<raw::File, Box<Diagnostic>> {
     if is_blank(text) {
         return Err(whole_file("the file is empty: `outrigger init` prints a policy to begin with".to_owned()));
     }
-    serde_saphyr::from_str_with_options(text, options()).map_err(|error| Box::new(finding(&error)))
+    serde_saphyr::from_str_with_options(text, options()).map_err(|error| Box::new(finding(&error).with_context(text)))
+}
+
+impl Diagnostic {
+    /// What only the text around the place tells: a tab in the indentation, and which block was meant.
+    fn with_context(mut self, text: &str) -> Self {
+        let line = |number: u32| text.lines().nth((number as usize).checked_sub(1)?);
+        if self.code == Code::Syntax {
+            // The parser may notice a tab only on the line after it.
+            let here = [self.position.line, self.position.line.saturating_sub(1)];
+            let tab = here.into_iter().find_map(|number| Some((number, indenting_tab(line(number)?)?)));
+            if let Some((line, column)) = tab {
+                self.position = Position { line, column };
+                self.message = "a tab; indent with spaces".to_owned();
+            }
+        } else if self.note.as_deref() == Some(EMPTY_BLOCK) {
+            let key = line(self.position.line).and_then(|line| key_before(line, self.position.column));
+            self.note = key.and_then(switch).or(self.note);
+        }
+        self
+    }
+}
+
+/// The column of the first tab in front of a line's text.
+fn indenting_tab(line: &str) -> Option<u32> {
+    let indentation = &line[..line.len() - line.trim_start().len()];
+    let column = indentation.chars().position(|c| c == '\t')?;
+    u32::try_from(column + 1).ok()
+}
+
+/// The key whose value begins at `column`.
+fn key_before(line: &str, column: u32) -> Option<&str> {
+    let (start, _) = line.char_indices().nth((column as usize).checked_sub(1)?)?;
+    let (before, value) = line.split_at(start);
+    // A key without a value: nobody tried a word.
+    if ["null", "~"].iter().any(|nothing| value.starts_with(nothing)) {
+        return None;
+    }
+    let before = before.trim_end().strip_suffix(':')?;
+    before.rsplit(|c: char| !c.is_alphanumeric()).next()
+}
+
+/// How a block that can be switched is written.
+fn switch(key: &str) -> Option<String> {
+    let off = match key {
+        "circuitBreaker" | "throttle" => "`mode: none`",
+        "retry" => "`attempts: 0`",
+        _ => return None,
+    };
+    Some(format!("to switch it on: `{key}: {{}}`; to switch it off: leave it out, or {off}"))
 }
 
 fn is_blank(text: &str) -> bool {
@@ -97,6 +146,9 @@ fn finding(error: &Error) -> Diagnostic {
     }
 }
 
+/// What this version speaks.
+const SPOKEN: &str = "HTTP/1.1 without TLS";
+
 const EMPTY_BLOCK: &str = "a block without keys is written {}";
 
 /// Names of Rust types and parser events are no words for the writer of a policy.
@@ -112,7 +164,8 @@ fn ours(expected: &str) -> &str {
 fn unknown(code: Code, what: &str, word: &str, expected: &[&str], position: Position) -> Diagnostic {
     match hint(word, expected) {
         Some(Hint::Later) => {
-            let message = format!("`{word}` is not supported by this version of Outrigger");
+            let message =
+                format!("`{word}` is not supported by this version ({SPOKEN}; see README, State of this version)");
             Diagnostic::new(Code::NotSupported, position, message).with_note("remove it: nothing is silently ignored")
         }
         found => {

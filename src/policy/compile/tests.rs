@@ -78,6 +78,25 @@ fn an_empty_block_is_not_taken_for_an_absent_one() {
 }
 
 #[test]
+fn a_block_switched_with_a_word_is_told_how_blocks_are_switched() {
+    for word in ["true", "on", "enabled"] {
+        let said = bad(&payments(&format!("circuitBreaker: {word}")));
+        let note = "to switch it on: `circuitBreaker: {}`; to switch it off: leave it out, or `mode: none`";
+        assert!(said.contains(note), "{said}");
+    }
+    assert!(bad(&payments("retry: true")).contains("leave it out, or `attempts: 0`"));
+    assert!(bad(&payments("limits: 3")).contains("a block without keys is written {}"));
+}
+
+#[test]
+fn a_tab_is_named_as_what_it_is() {
+    let said = bad("version: 1\nupstreams:\n\ta: { url: http://a }\n");
+    assert!(said.contains("p.yaml:3:1: error: a tab; indent with spaces"), "{said}");
+    let said = bad("version: 1\nupstreams:\n  a:\n  \turl: http://a\n");
+    assert!(said.contains(":4:3: error: a tab; indent with spaces"), "{said}");
+}
+
+#[test]
 fn a_typing_error_is_refused_with_its_line_and_the_word_that_was_meant() {
     let said = bad(&payments("timeuot: 1s"));
     assert!(said.starts_with("p.yaml:5:5: error: unknown key `timeuot`"), "{said}");
@@ -94,10 +113,18 @@ fn a_word_of_another_proxy_is_translated() {
 #[test]
 fn keys_of_later_versions_are_refused_and_never_ignored() {
     for block in ["tls: {}", "hedge: {}", "deadLetter: {}", "routes: [{ name: a, idempotency: { store: embedded } }]"] {
-        assert!(bad(&payments(block)).contains("not supported by this version of Outrigger"), "{block}");
+        assert!(
+            bad(&payments(block))
+                .contains("not supported by this version (HTTP/1.1 without TLS; see README, State of this version)"),
+            "{block}"
+        );
     }
     for key in ["stores: {}", "tracing: {}", "deadLetter: {}"] {
-        assert!(bad(&format!("version: 1\n{key}\n")).contains("not supported by this version of Outrigger"), "{key}");
+        assert!(
+            bad(&format!("version: 1\n{key}\n"))
+                .contains("not supported by this version (HTTP/1.1 without TLS; see README, State of this version)"),
+            "{key}"
+        );
     }
     assert!(bad("version: 1\nupstreams: { a: { url: https://a } }\n").contains("https is not supported"));
 }
