@@ -4,6 +4,7 @@ use std::time::{Duration, Instant};
 
 use http::HeaderMap;
 
+use super::hygiene;
 use super::route::Route;
 use crate::clock;
 use crate::policy::{DeadlinePolicy, RoutePolicy};
@@ -42,11 +43,11 @@ pub fn deadline(route: &RoutePolicy, headers: &HeaderMap, now: Instant) -> Resul
 fn caller_timeout(policy: &DeadlinePolicy, headers: &HeaderMap) -> Option<Duration> {
     let grpc = policy
         .grpc_timeout
-        .then(|| headers.get("grpc-timeout").and_then(|v| deadline::parse_grpc_timeout(v.as_bytes())))
+        .then(|| headers.get(hygiene::GRPC_TIMEOUT).and_then(|v| deadline::parse_grpc_timeout(v.as_bytes())))
         .flatten();
     let envoy = policy
         .envoy_timeout
-        .then(|| headers.get("x-envoy-expected-rq-timeout-ms").and_then(|v| deadline::parse_timeout_ms(v.as_bytes())))
+        .then(|| headers.get(hygiene::EXPECTED_TIMEOUT).and_then(|v| deadline::parse_timeout_ms(v.as_bytes())))
         .flatten();
     match (grpc, envoy) {
         (Some(a), Some(b)) => Some(a.min(b)),

@@ -8,9 +8,9 @@ use http::{HeaderMap, HeaderValue, Method, Request, Uri, Version};
 use http_body::Body as _;
 use tokio::time::sleep_until;
 
-use super::hygiene;
 use super::record::{AttemptNote, Record};
 use super::route::Route;
+use super::{hygiene, respond};
 use crate::clock;
 use crate::drain::Tasks;
 use crate::random::Random;
@@ -221,7 +221,7 @@ fn outcome_of(result: &AttemptResult, cutoff: Instant, deadline: Instant) -> (Ou
             if matches!(landed.answer.status().as_u16(), 429 | 503) {
                 outcome.retry_after = headers.get(http::header::RETRY_AFTER).and_then(retry_after);
             }
-            outcome.final_by_peer = headers.contains_key("x-outrigger-retry");
+            outcome.final_by_peer = headers.contains_key(respond::RETRY_MARK);
             (outcome, Some(Arc::clone(landed.in_flight.endpoint())))
         }
         Err((failure, sent, endpoint)) => {

@@ -180,7 +180,6 @@ pub struct Body {
     clock: Option<Clock>,
 }
 
-#[expect(clippy::large_enum_variant, reason = "one per request, moved once: a box would be an allocation for each")]
 enum Kind {
     Empty,
     Full(Bytes),

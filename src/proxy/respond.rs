@@ -17,7 +17,8 @@ use crate::upstreams::endpoint::Endpoint;
 use crate::wire::Answer;
 
 const PROXY_STATUS: HeaderName = HeaderName::from_static("proxy-status");
-const RETRY_MARK: HeaderName = HeaderName::from_static("x-outrigger-retry");
+/// Says that retries of this request are exhausted or denied.
+pub const RETRY_MARK: HeaderName = HeaderName::from_static("x-outrigger-retry");
 const PROBLEM_JSON: HeaderValue = HeaderValue::from_static("application/problem+json");
 
 /// Where the problem types are described.

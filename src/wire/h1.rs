@@ -5,10 +5,8 @@
 //! runs in a task of its own, so that upload and download progress independently.
 
 use std::future::Future;
-use std::io;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::{Context, Poll, Waker};
 use std::time::Instant;
 
@@ -18,15 +16,14 @@ use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
 use hyper::client::conn::http1;
 use hyper_util::rt::TokioIo;
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::sync::oneshot;
 use tokio::task::AbortHandle;
 use tokio::time::timeout_at;
 
 use super::RequestBody;
-use super::body::upload_failure;
 use super::pool::{Opening, Pool};
+use super::traffic::{Counted, Traffic};
 use crate::clock;
 use crate::drain::Tasks;
 use crate::reliability::{Failure, Sent};
@@ -35,89 +32,6 @@ use crate::reliability::{Failure, Sent};
 const HEAD_BYTES_MAX: usize = 64 * 1024;
 const BUFFER_BYTES_MAX: usize = 128 * 1024;
 
-/// What moved on a connection since its current exchange began.
-#[derive(Debug, Default)]
-struct Traffic {
-    written: AtomicU64,
-    read: AtomicU64,
-}
-
-impl Traffic {
-    fn reset(&self) {
-        self.written.store(0, Ordering::Relaxed);
-        self.read.store(0, Ordering::Relaxed);
-    }
-
-    /// What the peer may know of the current request.
-    fn sent(&self) -> Sent {
-        if self.read.load(Ordering::Relaxed) > 0 {
-            Sent::Yes
-        } else if self.written.load(Ordering::Relaxed) > 0 {
-            Sent::Maybe
-        } else {
-            Sent::No
-        }
-    }
-}
-
-/// A stream that counts what moves.
-#[derive(Debug)]
-struct Counted {
-    inner: TcpStream,
-    traffic: Arc<Traffic>,
-}
-
-impl Counted {
-    fn count_written(&self, result: &Poll<io::Result<usize>>) {
-        if let Poll::Ready(Ok(n)) = result {
-            self.traffic.written.fetch_add(*n as u64, Ordering::Relaxed);
-        }
-    }
-}
-
-impl AsyncRead for Counted {
-    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        let before = buf.filled().len();
-        let result = Pin::new(&mut self.inner).poll_read(cx, buf);
-        let read = buf.filled().len() - before;
-        if read > 0 {
-            self.traffic.read.fetch_add(read as u64, Ordering::Relaxed);
-        }
-        result
-    }
-}
-
-impl AsyncWrite for Counted {
-    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
-        let result = Pin::new(&mut self.inner).poll_write(cx, buf);
-        self.count_written(&result);
-        result
-    }
-
-    fn poll_write_vectored(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        bufs: &[io::IoSlice<'_>],
-    ) -> Poll<io::Result<usize>> {
-        let result = Pin::new(&mut self.inner).poll_write_vectored(cx, bufs);
-        self.count_written(&result);
-        result
-    }
-
-    fn is_write_vectored(&self) -> bool {
-        self.inner.is_write_vectored()
-    }
-
-    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.inner).poll_flush(cx)
-    }
-
-    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.inner).poll_shutdown(cx)
-    }
-}
-
-type TrySendError = hyper::client::conn::TrySendError<Request<RequestBody>>;
 type Connection = http1::Connection<TokioIo<Counted>, RequestBody>;
 
 /// One connection, owned by whoever uses it: an attempt, an answer's body, or the idle list.
@@ -125,7 +39,8 @@ type Connection = http1::Connection<TokioIo<Counted>, RequestBody>;
 pub struct Link {
     sender: http1::SendRequest<RequestBody>,
     /// `None` once it has finished: a finished connection that is still held never answers a queued request.
-    connection: Option<Connection>,
+    /// Boxed, once for each connection: a link is moved several times for each request.
+    connection: Option<Box<Connection>>,
     traffic: Arc<Traffic>,
     opening: Opening,
     idle_since: Instant,
@@ -146,7 +61,7 @@ pub struct SendError {
 pub type Answer = Response<AnswerBody>;
 
 /// A finished connection is dropped at once: a request still queued inside it is answered only by that drop.
-fn drive(connection: &mut Option<Connection>, cx: &mut Context<'_>) {
+fn drive(connection: &mut Option<Box<Connection>>, cx: &mut Context<'_>) {
     if connection.as_mut().is_some_and(|c| Pin::new(c).poll(cx).is_ready()) {
         *connection = None;
     }
@@ -166,7 +81,7 @@ impl Link {
             .handshake(TokioIo::new(counted))
             .await
             .map_err(|_broken| Failure::ConnectFailed)?;
-        Ok(Link { sender, connection: Some(connection), traffic, opening, idle_since: clock::now() })
+        Ok(Link { sender, connection: Some(Box::new(connection)), traffic, opening, idle_since: clock::now() })
     }
 
     /// When this connection was last given back.
@@ -291,7 +206,7 @@ impl Link {
 
 /// Drives a spawned connection to its end, or until its exchange is over and it can be used again.
 async fn run_connection(
-    connection: Connection,
+    connection: Box<Connection>,
     returned: oneshot::Receiver<http1::SendRequest<RequestBody>>,
     traffic: Arc<Traffic>,
     opening: Opening,
@@ -314,40 +229,6 @@ async fn run_connection(
     }
 }
 
-impl Traffic {
-    fn timed_out(&self) -> SendError {
-        SendError { failure: Failure::TryTimeout, sent: self.sent(), unsent: None }
-    }
-
-    /// As `timed_out` for a connection that another task drives: it may be about to write.
-    fn timed_out_elsewhere(&self) -> SendError {
-        SendError { failure: Failure::TryTimeout, sent: self.sent().max(Sent::Maybe), unsent: None }
-    }
-
-    fn explain(&self, mut error: TrySendError) -> SendError {
-        if let Some(request) = error.take_message() {
-            // The message comes back only if writing it never began: the one proof that counts.
-            return SendError {
-                failure: Failure::ConnectionTerminated,
-                sent: Sent::No,
-                unsent: Some(Box::new(request)),
-            };
-        }
-        let error = error.into_error();
-        let failure = if error.is_parse_too_large() {
-            Failure::ResponseHeadTooLarge
-        } else if error.is_parse() {
-            Failure::ResponseMalformed
-        } else if error.is_user() || error.is_body_write_aborted() {
-            // Our request body failed: the client's upload broke.
-            upload_failure(&error)
-        } else {
-            Failure::ConnectionTerminated
-        };
-        SendError { failure, sent: self.sent(), unsent: None }
-    }
-}
-
 /// Ends the task that drives a connection when the exchange is given up.
 #[derive(Debug)]
 struct AbortOnDrop(Option<AbortHandle>);
@@ -362,7 +243,6 @@ impl Drop for AbortOnDrop {
 
 /// Who makes the answer's body move.
 #[derive(Debug)]
-#[expect(clippy::large_enum_variant, reason = "one per attempt, moved once: a box would be an allocation for each")]
 enum Driver {
     InPlace {
         link: Link,

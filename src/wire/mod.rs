@@ -7,6 +7,7 @@ pub mod dial;
 pub mod discover;
 pub mod h1;
 pub mod pool;
+mod traffic;
 
 pub use body::RequestBody;
 pub use h1::{Answer, AnswerBody, SendError};

@@ -1,0 +1,136 @@
+//! What moved on an upstream connection: the evidence behind every `sent`.
+
+use std::io;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::task::{Context, Poll};
+
+use http::Request;
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::net::TcpStream;
+
+use super::RequestBody;
+use super::body::upload_failure;
+use super::h1::SendError;
+use crate::reliability::{Failure, Sent};
+
+pub(super) type TrySendError = hyper::client::conn::TrySendError<Request<RequestBody>>;
+
+/// What moved on a connection since its current exchange began.
+#[derive(Debug, Default)]
+pub(super) struct Traffic {
+    written: AtomicU64,
+    read: AtomicU64,
+}
+
+impl Traffic {
+    pub(super) fn reset(&self) {
+        self.written.store(0, Ordering::Relaxed);
+        self.read.store(0, Ordering::Relaxed);
+    }
+
+    /// What the peer may know of the current request.
+    fn sent(&self) -> Sent {
+        if self.read.load(Ordering::Relaxed) > 0 {
+            Sent::Yes
+        } else if self.written.load(Ordering::Relaxed) > 0 {
+            Sent::Maybe
+        } else {
+            Sent::No
+        }
+    }
+}
+
+/// A stream that counts what moves.
+#[derive(Debug)]
+pub(super) struct Counted {
+    pub(super) inner: TcpStream,
+    pub(super) traffic: Arc<Traffic>,
+}
+
+impl Counted {
+    fn count_written(&self, result: &Poll<io::Result<usize>>) {
+        if let Poll::Ready(Ok(n)) = result {
+            self.traffic.written.fetch_add(*n as u64, Ordering::Relaxed);
+        }
+    }
+}
+
+impl AsyncRead for Counted {
+    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        let before = buf.filled().len();
+        let result = Pin::new(&mut self.inner).poll_read(cx, buf);
+        let read = buf.filled().len() - before;
+        if read > 0 {
+            self.traffic.read.fetch_add(read as u64, Ordering::Relaxed);
+        }
+        result
+    }
+}
+
+impl AsyncWrite for Counted {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+        let result = Pin::new(&mut self.inner).poll_write(cx, buf);
+        self.count_written(&result);
+        result
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bufs: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        let result = Pin::new(&mut self.inner).poll_write_vectored(cx, bufs);
+        self.count_written(&result);
+        result
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.inner.is_write_vectored()
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.inner).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.inner).poll_shutdown(cx)
+    }
+}
+
+impl Traffic {
+    /// The time is over.
+    pub(super) fn timed_out(&self) -> SendError {
+        SendError { failure: Failure::TryTimeout, sent: self.sent(), unsent: None }
+    }
+
+    /// As `timed_out` for a connection that another task drives: it may be about to write.
+    pub(super) fn timed_out_elsewhere(&self) -> SendError {
+        SendError { failure: Failure::TryTimeout, sent: self.sent().max(Sent::Maybe), unsent: None }
+    }
+
+    /// What an error of hyper's says, with what was sent.
+    pub(super) fn explain(&self, mut error: TrySendError) -> SendError {
+        if let Some(request) = error.take_message() {
+            // The message comes back only if writing it never began: the one proof that counts.
+            return SendError {
+                failure: Failure::ConnectionTerminated,
+                sent: Sent::No,
+                unsent: Some(Box::new(request)),
+            };
+        }
+        let error = error.into_error();
+        let failure = if error.is_parse_too_large() {
+            Failure::ResponseHeadTooLarge
+        } else if error.is_parse() {
+            Failure::ResponseMalformed
+        } else if error.is_user() || error.is_body_write_aborted() {
+            // Our request body failed: the client's upload broke.
+            upload_failure(&error)
+        } else {
+            Failure::ConnectionTerminated
+        };
+        SendError { failure, sent: self.sent(), unsent: None }
+    }
+}
