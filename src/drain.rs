@@ -92,16 +92,6 @@ impl Tasks {
         &self.force
     }
 
-    /// Tasks that have not ended.
-    pub fn len(&self) -> usize {
-        self.tracker.len()
-    }
-
-    /// Whether no task is left.
-    pub fn is_empty(&self) -> bool {
-        self.tracker.is_empty()
-    }
-
     /// Fires `stop` and waits until every task has ended, at most `limit`. Returns whether they have.
     pub async fn finish(&self, limit: Duration) -> bool {
         self.stop.cancel();

@@ -59,13 +59,6 @@ impl Held {
     }
 }
 
-impl ReplayBytes {
-    /// Bytes held now.
-    pub fn held(&self) -> usize {
-        self.0.load(Ordering::Relaxed)
-    }
-}
-
 /// A request body, read ahead.
 #[derive(Debug)]
 pub struct ReadAhead {

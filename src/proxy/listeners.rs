@@ -127,12 +127,6 @@ impl Listeners {
         let running = self.running.lock().unwrap_or_else(PoisonError::into_inner);
         running.values().filter(|r| r.direction == direction).for_each(|r| r.stop.cancel());
     }
-
-    /// Open client connections.
-    pub fn connections(&self) -> u32 {
-        let running = self.running.lock().unwrap_or_else(PoisonError::into_inner);
-        running.values().map(|r| r.bounds.open.load(Ordering::Relaxed)).sum()
-    }
 }
 
 fn bind(addr: SocketAddr) -> io::Result<TcpListener> {

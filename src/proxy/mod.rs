@@ -91,11 +91,6 @@ impl Proxy {
         }
     }
 
-    /// Bytes of request bodies held for replay now.
-    pub fn replay_bytes(&self) -> usize {
-        self.replay_bytes.held()
-    }
-
     /// Bytes arrived that are no HTTP request; hyper has answered them with a bare 400 or 431.
     fn malformed(&self, listener: std::net::SocketAddr) {
         let snapshot = self.snapshot.load();

@@ -276,7 +276,7 @@ impl Record {
             .zip(&addresses)
             .map(|(note, endpoint)| AttemptEntry {
                 endpoint,
-                kind: kind_word(note.kind),
+                kind: note.kind.as_str(),
                 duration: note.elapsed,
                 end: match note.end {
                     AttemptEnd::Status(status) => AttemptEndEntry::Status(status),
@@ -324,15 +324,6 @@ fn count_attempt(upstream: &Upstream, note: &AttemptNote) {
             totals.retries.fetch_add(1, Ordering::Relaxed);
         }
         Kind::Hedge => {}
-    }
-}
-
-fn kind_word(kind: Kind) -> &'static str {
-    match kind {
-        Kind::First => "first",
-        Kind::Retry => "retry",
-        Kind::Transparent => "transparent",
-        Kind::Hedge => "hedge",
     }
 }
 

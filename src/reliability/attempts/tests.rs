@@ -356,3 +356,9 @@ fn when_the_breaker_closes_the_throttle_holds_nothing_of_the_outage_against_the_
     end(dependency, now, 200);
     assert_eq!(dependency.throttle.as_ref().unwrap().rejection(now), 0.0);
 }
+
+#[test]
+fn the_lists_of_words_are_in_declaration_order_since_tables_are_indexed_by_them() {
+    assert!(Denied::ALL.iter().enumerate().all(|(place, reason)| *reason as usize == place));
+    assert!(Kind::ALL.iter().enumerate().all(|(place, kind)| *kind as usize == place));
+}

@@ -92,6 +92,21 @@ pub enum Denied {
     Throttle,
 }
 
+impl Kind {
+    /// Every kind, in declaration order.
+    pub const ALL: [Kind; 4] = [Kind::First, Kind::Retry, Kind::Transparent, Kind::Hedge];
+
+    /// The word in metric, log and admin API.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Kind::First => "first",
+            Kind::Retry => "retry",
+            Kind::Transparent => "transparent",
+            Kind::Hedge => "hedge",
+        }
+    }
+}
+
 impl Denied {
     /// Every reason, in declaration order.
     pub const ALL: [Denied; 8] = [

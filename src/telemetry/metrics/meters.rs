@@ -71,16 +71,13 @@ pub struct RouteMeters {
     requests: [Counter; RequestOutcome::ALL.len()],
     retried: [Counter; 2],
     /// By kind and outcome. Registered at first use: most routes never see most of them.
-    attempts: [[OnceLock<Counter>; ATTEMPT_OUTCOMES.len()]; KINDS.len()],
-    denied: [OnceLock<Counter>; DENIED.len()],
+    attempts: [[OnceLock<Counter>; ATTEMPT_OUTCOMES.len()]; Kind::ALL.len()],
+    denied: [OnceLock<Counter>; Denied::ALL.len()],
     pub(super) server: HistogramSeries,
     pub(super) client: HistogramSeries,
 }
 
-const KINDS: [&str; 4] = ["first", "retry", "transparent", "hedge"];
 const ATTEMPT_OUTCOMES: [&str; 4] = ["success", "upstream_error", "failed", "cancelled"];
-const DENIED: [&str; 8] =
-    ["budget", "deadline", "breaker", "body-too-large", "not-idempotent", "chain-stop", "pushback", "throttle"];
 
 impl RouteMeters {
     pub(super) fn new(registry: Arc<Registry>, direction: Direction, upstream: &str, route: &str) -> RouteMeters {
@@ -139,13 +136,7 @@ impl RouteMeters {
             AttemptEnd::Failed(failure) => (2, pack(method, 0, self.error_key(failure))),
             AttemptEnd::Cancelled => (3, pack(method, 0, ERROR_NONE)),
         };
-        let kind = match kind {
-            Kind::First => 0,
-            Kind::Retry => 1,
-            Kind::Transparent => 2,
-            Kind::Hedge => 3,
-        };
-        self.attempts[kind][outcome].get_or_init(|| self.attempt_counter(kind, outcome)).increment(1);
+        self.attempts[kind as usize][outcome].get_or_init(|| self.attempt_counter(kind, outcome)).increment(1);
         self.client.record(key, elapsed, &self.registry.durations);
     }
 
@@ -156,25 +147,15 @@ impl RouteMeters {
 
     /// An eligible retry was not made.
     pub fn retry_denied(&self, reason: Denied) {
-        let reason = match reason {
-            Denied::Budget => 0,
-            Denied::Deadline => 1,
-            Denied::Breaker => 2,
-            Denied::BodyTooLarge => 3,
-            Denied::NotIdempotent => 4,
-            Denied::ChainStop => 5,
-            Denied::Pushback => 6,
-            Denied::Throttle => 7,
-        };
-        self.denied[reason].get_or_init(|| self.denied_counter(DENIED[reason])).increment(1);
+        self.denied[reason as usize].get_or_init(|| self.denied_counter(reason.token())).increment(1);
     }
 
-    fn attempt_counter(&self, kind: usize, outcome: usize) -> Counter {
+    fn attempt_counter(&self, kind: Kind, outcome: usize) -> Counter {
         let labels = [
             ("direction", self.direction.as_str()),
             ("upstream", self.upstream.as_str()),
             ("route", &self.route),
-            ("kind", KINDS[kind]),
+            ("kind", kind.as_str()),
             ("outcome", ATTEMPT_OUTCOMES[outcome]),
         ];
         self.registry.counter(&ATTEMPTS, &labels)
