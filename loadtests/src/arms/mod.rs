@@ -1,0 +1,1 @@
+//! Outrigger, its peers, and the direct way.

@@ -1,0 +1,1 @@
+//! Load: open loop by a seeded list of arrivals, or closed loop.

@@ -1,0 +1,16 @@
+//! `outrigger-bench`: what the sidecar costs and what it saves, next to the real peers.
+//!
+//! [`scenario`] is what users write; [`stage`] plays it: scripted upstreams, a fault script in time, and load
+//! from [`generate`]. [`arms`] starts Outrigger and its peers, [`measure`] reads what they use, [`run`] puts
+//! rounds together, and [`report`] says what came out. [`results`] is the data between them.
+
+mod arms;
+mod generate;
+mod measure;
+mod report;
+mod results;
+mod run;
+mod scenario;
+mod stage;
+
+fn main() {}

@@ -1,0 +1,1 @@
+//! What a run says: a table, a page, a comparison, an exit code.

@@ -1,0 +1,1 @@
+//! Rounds: A B A B, and whether they may be used.

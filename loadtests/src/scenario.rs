@@ -1,0 +1,1 @@
+//! A scenario file: load, upstream, and what goes wrong when.
