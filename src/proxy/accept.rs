@@ -1,23 +1,31 @@
 //! One client connection from accept to close.
+//!
+//! hyper's buffers and state belong to a connection only while it is in use. One that has been idle for a
+//! moment is *parked*: a socket and a task that waits for its next byte, and nothing else. Ten thousand idle
+//! clients must not cost what ten thousand busy ones do.
 
 use std::convert::Infallible;
 use std::future::Future;
-use std::pin::pin;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
-use std::task::Poll;
+use std::task::{Context, Poll};
 use std::time::Duration;
 
+use bytes::Bytes;
 use http::header::CONNECTION;
 use http::{HeaderValue, Request, StatusCode};
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
-use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::rt::TokioIo;
 use tokio::net::TcpStream;
+use tokio_util::sync::CancellationToken;
 
 use super::Proxy;
-use super::connection::{ClientStream, Connection};
+use super::connection::{ClientStream, Connection, Idle};
+use crate::clock;
 use crate::drain::Stop;
+use crate::wire::alarm::{Bell, alarmed};
 
 /// A larger head is answered with 431.
 const HEAD_BYTES_MAX: usize = 32 * 1024;
@@ -28,64 +36,128 @@ const BUFFER_BYTES_MAX: usize = 64 * 1024;
 /// closing it does not lose one. The answer to it says `Connection: close`.
 const LINGER: Duration = Duration::from_millis(100);
 
+/// The same connection, again and again: in use, parked, in use.
+struct Client {
+    proxy: Arc<Proxy>,
+    connection: Arc<Connection>,
+    stop: Stop,
+    force: CancellationToken,
+}
+
+/// Why a connection is not in use any more.
+enum Pause {
+    /// It ended.
+    Closed,
+    /// Nothing has come for a while: its stream, and what was read of a request that has not come whole.
+    Parked(TcpStream, Bytes),
+}
+
 /// Serves one connection until it ends, `stop` asks it to finish, or everything is forced to end.
-pub async fn serve(proxy: Arc<Proxy>, stream: TcpStream, connection: Connection, idle: Duration, stop: Stop) {
+pub async fn serve(proxy: Arc<Proxy>, stream: TcpStream, connection: Connection, stop: Stop) {
     let _ = stream.set_nodelay(true);
-    let connection = Arc::new(connection);
-    let io = TokioIo::new(ClientStream::new(stream, Arc::clone(&connection)));
     let force = proxy.tasks.force().clone();
-    let (closing, watched) = (Arc::clone(&connection), Arc::clone(&connection));
-    let counted = Arc::clone(&proxy);
-    let service = service_fn(move |request: Request<Incoming>| {
-        let (proxy, connection) = (Arc::clone(&proxy), Arc::clone(&connection));
-        async move {
-            let mut response = proxy.handle(&connection, request).await;
-            if connection.is_closing() && response.status() != StatusCode::SWITCHING_PROTOCOLS {
-                response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
-            }
-            Ok::<_, Infallible>(response)
+    let client = Client { proxy, connection: Arc::new(connection), stop, force };
+    let (mut stream, mut read) = (stream, Bytes::new());
+    while client.next_byte(&stream).await {
+        // Boxed: a parked connection must not hold the room of one in use.
+        match Box::pin(client.in_use(stream, read)).await {
+            Pause::Closed => return,
+            Pause::Parked(idle, begun) => (stream, read) = (idle, begun),
         }
-    });
-    let serving = http1::Builder::new()
-        .timer(TokioTimer::new())
-        // The whole head, and the wait for it: this is the idle limit of a kept connection too.
-        .header_read_timeout(idle)
-        .max_header_size(HEAD_BYTES_MAX)
-        .max_buf_size(BUFFER_BYTES_MAX)
-        .serve_connection(io, service)
-        .with_upgrades();
-    let mut serving = pin!(serving);
-    let mut stopping = pin!(async {
-        stop.cancelled_owned().await;
-        closing.close_soon();
-        tokio::time::sleep(LINGER).await;
-    });
-    let mut forced = pin!(force.cancelled());
-    let (mut registered, mut finishing) = (false, false);
-    std::future::poll_fn(|cx| {
-        loop {
-            // Errors are the client's: it broke off, or hyper has answered it with 400, 408 or 431.
-            if let Poll::Ready(ended) = serving.as_mut().poll(cx) {
-                if ended.is_err_and(|error| error.is_parse()) {
-                    counted.malformed(watched.listener);
+    }
+}
+
+impl Client {
+    /// Waits for the next byte, or for the signal to finish (what is served then is the last). False: it is over.
+    async fn next_byte(&self, stream: &TcpStream) -> bool {
+        let alarm = self.connection.alarm();
+        alarm.ask(self.connection.idle_until());
+        let (mut arrives, mut stopping) = (pin!(stream.readable()), pin!(self.stop.clone().cancelled_owned()));
+        let mut forced = pin!(self.force.cancelled());
+        let waits = std::future::poll_fn(|cx| {
+            if let Poll::Ready(readable) = arrives.as_mut().poll(cx) {
+                return Poll::Ready(readable.is_ok());
+            }
+            if forced.as_mut().poll(cx).is_ready() || alarm.passed(self.connection.idle_until()) {
+                return Poll::Ready(false);
+            }
+            stopping.as_mut().poll(cx).map(|()| true)
+        });
+        alarmed(alarm, waits).await
+    }
+
+    /// Serves requests until the connection ends or has been idle for a moment.
+    async fn in_use(&self, stream: TcpStream, read: Bytes) -> Pause {
+        let (proxy, connection) = (Arc::clone(&self.proxy), Arc::clone(&self.connection));
+        let service = service_fn(move |request: Request<Incoming>| {
+            let (proxy, connection) = (Arc::clone(&proxy), Arc::clone(&connection));
+            async move {
+                let mut response = proxy.handle(&connection, request).await;
+                if connection.is_closing() && response.status() != StatusCode::SWITCHING_PROTOCOLS {
+                    response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
                 }
-                return Poll::Ready(());
+                Ok::<_, Infallible>(response)
             }
-            if registered && !stop.is_cancelled() {
-                return Poll::Pending;
+        });
+        let io = ClientStream::new(stream, read, Arc::clone(&self.connection));
+        let mut serving = http1::Builder::new()
+            // The alarm watches the wait for a head, without a timer for each.
+            .header_read_timeout(None)
+            .max_header_size(HEAD_BYTES_MAX)
+            .max_buf_size(BUFFER_BYTES_MAX)
+            .serve_connection(TokioIo::new(io), service)
+            .with_upgrades();
+        let mut stopping = pin!(async {
+            self.stop.clone().cancelled_owned().await;
+            self.connection.close_soon();
+            tokio::time::sleep(LINGER).await;
+        });
+        let mut forced = pin!(self.force.cancelled());
+        let (mut bell, mut registered, mut finishing) = (Bell::default(), false, false);
+        self.connection.use_again();
+        let ended = std::future::poll_fn(|cx| {
+            loop {
+                // Errors are the client's: it broke off, or hyper has answered it with 400 or 431.
+                if let Poll::Ready(ended) = Pin::new(&mut serving).poll(cx) {
+                    if ended.is_err_and(|error| error.is_parse()) {
+                        self.proxy.malformed(self.connection.listener);
+                    }
+                    return Poll::Ready(true);
+                }
+                if !registered || self.stop.is_cancelled() {
+                    // Both signals are registered once, not at every poll of a busy connection.
+                    registered = true;
+                    if forced.as_mut().poll(cx).is_ready() {
+                        self.connection.cut();
+                        return Poll::Ready(true);
+                    }
+                    if !finishing && stopping.as_mut().poll(cx).is_ready() {
+                        finishing = true;
+                        Pin::new(&mut serving).graceful_shutdown();
+                        continue;
+                    }
+                }
+                match std::task::ready!(self.idle(&mut bell, cx)) {
+                    Idle::Not => {}
+                    Idle::Park if !self.stop.is_cancelled() => return Poll::Ready(false),
+                    Idle::Park => self.connection.alarm().ask(self.connection.idle_until()),
+                    Idle::Over => return Poll::Ready(true),
+                }
             }
-            // Both signals are registered once, not at every poll of a busy connection.
-            registered = true;
-            if forced.as_mut().poll(cx).is_ready() {
-                watched.cut();
-                return Poll::Ready(());
-            }
-            if finishing || stopping.as_mut().poll(cx).is_pending() {
-                return Poll::Pending;
-            }
-            finishing = true;
-            serving.as_mut().graceful_shutdown();
+        })
+        .await;
+        match (ended, serving.into_parts()) {
+            (false, Some(parts)) => match parts.io.into_inner().into_stream(parts.read_buf) {
+                Some((stream, read)) => Pause::Parked(stream, read),
+                None => Pause::Closed,
+            },
+            (true, _) | (false, None) => Pause::Closed,
         }
-    })
-    .await;
+    }
+
+    /// Once the alarm has rung: what the connection is to do. `Pending`: it has not.
+    fn idle(&self, bell: &mut Bell, cx: &mut Context<'_>) -> Poll<Idle> {
+        std::task::ready!(bell.poll(self.connection.alarm(), cx));
+        Poll::Ready(self.connection.idle(clock::now()))
+    }
 }

@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use http::HeaderMap;
 
-use super::hygiene;
+use super::hygiene::{self, Present};
 use super::route::Route;
 use crate::clock;
 use crate::policy::{DeadlinePolicy, RoutePolicy};
@@ -34,9 +34,15 @@ impl From<Failure> for Refusal {
 ///
 /// # Errors
 /// [`Failure::DeadlineOnArrival`].
-pub fn deadline(route: &RoutePolicy, headers: &HeaderMap, now: Instant) -> Result<Instant, Failure> {
+pub fn deadline(
+    route: &RoutePolicy,
+    headers: &HeaderMap,
+    present: Present,
+    now: Instant,
+) -> Result<Instant, Failure> {
     let total = if route.timeouts.request.is_zero() { NO_DEADLINE } else { route.timeouts.request };
-    deadline::inherit(now, total, caller_timeout(&route.deadline, headers)).ok_or(Failure::DeadlineOnArrival)
+    let asked = if present.timeout() { caller_timeout(&route.deadline, headers) } else { None };
+    deadline::inherit(now, total, asked).ok_or(Failure::DeadlineOnArrival)
 }
 
 /// The least of the deadlines the caller names; malformed ones are no deadline.

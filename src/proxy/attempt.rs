@@ -1,5 +1,6 @@
 //! Drives `reliability::attempts`: launch, wait, finish. One loop, no policy.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -8,6 +9,7 @@ use http::{HeaderMap, HeaderValue, Method, Request, Uri, Version};
 use http_body::Body as _;
 use tokio::time::sleep_until;
 
+use super::hygiene::Present;
 use super::record::{AttemptNote, Record};
 use super::route::Route;
 use super::{hygiene, respond};
@@ -17,12 +19,13 @@ use crate::random::Random;
 use crate::reliability::attempts::{AttemptId, Attempts, Denied, Kind, Plan, Step, Stop};
 use crate::reliability::breaker::{Permit, Refusal};
 use crate::reliability::classify::{self, Outcome, Reply};
+use crate::reliability::deadline;
 use crate::reliability::{Failure, Sent};
 use crate::telemetry::metrics::AttemptEnd;
 use crate::upstreams::endpoint::{Endpoint, InFlight};
 use crate::upstreams::{Upstream, pool_limits};
 use crate::wire::h1::Link;
-use crate::wire::{Answer, RequestBody, SendError, dial};
+use crate::wire::{Alarm, Answer, Head, OwnFields, RequestBody, SendError, Terms, dial};
 
 /// A connection that turns out to be closed before anything was written is replaced at once, so many times.
 const STALE_LINKS_MAX: u32 = 3;
@@ -37,8 +40,12 @@ pub struct Outgoing {
     pub method: Method,
     /// Origin form.
     pub uri: Uri,
-    /// Cleaned; deadline and attempt headers are set per attempt.
+    /// The client's, cleaned.
     pub headers: HeaderMap,
+    /// Ours; number and time of the attempt are set per attempt.
+    pub own: OwnFields,
+    /// What the client's head carried before it was cleaned.
+    pub present: Present,
     /// `None` once a body that can be sent once has been sent.
     pub body: Option<RequestBody>,
     /// The client asks to switch protocols.
@@ -104,12 +111,12 @@ struct Flight<'a> {
     permit: Option<Permit>,
     kind: Kind,
     launched: Instant,
-    endpoint: Option<Arc<Endpoint>>,
+    in_flight: Option<InFlight>,
 }
 
 impl Flight<'_> {
-    fn land(mut self) -> Option<Permit> {
-        self.permit.take()
+    fn land(mut self) -> (Option<Permit>, Option<InFlight>) {
+        (self.permit.take(), self.in_flight.take())
     }
 }
 
@@ -118,34 +125,43 @@ impl Drop for Flight<'_> {
         let Some(permit) = self.permit.take() else { return };
         let now = clock::now();
         self.upstream.decide(|d| d.on_cancelled(now, permit));
-        let (endpoint, elapsed) = (self.endpoint.take(), now.saturating_duration_since(self.launched));
+        let endpoint = self.in_flight.as_ref().map(|i| i.endpoint().addr);
+        let elapsed = now.saturating_duration_since(self.launched);
         self.record.attempt(AttemptNote { endpoint, kind: self.kind, elapsed, end: AttemptEnd::Cancelled });
     }
 }
 
-/// Runs the attempts of one request.
-pub async fn run(route: &Route<'_>, mut request: Outgoing, record: &mut Record, tasks: &Tasks) -> Verdict {
+/// Runs the attempts of one request. `alarm`: the timer of this task.
+pub async fn run(
+    route: &Route<'_>,
+    mut request: Outgoing,
+    record: &mut Record,
+    alarm: &Alarm,
+    tasks: &Tasks,
+) -> Verdict {
     let mut running = Running { upstream: route.state, machine: Attempts::new(plan(route, &request)) };
     let machine = &mut running.machine;
     let mut used: Vec<Arc<Endpoint>> = Vec::new();
     let mut landed: Option<(AttemptId, Landed)> = None;
     let mut last = (Failure::Internal, Sent::No);
+    let mut now = clock::now();
     loop {
-        let step = route.state.decide(|d| machine.next(clock::now(), d, &mut Random));
+        let step = route.state.decide(|d| machine.next(now, d, &mut Random));
         match step {
             Step::Launch { id, kind, cutoff, permit } => {
-                let launched = clock::now();
-                let attempt = Attempt { route, number: machine.launched(), cutoff, used: &used, tasks };
+                let launched = now;
+                let attempt = Attempt { route, number: machine.launched(), launched, cutoff, used: &used, alarm, tasks };
                 let permit = Some(permit);
                 let mut flight =
-                    Flight { upstream: route.state, record: &mut *record, permit, kind, launched, endpoint: None };
-                let result = attempt.run(&mut request, &mut flight.endpoint).await;
-                let permit = flight.land();
-                let now = clock::now();
+                    Flight { upstream: route.state, record: &mut *record, permit, kind, launched, in_flight: None };
+                let result = attempt.run(&mut request, &mut flight.in_flight).await;
+                let (permit, in_flight) = flight.land();
+                now = clock::now();
                 let elapsed = now.saturating_duration_since(launched);
-                let (outcome, endpoint) = outcome_of(&result, cutoff, request.deadline);
-                note(record, kind, &outcome, endpoint.clone(), elapsed);
-                settle_endpoint(route, endpoint.as_deref(), &outcome, elapsed, now);
+                let outcome = outcome_of(&result, cutoff, request.deadline);
+                let endpoint = in_flight.as_ref().map(InFlight::endpoint);
+                note(record, kind, &outcome, endpoint.map(|e| e.addr), elapsed);
+                settle_endpoint(route, endpoint.map(|e| &**e), &outcome, elapsed, now);
                 machine.set_replayable(request.body.is_some() && !request.upgrade);
                 let Some(permit) = permit else { continue };
                 let superseded =
@@ -158,15 +174,21 @@ pub async fn run(route: &Route<'_>, mut request: Outgoing, record: &mut Record, 
                 }
                 if superseded {
                     // Allocates, so only where another attempt follows.
-                    used.extend(endpoint);
+                    used.extend(endpoint.cloned());
                 }
-                match result {
-                    Ok(ok) if superseded => discard(ok.answer, request.deadline).await,
-                    Ok(ok) => landed = Some((id, ok)),
-                    Err(_) => {}
+                match (result, in_flight) {
+                    (Ok(answer), _) if superseded => {
+                        discard(answer, request.deadline).await;
+                        now = clock::now();
+                    }
+                    (Ok(answer), Some(in_flight)) => landed = Some((id, Landed { answer, in_flight })),
+                    (Ok(_) | Err(_), _) => {}
                 }
             }
-            Step::Wait { until } => sleep_until(until.into()).await,
+            Step::Wait { until } => {
+                sleep_until(until.into()).await;
+                now = clock::now();
+            }
             Step::Finish { stop, answer } => {
                 if let Some(reason) = machine.denied() {
                     record.deny(reason);
@@ -211,24 +233,24 @@ fn verdict(
     Verdict::Failed { failure, sent, retry_after, stop }
 }
 
-type AttemptResult = Result<Landed, (Failure, Sent, Option<Arc<Endpoint>>)>;
+type AttemptResult = Result<Answer, (Failure, Sent)>;
 
-fn outcome_of(result: &AttemptResult, cutoff: Instant, deadline: Instant) -> (Outcome, Option<Arc<Endpoint>>) {
+fn outcome_of(result: &AttemptResult, cutoff: Instant, deadline: Instant) -> Outcome {
     match result {
-        Ok(landed) => {
-            let headers = landed.answer.headers();
-            let mut outcome = Outcome::answered(landed.answer.status().as_u16());
-            if matches!(landed.answer.status().as_u16(), 429 | 503) {
+        Ok(answer) => {
+            let headers = answer.headers();
+            let mut outcome = Outcome::answered(answer.status().as_u16());
+            if matches!(answer.status().as_u16(), 429 | 503) {
                 outcome.retry_after = headers.get(http::header::RETRY_AFTER).and_then(retry_after);
             }
-            outcome.final_by_peer = headers.contains_key(respond::RETRY_MARK);
-            (outcome, Some(Arc::clone(landed.in_flight.endpoint())))
+            // Only what is not simply good can be retried.
+            outcome.final_by_peer = !answer.status().is_success() && headers.contains_key(respond::RETRY_MARK);
+            outcome
         }
-        Err((failure, sent, endpoint)) => {
+        Err((failure, sent)) => {
             // The time of one try and the time of the request may be the same instant.
             let whole = *failure == Failure::TryTimeout && cutoff >= deadline;
-            let failure = if whole { Failure::DeadlineExceeded } else { *failure };
-            (Outcome::failed(failure, *sent), endpoint.clone())
+            Outcome::failed(if whole { Failure::DeadlineExceeded } else { *failure }, *sent)
         }
     }
 }
@@ -245,7 +267,7 @@ fn retry_after(value: &HeaderValue) -> Option<Duration> {
     Some(date.duration_since(clock::wall()).unwrap_or_default().min(CAP))
 }
 
-fn note(record: &mut Record, kind: Kind, outcome: &Outcome, endpoint: Option<Arc<Endpoint>>, elapsed: Duration) {
+fn note(record: &mut Record, kind: Kind, outcome: &Outcome, endpoint: Option<SocketAddr>, elapsed: Duration) {
     let end = match outcome.reply {
         Reply::Status(status) => AttemptEnd::Status(status),
         Reply::Failed(failure) => AttemptEnd::Failed(failure),
@@ -277,38 +299,36 @@ struct Attempt<'a> {
     route: &'a Route<'a>,
     /// Counted from 1.
     number: u32,
+    launched: Instant,
     cutoff: Instant,
     used: &'a [Arc<Endpoint>],
+    alarm: &'a Alarm,
     tasks: &'a Tasks,
 }
 
 impl Attempt<'_> {
-    /// `chosen` is set as soon as the endpoint is.
-    async fn run(&self, request: &mut Outgoing, chosen: &mut Option<Arc<Endpoint>>) -> AttemptResult {
+    /// `in_flight` is set as soon as the endpoint is chosen.
+    async fn run(&self, request: &mut Outgoing, in_flight: &mut Option<InFlight>) -> AttemptResult {
         let state = self.route.state;
         if state.is_resolving() {
             state.resolved(self.cutoff).await;
         }
         let key = request.hash_key.as_ref().map(HeaderValue::as_bytes);
-        let in_flight = state
-            .pick(self.route.upstream, key, self.used, clock::now())
-            .map_err(|failure| (failure, Sent::No, None))?;
-        let endpoint = Arc::clone(in_flight.endpoint());
-        *chosen = Some(Arc::clone(&endpoint));
-        match self.exchange(&endpoint, request).await {
-            Ok(answer) => Ok(Landed { answer, in_flight }),
-            Err((failure, sent)) => Err((failure, sent, Some(endpoint))),
-        }
+        let chosen = state
+            .pick(self.route.upstream, key, self.used, self.launched)
+            .map_err(|failure| (failure, Sent::No))?;
+        self.exchange(in_flight.insert(chosen).endpoint(), request).await
     }
 
-    async fn exchange(&self, endpoint: &Arc<Endpoint>, request: &mut Outgoing) -> Result<Answer, (Failure, Sent)> {
+    async fn exchange(&self, endpoint: &Arc<Endpoint>, request: &mut Outgoing) -> AttemptResult {
         let limits = pool_limits(self.route.upstream);
         let mut stale = 0;
+        self.set_own(request);
         loop {
             let kept = if request.upgrade || stale >= STALE_LINKS_MAX {
                 None
             } else {
-                endpoint.pool.checkout(clock::now(), &limits)
+                endpoint.pool.checkout(self.launched, &limits)
             };
             let reused = kept.is_some();
             let link = match kept {
@@ -318,17 +338,16 @@ impl Attempt<'_> {
                 }
                 None => self.connect(endpoint).await.map_err(|failure| (failure, Sent::No))?,
             };
-            let Some(body) = request.body.take() else { return Err((Failure::Internal, Sent::No)) };
-            let replay = body.replay();
-            let head = self.head(endpoint, request, body);
-            match self.send(link, head, request.upgrade, limits.idle_max).await {
-                Ok(answer) => {
-                    request.body = replay;
-                    hygiene::check_response(answer.headers()).map_err(|failure| (failure, Sent::Yes))?;
-                    return Ok(answer);
-                }
+            let held = request.body.as_ref().is_some_and(|b| !b.is_streaming()) && !request.upgrade;
+            let sent = if held {
+                self.send_held(link, endpoint, request, limits.idle_max).await
+            } else {
+                self.send_once(link, endpoint, request, limits.idle_max).await
+            };
+            match sent {
+                Ok(answer) => return Ok(answer),
                 Err(SendError { failure, sent, unsent }) => {
-                    request.body = replay.or_else(|| unsent.map(|r| r.into_body()));
+                    request.body = request.body.take().or(unsent);
                     // A kept connection that was closed before a byte was written says nothing of the endpoint.
                     if reused && sent == Sent::No && request.body.is_some() && clock::now() < self.cutoff {
                         stale += 1;
@@ -345,10 +364,7 @@ impl Attempt<'_> {
         let limits = pool_limits(self.route.upstream);
         let opening = endpoint.pool.open(&limits).ok_or(Failure::ConnectionLimit)?;
         let by = self.cutoff.min(clock::now() + self.route.upstream.connect_timeout);
-        let linked = match dial::tcp(endpoint.addr, by).await {
-            Ok(stream) => Link::new(stream, opening).await,
-            Err(failure) => Err(failure),
-        };
+        let linked = dial::tcp(endpoint.addr, by).await.map(|stream| Link::new(stream, opening));
         match &linked {
             Ok(_) => state.meters.connection_opened(),
             Err(_) => state.on_connect_failure(),
@@ -356,24 +372,58 @@ impl Attempt<'_> {
         linked
     }
 
-    async fn send(
+    /// What is held in memory is written by this task, and can be written again.
+    async fn send_held(
         &self,
         link: Link,
-        head: Request<RequestBody>,
-        upgrade: bool,
+        endpoint: &Endpoint,
+        request: &Outgoing,
         idle_max: u32,
     ) -> Result<Answer, SendError> {
-        if upgrade {
-            link.send_upgrade(head, self.cutoff, self.tasks).await
-        } else if head.body().is_streaming() {
-            link.send_spawned(head, self.cutoff, idle_max, self.tasks).await
-        } else {
-            link.send(head, self.cutoff, idle_max).await
-        }
+        let Some(body) = &request.body else { return Err(gone()) };
+        let head = Head {
+            method: &request.method,
+            target: &request.uri,
+            host: self.host(endpoint, &request.headers),
+            fields: &request.headers,
+            own: &request.own,
+        };
+        link.send(&head, body, Terms { cutoff: self.cutoff, idle_max, alarm: self.alarm }).await
     }
 
-    /// The head of this attempt: Host, attempt number, what is left of the time.
-    fn head(&self, endpoint: &Endpoint, request: &Outgoing, body: RequestBody) -> Request<RequestBody> {
+    /// What streams, or switches protocols, goes through a task of its own, and only once.
+    async fn send_once(
+        &self,
+        link: Link,
+        endpoint: &Endpoint,
+        request: &mut Outgoing,
+        idle_max: u32,
+    ) -> Result<Answer, SendError> {
+        let Some(body) = request.body.take() else { return Err(gone()) };
+        let head = self.whole_head(endpoint, request, body);
+        let answer = if request.upgrade {
+            link.send_upgrade(head, self.cutoff, self.tasks).await?
+        } else {
+            link.send_streaming(head, self.cutoff, idle_max, self.tasks).await?
+        };
+        let refused = |failure| SendError { failure, sent: Sent::Yes, unsent: None };
+        hygiene::check_response(answer.headers()).map_err(refused)?;
+        Ok(answer)
+    }
+
+    fn host<'e>(&self, endpoint: &'e Endpoint, headers: &HeaderMap) -> Option<&'e HeaderValue> {
+        let kept = self.route.upstream.preserve_host && headers.contains_key(http::header::HOST);
+        (!kept).then_some(&endpoint.authority)
+    }
+
+    fn set_own(&self, request: &mut Outgoing) {
+        let count = request.inbound_attempt.saturating_add(self.number - 1);
+        let policy = &self.route.policy.deadline;
+        let left = deadline::remaining(self.launched, self.cutoff, policy.margin);
+        hygiene::set_attempt(&mut request.headers, &mut request.own, request.present, count, left, policy);
+    }
+
+    fn whole_head(&self, endpoint: &Endpoint, request: &Outgoing, body: RequestBody) -> Request<RequestBody> {
         // hyper gives a GET no framing of its own for a body of unknown length: the bytes would be dropped.
         let chunked = !body.is_end_stream() && body.size_hint().exact().is_none();
         let mut head = Request::new(body);
@@ -381,15 +431,19 @@ impl Attempt<'_> {
         *head.uri_mut() = request.uri.clone();
         *head.version_mut() = Version::HTTP_11;
         let mut headers = request.headers.clone();
-        if !self.route.upstream.preserve_host || !headers.contains_key(http::header::HOST) {
-            headers.insert(http::header::HOST, endpoint.authority.clone());
+        if let Some(host) = self.host(endpoint, &headers) {
+            headers.insert(http::header::HOST, host.clone());
         }
         if chunked && !headers.contains_key(CONTENT_LENGTH) {
             headers.insert(TRANSFER_ENCODING, HeaderValue::from_static("chunked"));
         }
-        let count = request.inbound_attempt.saturating_add(self.number - 1);
-        hygiene::set_attempt(&mut headers, count, self.cutoff, &self.route.policy.deadline, clock::now());
+        request.own.append_to(&mut headers);
         *head.headers_mut() = headers;
         head
     }
+}
+
+/// The body has been sent and cannot be sent again. The machine does not ask for that.
+fn gone() -> SendError {
+    SendError { failure: Failure::Internal, sent: Sent::No, unsent: None }
 }

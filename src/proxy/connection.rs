@@ -4,16 +4,22 @@ use std::future::Future;
 use std::io;
 use std::net::SocketAddr;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
+use bytes::{Buf, Bytes};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::time::Sleep;
 
 use super::listeners::Place;
 use crate::clock;
+use crate::wire::Alarm;
+
+/// A connection that has been idle for so long is parked.
+const PARK_AFTER: Duration = Duration::from_secs(1);
 
 /// What the connection and the requests on it tell each other. One per connection.
 #[derive(Debug)]
@@ -25,13 +31,32 @@ pub struct Connection {
     opened: Instant,
     /// Nanoseconds since `opened` by which the current exchange must have ended; 0 = none in progress.
     deadline: AtomicU64,
-    stall_limit: Duration,
     stalled: AtomicBool,
+    /// A write waits for the client.
+    writing: AtomicBool,
+    /// Nanoseconds since `opened` at which the last exchange ended; [`IN_USE`] while there is one.
+    idle_since: AtomicU64,
+    idle_max: Duration,
+    alarm: Alarm,
     closing: AtomicBool,
     cut: AtomicBool,
     framing: Framing,
     /// Its place among the listener's connections; a tunnel keeps it.
     _place: Place,
+}
+
+/// An exchange is in progress.
+const IN_USE: u64 = u64::MAX;
+
+/// What a connection is to do whose alarm has rung.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Idle {
+    /// Nothing: it is in use.
+    Not,
+    /// It has been idle for a moment.
+    Park,
+    /// It has been idle for too long.
+    Over,
 }
 
 /// Whether the head being read names a Content-Length: hyper drops that line silently when the request is
@@ -45,15 +70,19 @@ struct Framing {
 }
 
 impl Connection {
-    /// `stall_limit`: how long a write may make no progress while no exchange has a deadline.
-    pub fn new(peer: SocketAddr, listener: SocketAddr, stall_limit: Duration, place: Place) -> Connection {
+    /// `idle_max`: how long it may wait for a whole head, and how long a write may make no progress while no
+    /// exchange has a deadline.
+    pub fn new(peer: SocketAddr, listener: SocketAddr, idle_max: Duration, place: Place) -> Connection {
         Connection {
             peer,
             listener,
             opened: clock::now(),
             deadline: AtomicU64::new(0),
-            stall_limit,
             stalled: AtomicBool::new(false),
+            writing: AtomicBool::new(false),
+            idle_since: AtomicU64::new(0),
+            idle_max,
+            alarm: Alarm::new(),
             closing: AtomicBool::new(false),
             cut: AtomicBool::new(false),
             framing: Framing::default(),
@@ -66,7 +95,49 @@ impl Connection {
         let named = self.framing.content_length.swap(false, Ordering::Relaxed);
         self.framing.in_body.store(has_body, Ordering::Relaxed);
         self.framing.restart.store(true, Ordering::Relaxed);
+        self.idle_since.store(IN_USE, Ordering::Relaxed);
         named
+    }
+
+    /// The timer of the task that serves it.
+    pub fn alarm(&self) -> &Alarm {
+        &self.alarm
+    }
+
+    /// It is served again: the alarm is asked for the moment at which it may be parked.
+    pub fn use_again(&self) {
+        self.alarm.ask(clock::now() + PARK_AFTER.min(self.idle_max));
+    }
+
+    /// When an idle connection is closed.
+    pub fn idle_until(&self) -> Instant {
+        match self.idle_since.load(Ordering::Relaxed) {
+            IN_USE => clock::now() + self.idle_max,
+            since => self.opened + Duration::from_nanos(since) + self.idle_max,
+        }
+    }
+
+    /// The alarm has rung. Asks it again unless the connection is to be parked or closed.
+    pub fn idle(&self, now: Instant) -> Idle {
+        let since = self.idle_since.load(Ordering::Relaxed);
+        if since == IN_USE {
+            // The attempt asked for it.
+            return Idle::Not;
+        }
+        if self.writing.load(Ordering::Relaxed) {
+            // The answer is still on its way; a client that does not read it is cut off by the stall guard.
+            self.alarm.ask(now + self.idle_max);
+            return Idle::Not;
+        }
+        if now >= self.idle_until() {
+            return Idle::Over;
+        }
+        let park_at = self.opened + Duration::from_nanos(since) + PARK_AFTER;
+        if now >= park_at {
+            return Idle::Park;
+        }
+        self.alarm.ask(park_at.min(self.idle_until()));
+        Idle::Not
     }
 
     /// The exchange must be over by `deadline`; a client that does not read until then is cut off.
@@ -76,9 +147,12 @@ impl Connection {
     }
 
     /// The exchange is over; what is read next is a head.
-    pub fn end_exchange(&self) {
+    pub fn end_exchange(&self, now: Instant) {
         self.deadline.store(0, Ordering::Relaxed);
         self.framing.in_body.store(false, Ordering::Relaxed);
+        let since = now.saturating_duration_since(self.opened).as_nanos();
+        self.idle_since.store(u64::try_from(since).unwrap_or(IN_USE - 1), Ordering::Relaxed);
+        self.alarm.ask(now + PARK_AFTER.min(self.idle_max));
     }
 
     /// The protocol was switched: there is no deadline any more, and no head to be read.
@@ -114,7 +188,7 @@ impl Connection {
 
     fn stall_until(&self) -> Instant {
         let now = clock::now();
-        let limit = now + self.stall_limit;
+        let limit = now + self.idle_max;
         match self.deadline.load(Ordering::Relaxed) {
             0 => limit,
             nanos => self.opened.checked_add(Duration::from_nanos(nanos)).map_or(limit, |d| d.min(limit)),
@@ -128,25 +202,55 @@ impl Connection {
 /// a client that stops reading. Here a write that stays pending beyond the deadline fails.
 pub struct ClientStream {
     inner: TcpStream,
-    connection: std::sync::Arc<Connection>,
+    /// Read before, and not yet handed on.
+    begun: Bytes,
+    connection: Arc<Connection>,
     stall: Option<Pin<Box<Sleep>>>,
     stalling: bool,
+    /// What leaves in one write.
+    joined: Vec<u8>,
     scanner: HeadScanner,
 }
 
 impl ClientStream {
-    /// Wraps an accepted stream.
-    pub fn new(inner: TcpStream, connection: std::sync::Arc<Connection>) -> ClientStream {
-        ClientStream { inner, connection, stall: None, stalling: false, scanner: HeadScanner::default() }
+    /// Wraps an accepted stream. `begun`: what was read of the next request before the connection was parked.
+    pub fn new(inner: TcpStream, begun: Bytes, connection: Arc<Connection>) -> ClientStream {
+        // What was begun is scanned from its start.
+        connection.framing.restart.store(true, Ordering::Relaxed);
+        let scanner = HeadScanner::default();
+        ClientStream { inner, begun, connection, stall: None, stalling: false, joined: Vec::new(), scanner }
+    }
+
+    /// The socket, and what was read of a request that has not come whole: `read` by hyper, or begun before.
+    /// `None` if that cannot be told apart.
+    pub fn into_stream(self, read: Bytes) -> Option<(TcpStream, Bytes)> {
+        match (read.is_empty(), self.begun.is_empty()) {
+            (_, true) => Some((self.inner, read)),
+            (true, false) => Some((self.inner, self.begun)),
+            (false, false) => None,
+        }
+    }
+
+    fn read_begun(&mut self, buf: &mut ReadBuf<'_>) {
+        let length = self.begun.len().min(buf.remaining());
+        buf.put_slice(&self.begun[..length]);
+        self.begun.advance(length);
+        if self.begun.is_empty() {
+            self.begun = Bytes::new();
+        }
     }
 
     fn watch<T>(&mut self, cx: &mut Context<'_>, result: Poll<io::Result<T>>) -> Poll<io::Result<T>> {
         if result.is_ready() {
-            self.stalling = false;
+            if self.stalling {
+                self.stalling = false;
+                self.connection.writing.store(false, Ordering::Relaxed);
+            }
             return result;
         }
         if !self.stalling {
             self.stalling = true;
+            self.connection.writing.store(true, Ordering::Relaxed);
             let until = self.connection.stall_until().into();
             match &mut self.stall {
                 Some(timer) => timer.as_mut().reset(until),
@@ -161,11 +265,19 @@ impl ClientStream {
     }
 }
 
+/// A head and a small body are copied together: one plain `send` costs less than a vectored write.
+const JOINED_BYTES_MAX: usize = 2 * 1024;
+
 impl AsyncRead for ClientStream {
     fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         let before = buf.filled().len();
         let this = &mut *self;
-        let result = Pin::new(&mut this.inner).poll_read(cx, buf);
+        let result = if this.begun.is_empty() {
+            Pin::new(&mut this.inner).poll_read(cx, buf)
+        } else {
+            this.read_begun(buf);
+            Poll::Ready(Ok(()))
+        };
         let framing = &this.connection.framing;
         if buf.filled().len() > before && !framing.in_body.load(Ordering::Relaxed) {
             if framing.restart.swap(false, Ordering::Relaxed) {
@@ -190,7 +302,14 @@ impl AsyncWrite for ClientStream {
         cx: &mut Context<'_>,
         bufs: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        let result = Pin::new(&mut self.inner).poll_write_vectored(cx, bufs);
+        let this = &mut *self;
+        let result = if bufs.iter().map(|b| b.len()).sum::<usize>() <= JOINED_BYTES_MAX {
+            this.joined.clear();
+            bufs.iter().for_each(|b| this.joined.extend_from_slice(b));
+            Pin::new(&mut this.inner).poll_write(cx, &this.joined)
+        } else {
+            Pin::new(&mut this.inner).poll_write_vectored(cx, bufs)
+        };
         self.watch(cx, result)
     }
 

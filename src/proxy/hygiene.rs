@@ -1,6 +1,6 @@
 //! What may pass from one side to the other: framing that is beyond doubt, one Host, no hop-by-hop fields.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use http::header::{
     CONNECTION, CONTENT_LENGTH, EXPECT, HOST, HeaderMap, HeaderName, HeaderValue, TE, TRANSFER_ENCODING, UPGRADE, VIA,
@@ -11,6 +11,7 @@ use http::{Method, Request, Uri, Version};
 use crate::policy::DeadlinePolicy;
 use crate::reliability::Failure;
 use crate::reliability::deadline;
+use crate::wire::OwnFields;
 
 const ATTEMPT_COUNT: HeaderName = HeaderName::from_static("x-envoy-attempt-count");
 /// The time that a caller gives; what is left of it goes on.
@@ -21,6 +22,62 @@ const GRPC_PREVIOUS_ATTEMPTS: HeaderName = HeaderName::from_static("grpc-previou
 const KEEP_ALIVE: HeaderName = HeaderName::from_static("keep-alive");
 const PROXY_CONNECTION: HeaderName = HeaderName::from_static("proxy-connection");
 const HTTP2_SETTINGS: HeaderName = HeaderName::from_static("http2-settings");
+
+/// Which fields of concern a head carries. Found in one pass: what is not there is not looked for again.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Present(u32);
+
+impl Present {
+    const HOP_BY_HOP: u32 = 1;
+    const FRAMING: u32 = 1 << 1;
+    const UPGRADE: u32 = 1 << 2;
+    const EXPECT: u32 = 1 << 3;
+    const VIA: u32 = 1 << 4;
+    const ATTEMPT: u32 = 1 << 5;
+    const TIMEOUT: u32 = 1 << 6;
+    const GRPC_TIMEOUT: u32 = 1 << 7;
+    const TRACE: u32 = 1 << 8;
+
+    /// Looks at each name once.
+    pub fn of(headers: &HeaderMap) -> Present {
+        Present(headers.keys().map(|name| Present::bits(name.as_str())).fold(0, |all, bits| all | bits))
+    }
+
+    fn bits(name: &str) -> u32 {
+        match name {
+            "connection" | "keep-alive" | "proxy-connection" | "http2-settings" | "te" => Present::HOP_BY_HOP,
+            "transfer-encoding" => Present::HOP_BY_HOP | Present::FRAMING,
+            "upgrade" => Present::HOP_BY_HOP | Present::UPGRADE,
+            "content-length" => Present::FRAMING,
+            "expect" => Present::EXPECT,
+            "via" => Present::VIA,
+            "x-envoy-attempt-count" | "grpc-previous-rpc-attempts" => Present::ATTEMPT,
+            "x-envoy-expected-rq-timeout-ms" => Present::TIMEOUT,
+            "grpc-timeout" => Present::GRPC_TIMEOUT,
+            "traceparent" | "tracestate" => Present::TRACE,
+            _ => 0,
+        }
+    }
+
+    fn any(self, bits: u32) -> bool {
+        self.0 & bits != 0
+    }
+
+    /// A deadline of the caller.
+    pub fn timeout(self) -> bool {
+        self.any(Present::TIMEOUT | Present::GRPC_TIMEOUT)
+    }
+
+    /// A trace context.
+    pub fn trace(self) -> bool {
+        self.any(Present::TRACE)
+    }
+
+    /// `Content-Length` or `Transfer-Encoding`.
+    pub fn framing(self) -> bool {
+        self.any(Present::FRAMING)
+    }
+}
 
 /// A request without a deadline has nothing to propagate.
 const PROPAGATED_MAX: Duration = Duration::from_secs(24 * 3600);
@@ -51,7 +108,11 @@ const PROTECTED: [&str; 14] = [
 ///
 /// # Errors
 /// [`Failure::BadRequest`] or [`Failure::MethodNotAllowed`], with what is wrong in words.
-pub fn check<B>(request: &Request<B>, content_length_named: bool) -> Result<(), (Failure, &'static str)> {
+pub fn check<B>(
+    request: &Request<B>,
+    present: Present,
+    content_length_named: bool,
+) -> Result<(), (Failure, &'static str)> {
     let headers = request.headers();
     if request.method() == Method::CONNECT {
         return Err((Failure::MethodNotAllowed, "CONNECT is not served"));
@@ -59,11 +120,13 @@ pub fn check<B>(request: &Request<B>, content_length_named: bool) -> Result<(), 
     if request.uri().authority().is_some() && request.uri().scheme().is_none() {
         return Err((Failure::BadRequest, "the request target is an authority, which only CONNECT may have"));
     }
-    if headers.contains_key(TRANSFER_ENCODING) && (content_length_named || headers.contains_key(CONTENT_LENGTH)) {
-        return Err((Failure::BadRequest, "both Transfer-Encoding and Content-Length are present"));
-    }
-    if !is_plain_coding(headers) {
-        return Err((Failure::BadRequest, "the transfer coding is not `chunked` alone"));
+    if present.framing() && headers.contains_key(TRANSFER_ENCODING) {
+        if content_length_named || headers.contains_key(CONTENT_LENGTH) {
+            return Err((Failure::BadRequest, "both Transfer-Encoding and Content-Length are present"));
+        }
+        if !is_plain_coding(headers) {
+            return Err((Failure::BadRequest, "the transfer coding is not `chunked` alone"));
+        }
     }
     let mut hosts = headers.get_all(HOST).iter();
     let host = hosts.next();
@@ -134,9 +197,9 @@ pub fn requested_host<B>(request: &Request<B>) -> &str {
 }
 
 /// Whether the client asks to switch protocols in a way that is passed on: HTTP/1.1, no body, not h2c.
-pub fn wants_upgrade<B>(request: &Request<B>, has_body: bool) -> bool {
+pub fn wants_upgrade<B>(request: &Request<B>, present: Present, has_body: bool) -> bool {
     let headers = request.headers();
-    if !headers.contains_key(UPGRADE) {
+    if !present.any(Present::UPGRADE) {
         return false;
     }
     let mut offered = headers.get_all(UPGRADE).iter().flat_map(|line| line.as_bytes().split(|b| *b == b','));
@@ -153,21 +216,26 @@ fn nominates(headers: &HeaderMap, name: &str) -> bool {
 }
 
 /// Whether our own mark is already on the request: it came back to the proxy that sent it.
-pub fn is_loop(headers: &HeaderMap, own: &str) -> bool {
-    headers.get_all(VIA).iter().any(|line| {
+pub fn is_loop(headers: &HeaderMap, present: Present, own: &str) -> bool {
+    present.any(Present::VIA) && headers.get_all(VIA).iter().any(|line| {
         line.to_str().is_ok_and(|text| text.split(',').any(|hop| hop.split_whitespace().nth(1) == Some(own)))
     })
 }
 
-/// Removes what belongs to the client's connection, and adds our mark. `upgrade`: the switch is passed on.
+/// Removes what belongs to the client's connection. `upgrade`: the switch is passed on.
 ///
 /// # Errors
 /// [`Failure::BadRequest`] for a `Connection` header that names more fields than anyone needs.
-pub fn clean_request(headers: &mut HeaderMap, upgrade: bool, via: &HeaderValue) -> Result<(), Failure> {
+pub fn clean_request(headers: &mut HeaderMap, present: Present, upgrade: bool) -> Result<(), Failure> {
+    if present.any(Present::EXPECT) {
+        headers.remove(EXPECT);
+    }
+    if !present.any(Present::HOP_BY_HOP) {
+        return Ok(());
+    }
     let protocol = upgrade.then(|| headers.get(UPGRADE).cloned()).flatten();
     let trailers = headers.contains_key(TE) && accepts_trailers(headers);
     remove_hop_by_hop(headers)?;
-    headers.remove(EXPECT);
     if trailers {
         headers.insert(TE, HeaderValue::from_static("trailers"));
     }
@@ -175,7 +243,6 @@ pub fn clean_request(headers: &mut HeaderMap, upgrade: bool, via: &HeaderValue) 
         headers.insert(UPGRADE, protocol);
         headers.insert(CONNECTION, HeaderValue::from_static("upgrade"));
     }
-    headers.append(VIA, via.clone());
     Ok(())
 }
 
@@ -190,6 +257,9 @@ fn accepts_trailers(headers: &HeaderMap) -> bool {
 /// Removes what belongs to the upstream's connection. A nomination flood drops all nominations' effect but the
 /// hop-by-hop fields themselves always go.
 pub fn clean_response(headers: &mut HeaderMap) {
+    if !Present::of(headers).any(Present::HOP_BY_HOP) {
+        return;
+    }
     // The bound protects us from the peer; its answer is passed on without those fields it could not name.
     let _ = remove_hop_by_hop(headers);
 }
@@ -235,27 +305,41 @@ fn remove_nominated(headers: &mut HeaderMap) -> Result<(), Failure> {
     Ok(())
 }
 
-/// Sets what differs from attempt to attempt: its number, and the time it has.
-pub fn set_attempt(headers: &mut HeaderMap, count: u32, cutoff: Instant, policy: &DeadlinePolicy, now: Instant) {
-    let count = if count == 1 { HeaderValue::from_static("1") } else { HeaderValue::from(count) };
-    headers.insert(ATTEMPT_COUNT, count);
-    if !policy.propagate {
+/// Sets what differs from attempt to attempt: its number, and the time it has. What the client sent in the
+/// same fields is removed. `present`: what the client sent at all.
+pub fn set_attempt(
+    headers: &mut HeaderMap,
+    own: &mut OwnFields,
+    present: Present,
+    count: u32,
+    left: Duration,
+    policy: &DeadlinePolicy,
+) {
+    own.begin_attempt();
+    if present.any(Present::ATTEMPT) {
+        headers.remove(ATTEMPT_COUNT);
+    }
+    own.number(&ATTEMPT_COUNT, u64::from(count));
+    if !policy.propagate || left > PROPAGATED_MAX {
         return;
     }
-    let left = deadline::remaining(now, cutoff, policy.margin);
-    if left > PROPAGATED_MAX {
-        return;
+    if present.any(Present::TIMEOUT) {
+        headers.remove(EXPECTED_TIMEOUT);
     }
-    headers.insert(EXPECTED_TIMEOUT, HeaderValue::from(left.as_millis().max(1) as u64));
-    if headers.contains_key(GRPC_TIMEOUT)
+    own.number(&EXPECTED_TIMEOUT, left.as_millis().max(1) as u64);
+    if present.any(Present::GRPC_TIMEOUT)
         && let Ok(value) = HeaderValue::try_from(deadline::format_grpc_timeout(left))
     {
-        headers.insert(GRPC_TIMEOUT, value);
+        headers.remove(GRPC_TIMEOUT);
+        own.value(&GRPC_TIMEOUT, &value);
     }
 }
 
 /// The attempt number of a request that came in: 1, or what a proxy before us says.
-pub fn inbound_attempt(headers: &HeaderMap) -> u32 {
+pub fn inbound_attempt(headers: &HeaderMap, present: Present) -> u32 {
+    if !present.any(Present::ATTEMPT) {
+        return 1;
+    }
     let number = |name: &HeaderName| headers.get(name)?.to_str().ok()?.trim().parse::<u32>().ok();
     let envoy = number(&ATTEMPT_COUNT).unwrap_or(1);
     let grpc = number(&GRPC_PREVIOUS_ATTEMPTS).map_or(1, |n| n.saturating_add(1));
@@ -263,11 +347,11 @@ pub fn inbound_attempt(headers: &HeaderMap) -> u32 {
 }
 
 /// The target as an origin server expects it: path and query only, or `*`.
-pub fn origin_form(uri: &Uri) -> Uri {
+pub fn origin_form(uri: Uri) -> Uri {
     if uri.authority().is_none() {
-        return uri.clone();
+        return uri;
     }
-    uri.path_and_query().cloned().map_or_else(|| Uri::from_static("/"), Uri::from)
+    uri.into_parts().path_and_query.map_or_else(|| Uri::from_static("/"), Uri::from)
 }
 
 #[cfg(test)]

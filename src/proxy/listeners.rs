@@ -149,7 +149,7 @@ async fn accept_loop(proxy: Arc<Proxy>, socket: TcpListener, addr: SocketAddr, s
                 Some(place) => {
                     let idle = Duration::from_millis(u64::from(bounds.idle_ms.load(Ordering::Relaxed)));
                     let connection = Connection::new(peer, addr, idle, place);
-                    proxy.tasks.spawn_plain(accept::serve(Arc::clone(&proxy), stream, connection, idle, stop.clone()));
+                    proxy.tasks.spawn_plain(accept::serve(Arc::clone(&proxy), stream, connection, stop.clone()));
                 }
                 None => refuse(&proxy, stream, &bounds),
             },

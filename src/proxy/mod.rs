@@ -15,7 +15,7 @@ pub mod upgrade;
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
-use http::header::CONTENT_LENGTH;
+use http::header::{CONTENT_LENGTH, VIA};
 use http::{HeaderMap, HeaderName, HeaderValue, Request, Response};
 use http_body::Body as _;
 use hyper::body::Incoming;
@@ -24,6 +24,7 @@ use self::admit::Refusal;
 use self::attempt::{Outgoing, Verdict};
 use self::body::{Body, End, Held, ReadAhead, ReplayBytes};
 use self::connection::Connection;
+use self::hygiene::Present;
 use self::record::{Record, Telemetry};
 use self::respond::Explained;
 use self::route::Route;
@@ -36,6 +37,7 @@ use crate::reliability::entropy::Entropy;
 use crate::reliability::{Failure, Sent};
 use crate::upstreams::reconcile::Snapshot;
 use crate::upstreams::slots::Slot;
+use crate::wire::OwnFields;
 
 const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
 const TRACESTATE: HeaderName = HeaderName::from_static("tracestate");
@@ -106,9 +108,10 @@ impl Proxy {
         let content_length_named = connection.begin_exchange(!request.body().is_end_stream());
         let listener = route::listener(&snapshot, connection.listener);
         let direction = listener.map_or(Direction::Outbound, |l| l.direction);
-        let mut record = Record::start(&self.telemetry, connection, &snapshot, direction, &request, now);
+        let present = Present::of(request.headers());
+        let mut record = Record::start(&self.telemetry, connection, &snapshot, direction, &request, present, now);
 
-        if let Err((failure, words)) = hygiene::check(&request, content_length_named) {
+        if let Err((failure, words)) = hygiene::check(&request, present, content_length_named) {
             // What follows on this connection comes from someone who cannot, or does not want to, be understood.
             connection.close_soon();
             return respond::fail(Explained { detail: Some(words), ..failure.into() }, record);
@@ -124,7 +127,7 @@ impl Proxy {
         };
         record.routed(route.id);
 
-        let admitted = match self.admit(connection, &route, request, &mut record).await {
+        let admitted = match self.admit(connection, &route, request, present, &mut record).await {
             Ok(admitted) => admitted,
             Err(Refusal { failure, retry_after }) => {
                 return respond::fail(Explained { retry_after, ..failure.into() }, record);
@@ -133,7 +136,7 @@ impl Proxy {
         let Admitted { outgoing, client_upgrade, slot, held, too_large } = admitted;
         let asked = outgoing.upgrade.then(|| outgoing.headers.clone());
         let deadline = outgoing.deadline;
-        let verdict = attempt::run(&route, outgoing, &mut record, &self.tasks).await;
+        let verdict = attempt::run(&route, outgoing, &mut record, connection.alarm(), &self.tasks).await;
 
         match verdict {
             Verdict::Failed { failure, sent, retry_after, stop } => {
@@ -161,21 +164,22 @@ impl Proxy {
         connection: &Connection,
         route: &Route<'_>,
         mut request: Request<Incoming>,
+        present: Present,
         record: &mut Record,
     ) -> Result<Admitted, Refusal> {
-        let now = clock::now();
+        let now = record.started();
         let identity = match route.upstream.direction {
             Direction::Outbound => &self.outbound,
             Direction::Inbound => &self.inbound,
         };
-        if hygiene::is_loop(request.headers(), &identity.mark) {
+        if hygiene::is_loop(request.headers(), present, &identity.mark) {
             return Err(Failure::LoopDetected.into());
         }
-        let deadline = admit::deadline(route.policy, request.headers(), now)?;
+        let deadline = admit::deadline(route.policy, request.headers(), present, now)?;
         connection.set_deadline(deadline);
         let slot = admit::admit(route, now, deadline).await?;
 
-        let upgrade = hygiene::wants_upgrade(&request, !request.body().is_end_stream());
+        let upgrade = hygiene::wants_upgrade(&request, present, !request.body().is_end_stream());
         let client_upgrade = upgrade.then(|| hyper::upgrade::on(&mut request));
         let (head, body) = request.into_parts();
         let policy = record.snapshot().policy.replay_bytes_max;
@@ -185,20 +189,22 @@ impl Proxy {
         record.request_bytes = body.size_hint().lower();
 
         let hash_key = route.upstream.hash_on.as_ref().and_then(|name| head.headers.get(name).cloned());
-        let inbound_attempt = hygiene::inbound_attempt(&head.headers);
+        let inbound_attempt = hygiene::inbound_attempt(&head.headers, present);
         let mut headers = head.headers;
-        hygiene::clean_request(&mut headers, upgrade, &identity.via)?;
-        if !body.is_streaming() {
-            // hyper announces the length of what is held; a stale number must not contradict it.
-            if head.method.is_safe() && body.is_end_stream() {
-                headers.remove(CONTENT_LENGTH);
-            }
+        hygiene::clean_request(&mut headers, present, upgrade)?;
+        // The length of what is held is announced by the wire; a stale number must not contradict it.
+        if present.framing() && !body.is_streaming() && head.method.is_safe() && body.is_end_stream() {
+            headers.remove(CONTENT_LENGTH);
         }
-        forward(&mut headers, record, connection, route.upstream.direction);
+        let mut own = OwnFields::new();
+        own.value(&VIA, &identity.via);
+        forward(&mut headers, &mut own, present, record, connection, route.upstream.direction);
         let outgoing = Outgoing {
             method: head.method,
-            uri: hygiene::origin_form(&head.uri),
+            uri: hygiene::origin_form(head.uri),
             headers,
+            own,
+            present,
             body: Some(body),
             upgrade,
             inbound_attempt,
@@ -229,19 +235,29 @@ impl Proxy {
 }
 
 /// What the next hop is told: the trace, and inbound who the caller was.
-fn forward(headers: &mut HeaderMap, record: &Record, connection: &Connection, direction: Direction) {
+fn forward(
+    headers: &mut HeaderMap,
+    own: &mut OwnFields,
+    present: Present,
+    record: &Record,
+    connection: &Connection,
+    direction: Direction,
+) {
     if !record.trace.inherited() {
+        if present.trace() {
+            // It could not be read, and what belonged to it is worth nothing.
+            headers.remove(TRACEPARENT);
+            headers.remove(TRACESTATE);
+        }
         let traceparent = record.trace.traceparent(Random.next_u64());
         if let Ok(value) = HeaderValue::from_bytes(&traceparent) {
-            headers.insert(TRACEPARENT, value);
-            // It belonged to a traceparent that could not be read.
-            headers.remove(TRACESTATE);
+            own.value(&TRACEPARENT, &value);
         }
     }
     if direction == Direction::Inbound {
         // A line of its own: joining would have to choose among lines that earlier hops added.
         if let Ok(value) = HeaderValue::try_from(connection.peer.ip().to_string()) {
-            headers.append(FORWARDED_FOR, value);
+            own.value(&FORWARDED_FOR, &value);
         }
     }
 }

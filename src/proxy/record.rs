@@ -1,6 +1,7 @@
 //! What is remembered of one request, written exactly once: on drop, at the end of the answer's body.
 //! Cancellation is an outcome too.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
@@ -10,6 +11,7 @@ use http::{HeaderValue, Method, Request};
 use jiff::Timestamp;
 
 use super::connection::Connection;
+use super::hygiene::Present;
 use crate::clock;
 use crate::policy::routes::RouteId;
 use crate::policy::{Direction, RoutePolicy, UpstreamPolicy};
@@ -21,7 +23,6 @@ use crate::telemetry::access_log::{self, AccessEntry, AccessLog, AttemptEndEntry
 use crate::telemetry::metrics::{AttemptEnd, Metrics, RequestOutcome, RouteMeters};
 use crate::telemetry::trace_context::TraceContext;
 use crate::upstreams::Upstream;
-use crate::upstreams::endpoint::Endpoint;
 use crate::upstreams::reconcile::Snapshot;
 
 /// Where records go.
@@ -36,7 +37,7 @@ pub struct Telemetry {
 #[derive(Debug)]
 pub struct AttemptNote {
     /// `None` if no endpoint was chosen.
-    pub endpoint: Option<Arc<Endpoint>>,
+    pub endpoint: Option<SocketAddr>,
     /// Why it was made.
     pub kind: Kind,
     /// From its launch to the head of the answer, or to its failure.
@@ -79,10 +80,11 @@ impl Record {
         snapshot: &Arc<Snapshot>,
         direction: Direction,
         request: &Request<B>,
+        present: Present,
         now: Instant,
     ) -> Record {
-        let trace =
-            TraceContext::extract(request.headers()).unwrap_or_else(|| TraceContext::create(random::bits128(), false));
+        let inherited = if present.trace() { TraceContext::extract(request.headers()) } else { None };
+        let trace = inherited.unwrap_or_else(|| TraceContext::create(random::bits128(), false));
         Record {
             telemetry: Arc::clone(telemetry),
             connection: Arc::clone(connection),
@@ -103,6 +105,11 @@ impl Record {
             response_bytes: 0,
             request_bytes: 0,
         }
+    }
+
+    /// When its head had been read.
+    pub fn started(&self) -> Instant {
+        self.started
     }
 
     /// The policy it runs under.
@@ -174,8 +181,8 @@ impl Record {
     }
 
     /// The endpoint of the last attempt.
-    pub fn last_endpoint(&self) -> Option<&Arc<Endpoint>> {
-        self.more.last().or(self.first.as_ref())?.endpoint.as_ref()
+    pub fn last_endpoint(&self) -> Option<SocketAddr> {
+        self.more.last().or(self.first.as_ref())?.endpoint
     }
 
     /// Why a retry was not made.
@@ -270,7 +277,7 @@ impl Record {
         }
         let notes: Vec<&AttemptNote> = self.first.iter().chain(&self.more).collect();
         let addresses: Vec<String> =
-            notes.iter().map(|n| n.endpoint.as_ref().map_or_else(String::new, |e| e.addr.to_string())).collect();
+            notes.iter().map(|n| n.endpoint.map_or_else(String::new, |e| e.to_string())).collect();
         let attempts: Vec<AttemptEntry<'_>> = notes
             .iter()
             .zip(&addresses)
@@ -329,9 +336,10 @@ fn count_attempt(upstream: &Upstream, note: &AttemptNote) {
 
 impl Drop for Record {
     fn drop(&mut self) {
-        self.connection.end_exchange();
+        let now = clock::now();
+        self.connection.end_exchange(now);
         let outcome = self.settle();
-        let elapsed = clock::now().saturating_duration_since(self.started);
+        let elapsed = now.saturating_duration_since(self.started);
         self.count(outcome, elapsed);
         self.log(outcome, elapsed);
     }

@@ -1,5 +1,6 @@
 //! From the end of the attempts to what the client reads. The only place that chooses a status code.
 
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -13,7 +14,6 @@ use super::record::Record;
 use crate::policy::ProxyStatus;
 use crate::reliability::attempts::{Denied, Stop};
 use crate::reliability::{Failure, Sent};
-use crate::upstreams::endpoint::Endpoint;
 use crate::wire::Answer;
 
 const PROXY_STATUS: HeaderName = HeaderName::from_static("proxy-status");
@@ -161,7 +161,7 @@ fn own_status(record: &Record, explained: &Explained<'_>, disclosure: ProxyStatu
         ProxyStatus::None => return None,
         ProxyStatus::Basic => format!("{name}; error={error}"),
         ProxyStatus::Full => {
-            let next_hop = next_hop(record.last_endpoint().map(|e| &**e));
+            let next_hop = next_hop(record.last_endpoint());
             let denied = denied_words(record);
             let (token, attempts) = (explained.failure.token(), record.attempts());
             format!("{name}; error={error}{next_hop}; details=\"{token}; attempts={attempts}{denied}\"")
@@ -170,8 +170,8 @@ fn own_status(record: &Record, explained: &Explained<'_>, disclosure: ProxyStatu
     HeaderValue::try_from(text).ok()
 }
 
-fn next_hop(endpoint: Option<&Endpoint>) -> String {
-    endpoint.map_or_else(String::new, |e| format!("; next-hop=\"{}\"", e.addr))
+fn next_hop(endpoint: Option<SocketAddr>) -> String {
+    endpoint.map_or_else(String::new, |addr| format!("; next-hop=\"{addr}\""))
 }
 
 fn denied_words(record: &Record) -> String {
@@ -197,7 +197,9 @@ pub fn pass(answer: Answer, stop: Stop, mut end: End) -> Response<Body> {
     hygiene::clean_response(&mut head.headers);
     head.version = http::Version::HTTP_11;
     // What the upstream's connection brought along is no business of the client's.
-    head.extensions.clear();
+    if !head.extensions.is_empty() {
+        head.extensions.clear();
+    }
     let status = head.status.as_u16();
     end.record.answered(status);
     if status >= 500 || !matches!(stop, Stop::Answered) {
@@ -218,7 +220,7 @@ fn received_status(end: &End, status: u16) -> Option<HeaderValue> {
         ProxyStatus::None => return None,
         ProxyStatus::Basic => format!("{name}; received-status={status}"),
         ProxyStatus::Full => {
-            let next_hop = next_hop(end.in_flight.as_ref().map(|i| &**i.endpoint()));
+            let next_hop = next_hop(end.in_flight.as_ref().map(|i| i.endpoint().addr));
             let denied = denied_words(record);
             let attempts = record.attempts();
             format!("{name}; received-status={status}{next_hop}; details=\"attempts={attempts}{denied}\"")

@@ -2,13 +2,16 @@
 //!
 //! It reports honestly how much of a request left (`Sent`), and decides nothing.
 
+pub mod alarm;
 pub mod body;
 pub mod dial;
 pub mod discover;
 pub mod h1;
 pub mod pool;
+mod spawned;
 mod traffic;
 
+pub use alarm::Alarm;
 pub use body::RequestBody;
-pub use h1::{Answer, AnswerBody, SendError};
+pub use h1::{Answer, AnswerBody, Head, OwnFields, SendError, Terms};
 pub use pool::Pool;

@@ -47,7 +47,7 @@ impl Pool {
     pub fn checkout(&self, now: Instant, limits: &PoolLimits) -> Option<Link> {
         loop {
             // The lock is not held while a connection is probed or closed.
-            let mut link = self.idle.lock().unwrap_or_else(PoisonError::into_inner).pop()?;
+            let link = self.idle.lock().unwrap_or_else(PoisonError::into_inner).pop()?;
             if now.saturating_duration_since(link.idle_since()) < limits.idle_timeout && link.usable() {
                 return Some(link);
             }
@@ -71,10 +71,14 @@ impl Pool {
         }
     }
 
-    /// Closes idle connections that aged or that the peer closed.
+    /// Closes idle connections that aged or that the peer closed; frees the buffers of the others.
     pub fn sweep(&self, now: Instant, limits: &PoolLimits) {
         let mut idle = std::mem::take(&mut *self.idle.lock().unwrap_or_else(PoisonError::into_inner));
-        idle.retain_mut(|l| now.saturating_duration_since(l.idle_since()) < limits.idle_timeout && l.usable());
+        idle.retain_mut(|l| {
+            // What has been idle for a while needs no buffers.
+            l.shrink();
+            now.saturating_duration_since(l.idle_since()) < limits.idle_timeout && l.usable()
+        });
         let mut current = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
         if self.retired.load(Ordering::Acquire) {
             return;

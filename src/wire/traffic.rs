@@ -25,11 +25,6 @@ pub(super) struct Traffic {
 }
 
 impl Traffic {
-    pub(super) fn reset(&self) {
-        self.written.store(0, Ordering::Relaxed);
-        self.read.store(0, Ordering::Relaxed);
-    }
-
     /// What the peer may know of the current request.
     fn sent(&self) -> Sent {
         if self.read.load(Ordering::Relaxed) > 0 {
@@ -100,13 +95,8 @@ impl AsyncWrite for Counted {
 }
 
 impl Traffic {
-    /// The time is over.
+    /// The time is over. The task that drives the connection may be about to write.
     pub(super) fn timed_out(&self) -> SendError {
-        SendError { failure: Failure::TryTimeout, sent: self.sent(), unsent: None }
-    }
-
-    /// As `timed_out` for a connection that another task drives: it may be about to write.
-    pub(super) fn timed_out_elsewhere(&self) -> SendError {
         SendError { failure: Failure::TryTimeout, sent: self.sent().max(Sent::Maybe), unsent: None }
     }
 
@@ -117,7 +107,7 @@ impl Traffic {
             return SendError {
                 failure: Failure::ConnectionTerminated,
                 sent: Sent::No,
-                unsent: Some(Box::new(request)),
+                unsent: Some(request.into_body()),
             };
         }
         let error = error.into_error();
