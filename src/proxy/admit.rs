@@ -81,5 +81,8 @@ pub async fn admit(route: &Route<'_>, now: Instant, deadline: Instant) -> Result
         // A queue that is full now may be short in a second.
         Refusal { failure, retry_after: Some(Duration::from_secs(1)) }
     })
-    .and_then(|slot| if clock::now() < deadline { Ok(slot) } else { Err(Failure::DeadlineOnArrival.into()) })
+    .and_then(|(slot, waited)| {
+        let late = waited && clock::now() >= deadline;
+        if late { Err(Failure::DeadlineOnArrival.into()) } else { Ok(slot) }
+    })
 }

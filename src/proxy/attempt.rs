@@ -134,12 +134,12 @@ impl Drop for Flight<'_> {
 /// Runs the attempts of one request. `alarm`: the timer of this task.
 pub async fn run(
     route: &Route<'_>,
-    mut request: Outgoing,
+    request: &mut Outgoing,
     record: &mut Record,
     alarm: &Alarm,
     tasks: &Tasks,
 ) -> Verdict {
-    let mut running = Running { upstream: route.state, machine: Attempts::new(plan(route, &request)) };
+    let mut running = Running { upstream: route.state, machine: Attempts::new(plan(route, request)) };
     let machine = &mut running.machine;
     let mut used: Vec<Arc<Endpoint>> = Vec::new();
     let mut landed: Option<(AttemptId, Landed)> = None;
@@ -154,7 +154,7 @@ pub async fn run(
                 let permit = Some(permit);
                 let mut flight =
                     Flight { upstream: route.state, record: &mut *record, permit, kind, launched, in_flight: None };
-                let result = attempt.run(&mut request, &mut flight.in_flight).await;
+                let result = attempt.run(request, &mut flight.in_flight).await;
                 let (permit, in_flight) = flight.land();
                 now = clock::now();
                 let elapsed = now.saturating_duration_since(launched);
@@ -178,7 +178,7 @@ pub async fn run(
                 }
                 match (result, in_flight) {
                     (Ok(answer), _) if superseded => {
-                        discard(answer, request.deadline).await;
+                        Box::pin(discard(answer, request.deadline)).await;
                         now = clock::now();
                     }
                     (Ok(answer), Some(in_flight)) => landed = Some((id, Landed { answer, in_flight })),
@@ -186,7 +186,7 @@ pub async fn run(
                 }
             }
             Step::Wait { until } => {
-                sleep_until(until.into()).await;
+                Box::pin(sleep_until(until.into())).await;
                 now = clock::now();
             }
             Step::Finish { stop, answer } => {
@@ -311,7 +311,7 @@ impl Attempt<'_> {
     async fn run(&self, request: &mut Outgoing, in_flight: &mut Option<InFlight>) -> AttemptResult {
         let state = self.route.state;
         if state.is_resolving() {
-            state.resolved(self.cutoff).await;
+            Box::pin(state.resolved(self.cutoff)).await;
         }
         let key = request.hash_key.as_ref().map(HeaderValue::as_bytes);
         let chosen = state
@@ -336,13 +336,14 @@ impl Attempt<'_> {
                     self.route.state.meters.connection_reused();
                     link
                 }
-                None => self.connect(endpoint).await.map_err(|failure| (failure, Sent::No))?,
+                // What is rare is boxed: the future of every request would have to have room for it.
+                None => Box::pin(self.connect(endpoint)).await.map_err(|failure| (failure, Sent::No))?,
             };
             let held = request.body.as_ref().is_some_and(|b| !b.is_streaming()) && !request.upgrade;
             let sent = if held {
                 self.send_held(link, endpoint, request, limits.idle_max).await
             } else {
-                self.send_once(link, endpoint, request, limits.idle_max).await
+                Box::pin(self.send_once(link, endpoint, request, limits.idle_max)).await
             };
             match sent {
                 Ok(answer) => return Ok(answer),

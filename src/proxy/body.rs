@@ -29,24 +29,24 @@ use crate::wire::{AnswerBody, RequestBody};
 pub struct ReplayBytes(AtomicUsize);
 
 /// A share of [`ReplayBytes`], given back when dropped.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct Held {
-    all: Arc<ReplayBytes>,
+    /// `None` while nothing is held.
+    all: Option<Arc<ReplayBytes>>,
     bytes: usize,
 }
 
 impl Drop for Held {
     fn drop(&mut self) {
-        if self.bytes > 0 {
-            self.all.0.fetch_sub(self.bytes, Ordering::Relaxed);
+        if let Some(all) = &self.all {
+            all.0.fetch_sub(self.bytes, Ordering::Relaxed);
         }
     }
 }
 
 impl Held {
-    fn grow(&mut self, bytes: usize, max: usize) -> bool {
-        let grown = self
-            .all
+    fn grow(&mut self, all: &Arc<ReplayBytes>, bytes: usize, max: usize) -> bool {
+        let grown = all
             .0
             .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |held| {
                 held.checked_add(bytes).filter(|sum| *sum <= max)
@@ -54,6 +54,7 @@ impl Held {
             .is_ok();
         if grown {
             self.bytes += bytes;
+            self.all.get_or_insert_with(|| Arc::clone(all));
         }
         grown
     }
@@ -76,16 +77,27 @@ pub struct ReadAhead {
 /// # Errors
 /// [`Failure::RequestBodyTimeout`] when `deadline` passes, [`Failure::RequestBodyIncomplete`] when it breaks.
 pub async fn read_ahead(
+    body: Incoming,
+    bound: usize,
+    all: &Arc<ReplayBytes>,
+    all_max: usize,
+    deadline: Instant,
+) -> Result<ReadAhead, Failure> {
+    if body.is_end_stream() {
+        return Ok(ReadAhead { body: RequestBody::Empty, held: Held::default(), too_large: false });
+    }
+    // Boxed: requests without a body need no room for it.
+    Box::pin(read(body, bound, all, all_max, deadline)).await
+}
+
+async fn read(
     mut body: Incoming,
     bound: usize,
     all: &Arc<ReplayBytes>,
     all_max: usize,
     deadline: Instant,
 ) -> Result<ReadAhead, Failure> {
-    let mut held = Held { all: Arc::clone(all), bytes: 0 };
-    if body.is_end_stream() {
-        return Ok(ReadAhead { body: RequestBody::Empty, held, too_large: false });
-    }
+    let mut held = Held::default();
     let announced = body.size_hint().exact();
     if bound == 0 || announced.is_some_and(|n| n > bound as u64) {
         let too_large = bound > 0;
@@ -105,12 +117,12 @@ pub async fn read_ahead(
         };
         match frame.into_data() {
             Ok(data) => {
-                let fits = chunks.len() + data.len() <= bound && held.grow(data.len(), all_max);
+                let fits = chunks.len() + data.len() <= bound && held.grow(all, data.len(), all_max);
                 chunks.push(data);
                 if !fits {
                     let body = RequestBody::Streaming { prefix: chunks.join(), rest: body };
                     // It can be sent once, so nothing is held for replay.
-                    let held = Held { all: Arc::clone(all), bytes: 0 };
+                    let held = Held::default();
                     return Ok(ReadAhead { body, held, too_large: true });
                 }
                 if body.is_end_stream() {
@@ -182,7 +194,7 @@ enum Kind {
 /// What ends with the body.
 pub struct End {
     /// Written on drop.
-    pub record: Record,
+    pub record: Box<Record>,
     /// The upstream's limit.
     pub slot: Option<Slot>,
     /// The endpoint's count of attempts in flight.
@@ -201,9 +213,9 @@ struct Clock {
 
 impl Body {
     /// A body of our own; empty is allowed.
-    pub fn full(bytes: Bytes, record: Record) -> Body {
+    pub fn full(bytes: Bytes, record: Box<Record>) -> Body {
         let kind = if bytes.is_empty() { Kind::Empty } else { Kind::Full(bytes) };
-        let deadline = clock::now();
+        let deadline = record.started();
         let end = End { record, slot: None, in_flight: None, deadline, idle: Duration::ZERO };
         Body { kind, end: Some(end), clock: None }
     }

@@ -27,28 +27,48 @@ const HTTP2_SETTINGS: HeaderName = HeaderName::from_static("http2-settings");
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Present(u32);
 
+/// The fields that belong to one connection, whoever sends them, but `Connection` itself.
+const HOP_BY_HOP: [(u32, HeaderName); 6] = [
+    (Present::KEEP_ALIVE, KEEP_ALIVE),
+    (Present::PROXY_CONNECTION, PROXY_CONNECTION),
+    (Present::HTTP2_SETTINGS, HTTP2_SETTINGS),
+    (Present::TE, TE),
+    (Present::TRANSFER_ENCODING, TRANSFER_ENCODING),
+    (Present::UPGRADE, UPGRADE),
+];
+
 impl Present {
-    const HOP_BY_HOP: u32 = 1;
-    const FRAMING: u32 = 1 << 1;
-    const UPGRADE: u32 = 1 << 2;
-    const EXPECT: u32 = 1 << 3;
-    const VIA: u32 = 1 << 4;
-    const ATTEMPT: u32 = 1 << 5;
-    const TIMEOUT: u32 = 1 << 6;
-    const GRPC_TIMEOUT: u32 = 1 << 7;
-    const TRACE: u32 = 1 << 8;
+    const CONNECTION: u32 = 1;
+    const KEEP_ALIVE: u32 = 1 << 1;
+    const PROXY_CONNECTION: u32 = 1 << 2;
+    const HTTP2_SETTINGS: u32 = 1 << 3;
+    const TE: u32 = 1 << 4;
+    const TRANSFER_ENCODING: u32 = 1 << 5;
+    const UPGRADE: u32 = 1 << 6;
+    const HOP_BY_HOP: u32 = (1 << 7) - 1;
+    const CONTENT_LENGTH: u32 = 1 << 7;
+    const EXPECT: u32 = 1 << 8;
+    const VIA: u32 = 1 << 9;
+    const ATTEMPT: u32 = 1 << 10;
+    const TIMEOUT: u32 = 1 << 11;
+    const GRPC_TIMEOUT: u32 = 1 << 12;
+    const TRACE: u32 = 1 << 13;
 
     /// Looks at each name once.
     pub fn of(headers: &HeaderMap) -> Present {
-        Present(headers.keys().map(|name| Present::bits(name.as_str())).fold(0, |all, bits| all | bits))
+        Present(headers.keys().map(|name| Present::bit(name.as_str())).fold(0, |all, bit| all | bit))
     }
 
-    fn bits(name: &str) -> u32 {
+    fn bit(name: &str) -> u32 {
         match name {
-            "connection" | "keep-alive" | "proxy-connection" | "http2-settings" | "te" => Present::HOP_BY_HOP,
-            "transfer-encoding" => Present::HOP_BY_HOP | Present::FRAMING,
-            "upgrade" => Present::HOP_BY_HOP | Present::UPGRADE,
-            "content-length" => Present::FRAMING,
+            "connection" => Present::CONNECTION,
+            "keep-alive" => Present::KEEP_ALIVE,
+            "proxy-connection" => Present::PROXY_CONNECTION,
+            "http2-settings" => Present::HTTP2_SETTINGS,
+            "te" => Present::TE,
+            "transfer-encoding" => Present::TRANSFER_ENCODING,
+            "upgrade" => Present::UPGRADE,
+            "content-length" => Present::CONTENT_LENGTH,
             "expect" => Present::EXPECT,
             "via" => Present::VIA,
             "x-envoy-attempt-count" | "grpc-previous-rpc-attempts" => Present::ATTEMPT,
@@ -75,7 +95,7 @@ impl Present {
 
     /// `Content-Length` or `Transfer-Encoding`.
     pub fn framing(self) -> bool {
-        self.any(Present::FRAMING)
+        self.any(Present::CONTENT_LENGTH | Present::TRANSFER_ENCODING)
     }
 }
 
@@ -120,8 +140,8 @@ pub fn check<B>(
     if request.uri().authority().is_some() && request.uri().scheme().is_none() {
         return Err((Failure::BadRequest, "the request target is an authority, which only CONNECT may have"));
     }
-    if present.framing() && headers.contains_key(TRANSFER_ENCODING) {
-        if content_length_named || headers.contains_key(CONTENT_LENGTH) {
+    if present.any(Present::TRANSFER_ENCODING) {
+        if content_length_named || present.any(Present::CONTENT_LENGTH) {
             return Err((Failure::BadRequest, "both Transfer-Encoding and Content-Length are present"));
         }
         if !is_plain_coding(headers) {
@@ -235,7 +255,7 @@ pub fn clean_request(headers: &mut HeaderMap, present: Present, upgrade: bool) -
     }
     let protocol = upgrade.then(|| headers.get(UPGRADE).cloned()).flatten();
     let trailers = headers.contains_key(TE) && accepts_trailers(headers);
-    remove_hop_by_hop(headers)?;
+    remove_hop_by_hop(headers, present)?;
     if trailers {
         headers.insert(TE, HeaderValue::from_static("trailers"));
     }
@@ -257,21 +277,20 @@ fn accepts_trailers(headers: &HeaderMap) -> bool {
 /// Removes what belongs to the upstream's connection. A nomination flood drops all nominations' effect but the
 /// hop-by-hop fields themselves always go.
 pub fn clean_response(headers: &mut HeaderMap) {
-    if !Present::of(headers).any(Present::HOP_BY_HOP) {
-        return;
-    }
     // The bound protects us from the peer; its answer is passed on without those fields it could not name.
-    let _ = remove_hop_by_hop(headers);
+    let _ = remove_hop_by_hop(headers, Present::of(headers));
 }
 
-fn remove_hop_by_hop(headers: &mut HeaderMap) -> Result<(), Failure> {
+fn remove_hop_by_hop(headers: &mut HeaderMap, present: Present) -> Result<(), Failure> {
     let mut result = Ok(());
-    if headers.contains_key(CONNECTION) {
+    if present.any(Present::CONNECTION) {
         result = remove_nominated(headers);
         headers.remove(CONNECTION);
     }
-    for name in [KEEP_ALIVE, PROXY_CONNECTION, HTTP2_SETTINGS, TE, TRANSFER_ENCODING, UPGRADE] {
-        headers.remove(name);
+    for (bit, name) in HOP_BY_HOP {
+        if present.any(bit) {
+            headers.remove(name);
+        }
     }
     result
 }

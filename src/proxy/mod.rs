@@ -133,10 +133,10 @@ impl Proxy {
                 return respond::fail(Explained { retry_after, ..failure.into() }, record);
             }
         };
-        let Admitted { outgoing, client_upgrade, slot, held, too_large } = admitted;
+        let Admitted { mut outgoing, client_upgrade, slot, held, too_large } = admitted;
         let asked = outgoing.upgrade.then(|| outgoing.headers.clone());
         let deadline = outgoing.deadline;
-        let verdict = attempt::run(&route, outgoing, &mut record, connection.alarm(), &self.tasks).await;
+        let verdict = attempt::run(&route, &mut outgoing, &mut record, connection.alarm(), &self.tasks).await;
 
         match verdict {
             Verdict::Failed { failure, sent, retry_after, stop } => {
@@ -249,15 +249,10 @@ fn forward(
             headers.remove(TRACEPARENT);
             headers.remove(TRACESTATE);
         }
-        let traceparent = record.trace.traceparent(Random.next_u64());
-        if let Ok(value) = HeaderValue::from_bytes(&traceparent) {
-            own.value(&TRACEPARENT, &value);
-        }
+        own.text(&TRACEPARENT, &record.trace.traceparent(Random.next_u64()));
     }
     if direction == Direction::Inbound {
         // A line of its own: joining would have to choose among lines that earlier hops added.
-        if let Ok(value) = HeaderValue::try_from(connection.peer.ip().to_string()) {
-            own.value(&FORWARDED_FOR, &value);
-        }
+        own.text(&FORWARDED_FOR, connection.peer.ip().to_string().as_bytes());
     }
 }

@@ -73,7 +73,7 @@ pub struct Record {
 }
 
 impl Record {
-    /// Begins the record of `request`.
+    /// Begins the record of `request`. Boxed: it passes through many hands, and ends with the answer's body.
     pub fn start<B>(
         telemetry: &Arc<Telemetry>,
         connection: &Arc<Connection>,
@@ -82,10 +82,10 @@ impl Record {
         request: &Request<B>,
         present: Present,
         now: Instant,
-    ) -> Record {
+    ) -> Box<Record> {
         let inherited = if present.trace() { TraceContext::extract(request.headers()) } else { None };
         let trace = inherited.unwrap_or_else(|| TraceContext::create(random::bits128(), false));
-        Record {
+        Box::new(Record {
             telemetry: Arc::clone(telemetry),
             connection: Arc::clone(connection),
             snapshot: Arc::clone(snapshot),
@@ -104,7 +104,7 @@ impl Record {
             denied: None,
             response_bytes: 0,
             request_bytes: 0,
-        }
+        })
     }
 
     /// When its head had been read.

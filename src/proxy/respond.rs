@@ -73,7 +73,7 @@ struct Problem<'a> {
 }
 
 /// Answers a request that no upstream answered.
-pub fn fail(explained: Explained<'_>, mut record: Record) -> Response<Body> {
+pub fn fail(explained: Explained<'_>, mut record: Box<Record>) -> Response<Body> {
     let failure = explained.failure;
     record.failed(failure, explained.sent);
     let disclosure = disclosure(&record);

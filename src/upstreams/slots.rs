@@ -52,16 +52,21 @@ impl Slots {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// A slot, at once or after a short wait.
+    /// A slot, at once or after a short wait, and whether there was a wait.
     ///
     /// # Errors
     /// [`Failure::QueueFull`] or [`Failure::QueueTimeout`].
-    pub async fn acquire(self: &Arc<Self>, limits: &Limits, now: Instant, deadline: Instant) -> Result<Slot, Failure> {
+    pub async fn acquire(
+        self: &Arc<Self>,
+        limits: &Limits,
+        now: Instant,
+        deadline: Instant,
+    ) -> Result<(Slot, bool), Failure> {
         let (mut waiting, max_wait) = {
             let mut state = self.state();
             state.limits = Some(*limits);
             match state.limit.admit(limits, now, deadline) {
-                Admission::Granted => return Ok(Slot(Arc::clone(self))),
+                Admission::Granted => return Ok((Slot(Arc::clone(self)), false)),
                 Admission::Full => return Err(Failure::QueueFull),
                 Admission::Queue { max_wait } => {
                     let (hand_over, granted) = oneshot::channel();
@@ -72,10 +77,11 @@ impl Slots {
                 }
             }
         };
-        let in_time = tokio::time::timeout_at((now + max_wait).into(), &mut waiting.granted).await;
+        // Boxed: nearly every request gets its slot at once.
+        let in_time = Box::pin(tokio::time::timeout_at((now + max_wait).into(), &mut waiting.granted)).await;
         if matches!(in_time, Ok(Ok(()))) {
             waiting.settled = true;
-            return Ok(Slot(Arc::clone(self)));
+            return Ok((Slot(Arc::clone(self)), true));
         }
         Err(Failure::QueueTimeout)
     }

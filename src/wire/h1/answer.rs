@@ -37,7 +37,7 @@ enum Source {
     /// All of it has arrived, and its connection is already somebody else's.
     Arrived(Bytes),
     /// hyper reads it in another task.
-    Streamed(Streamed),
+    Streamed(Box<Streamed>),
 }
 
 /// A body that is read in place.
@@ -63,7 +63,7 @@ impl AnswerBody {
     }
 
     pub(in crate::wire) fn streamed(streamed: Streamed) -> AnswerBody {
-        AnswerBody(Source::Streamed(streamed))
+        AnswerBody(Source::Streamed(Box::new(streamed)))
     }
 
     /// Reads and discards the rest, so that the connection can be used again. At most `bytes_max`.

@@ -44,6 +44,13 @@ impl OwnFields {
         line(&mut self.text, name, value.as_bytes());
     }
 
+    /// Adds a field whose value this proxy has made: visible ASCII. Anything else is left out.
+    pub fn text(&mut self, name: &HeaderName, value: &[u8]) {
+        if value.iter().all(|b| matches!(b, b' '..=b'~')) {
+            line(&mut self.text, name, value);
+        }
+    }
+
     /// Adds a field with a decimal number.
     pub fn number(&mut self, name: &HeaderName, value: u64) {
         self.text.extend_from_slice(name.as_str().as_bytes());
