@@ -14,7 +14,7 @@ use outrigger::app::{App, Settings};
 use outrigger::policy::compile::load;
 use outrigger::policy::store::Source;
 use outrigger::policy::{Policy, diff};
-use outrigger::testing::{PolicySize, free_address};
+use outrigger::testing::{PolicySize, RoutedRequest, free_address};
 
 /// As in the program.
 #[global_allocator]
@@ -84,6 +84,18 @@ mod route_match {
         bench(bencher, routes, 3 * routes);
     }
 
+    /// All routes in turn, so that caches hold none of them: as traffic does that uses the whole policy.
+    #[divan::bench(args = ROUTES, sample_size = LOOK_UPS)]
+    fn each_in_turn(bencher: Bencher<'_, '_>, routes: usize) {
+        let size = PolicySize::of_routes(routes);
+        let policy = compile(&text(size, "1s"));
+        let table = &policy.listeners[0].table;
+        // A prime step visits all of them, and never two neighbours one after the other.
+        let wanted: Vec<RoutedRequest> = (0..routes).map(|n| size.request(0, n * 7_919 % routes)).collect();
+        let mut turn = wanted.iter().cycle();
+        bencher.bench_local(|| turn.next().and_then(|it| table.select(&it.host, &it.path, &Method::GET)));
+    }
+
     /// The last route of a form; one that does not exist (the default route answers) if there is none.
     fn last(routes: usize, form: usize) -> usize {
         (0..routes).rev().find(|route| route % 3 == form).unwrap_or(form)
@@ -101,6 +113,13 @@ fn read_and_compile(bencher: Bencher<'_, '_>, size: PolicySize) {
 #[divan::bench(args = SIZES)]
 fn difference(bencher: Bencher<'_, '_>, size: PolicySize) {
     let (old, new) = (compile(&text(size, "1s")), compile(&text(size, "2s")));
+    bencher.bench(|| diff::diff(black_box(&old), black_box(&new)));
+}
+
+/// The same where every route is new, and no line can speak for two of them.
+#[divan::bench(args = SIZES)]
+fn difference_from_nothing(bencher: Bencher<'_, '_>, size: PolicySize) {
+    let (old, new) = (compile(&text(PolicySize { routes: 0, ..size }, "1s")), compile(&text(size, "1s")));
     bencher.bench(|| diff::diff(black_box(&old), black_box(&new)));
 }
 
