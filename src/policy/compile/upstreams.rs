@@ -190,7 +190,8 @@ impl Context {
         compile: impl Fn(&mut Reader<'_>, &str, &R) -> RoutePolicy,
     ) -> (Vec<RouteMatch>, Vec<RoutePolicy>) {
         let mut seen: HashSet<&str> = HashSet::new();
-        let (mut matches, mut routes) = (Vec::new(), Vec::new());
+        // One more for the default route.
+        let (mut matches, mut routes) = (Vec::with_capacity(given.len()), Vec::with_capacity(given.len() + 1));
         for (index, at) in given.iter().enumerate() {
             let (name, wanted) = (at.value.name(), at.value.matches());
             let mut reader = self.reader(upstream, Some(index as u32));
