@@ -27,11 +27,14 @@ impl Origin {
     }
 }
 
+/// An upstream, and a route of it; None = the upstream as a whole.
+type Place = (u32, Option<u32>);
+
 /// Origins by upstream (index in `Policy::upstreams`), route (None = the upstream as a whole) and key.
 #[derive(Debug, Default)]
 pub struct Origins {
     /// The keys of one place are few: a list of them is smaller than a map, and as fast.
-    places: HashMap<(u32, Option<u32>), Vec<(&'static str, Origin)>>,
+    places: HashMap<Place, Vec<(&'static str, Origin)>>,
 }
 
 impl Origins {

@@ -7,6 +7,8 @@
 //! `OUTRIGGER_HEAP_PROFILE=dhat.json cargo test --profile quick --test allocations` also writes every place that
 //! allocates, with its stack, for DHAT's viewer.
 
+#![expect(clippy::expect_used, reason = "a test ends if it cannot run")]
+
 use std::io::{Read, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
 use std::thread;
