@@ -1,7 +1,7 @@
 # Outrigger. `make help` lists what there is.
 
 .DEFAULT_GOAL := help
-.PHONY: help demo build test check bench image chroot-proof tools clean
+.PHONY: help demo build test check bench sim image chroot-proof tools clean
 
 CARGO ?= cargo
 TARGET := $(or $(CARGO_TARGET_DIR),target)
@@ -17,7 +17,7 @@ build: ## the program as it is shipped: $(TARGET)/release/outrigger
 	$(CARGO) build --locked --release
 
 test: tools ## every test: pure, in-process, and against the real program
-	$(CARGO) test --locked --profile quick --lib --test outrigger
+	$(CARGO) test --locked --profile quick --lib --test outrigger --test allocations
 
 check: ## format, lints, docs, the wall around the pure core, dependencies
 	$(CARGO) fmt --check
@@ -27,7 +27,11 @@ check: ## format, lints, docs, the wall around the pure core, dependencies
 	@if command -v cargo-deny > /dev/null; then $(CARGO) deny check bans licenses sources; \
 	else echo "cargo-deny is not installed; src/architecture/dependencies.rs asserts bans, features and floors"; fi
 
-bench: ## the pure core's figures: what retries cost in a stall, in virtual time
+bench: ## micro-benchmarks: nanoseconds per decision, cost of big policies, allocations per request
+	$(CARGO) bench --locked --bench reliability --bench policy
+	$(CARGO) test --locked --release --test allocations -- --nocapture
+
+sim: ## the pure core's figures: what retries cost in a stall, in virtual time
 	$(CARGO) run --locked --release --no-default-features --example metastability
 
 image: ## the container image (needs docker, podman or buildah)

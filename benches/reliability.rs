@@ -1,149 +1,319 @@
-//! Nanoseconds per decision of the pure core: no runtime, no lock, no allocation counted in.
+//! Nanoseconds per decision of the pure core: no runtime and no lock in between.
 //!
 //! `cargo bench --bench reliability` measures; without `--bench` (as `cargo test --benches` runs it) each case
-//! runs a few times only, to prove that it works. The clock that the machines see is virtual and moves on by
-//! 100 µs per decision (10,000 rps), so that windows turn over as they do in traffic.
+//! runs once, to prove that it works. The clock that the machines see is virtual and moves on by 100 µs per
+//! decision (10,000 requests per second), so that windows turn over as they do in traffic.
+#![expect(clippy::disallowed_methods, reason = "a virtual clock begins at a real moment")]
 
-#![expect(clippy::disallowed_methods, reason = "a bench reads the clock")]
-
-use outrigger::reliability::balance::{Balance, View, pick};
-use outrigger::reliability::breaker::{Breaker, BreakerPolicy, Signal, SlowCall};
-use outrigger::reliability::ejection::{Ejection, EjectionPolicy, EndpointSignal};
+use divan::{Bencher, black_box};
+use outrigger::reliability::attempts::{Attempts, Plan, RetryPolicy, Step, Stop};
+use outrigger::reliability::balance::{Balance, View};
+use outrigger::reliability::breaker::BreakerPolicy;
+use outrigger::reliability::budget::BudgetPolicy;
+use outrigger::reliability::classify::Outcome;
+use outrigger::reliability::dependency::{Dependency, DependencyPolicy};
 use outrigger::reliability::entropy::{Entropy, SplitMix};
-use outrigger::reliability::latency::{PeakEwma, Quantiles};
-use outrigger::reliability::limit::{Limit, Limits};
-use outrigger::reliability::throttle::{Throttle, ThrottlePolicy};
-use outrigger::reliability::window::{Counts, Window};
-use std::hint::black_box;
+use outrigger::reliability::throttle::ThrottlePolicy;
 use std::time::{Duration, Instant};
+
+/// Decisions per sample: so many that neither the clock's precision nor an interruption counts.
+const DECISIONS: u32 = 10_000;
+
+fn main() {
+    divan::Divan::default().sample_size(DECISIONS).config_with_args().main();
+}
 
 /// Between two decisions on the virtual clock.
 const TICK: Duration = Duration::from_micros(100);
+/// How long every attempt takes.
 const RTT: Duration = Duration::from_millis(5);
 
-struct Harness {
-    /// decisions per sample, samples
-    size: (u32, usize),
-    only: Option<String>,
+/// Time and chance as a caller of the core has them.
+struct World {
+    now: Instant,
+    entropy: SplitMix,
 }
 
-impl Harness {
-    fn from_args() -> Self {
-        let args: Vec<String> = std::env::args().skip(1).collect();
-        let size = if args.iter().any(|arg| arg == "--bench") { (1_000_000, 9) } else { (100, 1) };
-        Harness { size, only: args.into_iter().find(|arg| !arg.starts_with('-')) }
+impl World {
+    fn new() -> World {
+        World { now: Instant::now(), entropy: SplitMix::new(1) }
     }
 
-    /// Prints the fastest and the median sample.
-    fn measure(&self, name: &str, mut decide: impl FnMut(Instant)) {
-        if self.only.as_ref().is_some_and(|only| !name.contains(only.as_str())) {
-            return;
+    fn tick(&mut self) -> Instant {
+        self.now += TICK;
+        black_box(self.now)
+    }
+}
+
+mod window {
+    use super::*;
+    use outrigger::reliability::window::{Counts, Window};
+
+    #[divan::bench]
+    fn update(bencher: Bencher<'_, '_>) {
+        let mut world = World::new();
+        let mut window = Window::<Counts>::new(world.now, Duration::from_secs(10));
+        bencher.bench_local(|| window.record(world.tick()).add(black_box(false), false));
+    }
+
+    #[divan::bench]
+    fn read(bencher: Bencher<'_, '_>) {
+        let mut world = World::new();
+        let mut window = Window::<Counts>::new(world.now, Duration::from_secs(10));
+        window.record(world.now).add(true, false);
+        bencher.bench_local(|| window.read(world.tick()));
+    }
+}
+
+mod budget {
+    use super::*;
+    use outrigger::reliability::budget::{Budget, RetryClass};
+
+    /// What every request pays that succeeds at once.
+    #[divan::bench]
+    fn deposit(bencher: Bencher<'_, '_>) {
+        let mut world = World::new();
+        let mut budget = Budget::new(BudgetPolicy::default(), world.now);
+        bencher.bench_local(|| {
+            let now = world.tick();
+            budget.on_first_attempt(now);
+            budget.on_first_success(now);
+        });
+    }
+
+    #[divan::bench]
+    fn withdraw_granted(bencher: Bencher<'_, '_>) {
+        let mut world = World::new();
+        let mut budget = Budget::new(super::endless(), world.now);
+        let (now, entropy) = (world.now, &mut world.entropy);
+        assert!(budget.try_retry(now, RetryClass::Ordinary, entropy).is_some());
+        bencher.bench_local(|| budget.try_retry(world.tick(), RetryClass::Ordinary, &mut world.entropy));
+    }
+
+    #[divan::bench]
+    fn withdraw_denied(bencher: Bencher<'_, '_>) {
+        let mut world = World::new();
+        let policy = BudgetPolicy { floor_per_second: 0.0, ..BudgetPolicy::default() };
+        let mut budget = Budget::new(policy, world.now);
+        let (now, entropy) = (world.now, &mut world.entropy);
+        while budget.try_retry(now, RetryClass::Ordinary, entropy).is_some() {}
+        // Beyond the interval, so that it is the tokens that are missing.
+        world.now += Duration::from_secs(20);
+        bencher.bench_local(|| budget.try_retry(world.tick(), RetryClass::Ordinary, &mut world.entropy));
+        assert!(budget.refused().tokens > 0);
+    }
+}
+
+/// A budget that never denies a retry within one run.
+fn endless() -> BudgetPolicy {
+    BudgetPolicy { burst: u32::MAX, ..BudgetPolicy::default() }
+}
+
+mod breaker {
+    use super::*;
+    use outrigger::reliability::breaker::{Breaker, Signal, SlowCall};
+
+    #[divan::bench]
+    fn permit_and_record(bencher: Bencher<'_, '_>) {
+        let mut world = World::new();
+        let slow_call = Some(SlowCall { threshold: Duration::from_secs(1), percent: 80.0 });
+        let policy = BreakerPolicy { consecutive_failures: Some(5), slow_call, ..BreakerPolicy::default() };
+        let mut breaker = Breaker::new(policy, world.now);
+        bencher.bench_local(|| {
+            let now = world.tick();
+            if let Ok(permit) = breaker.acquire(now, &mut world.entropy) {
+                breaker.record(now, permit, Signal::Success, RTT, &mut world.entropy);
+            }
+        });
+    }
+
+    #[divan::bench]
+    fn refusal_while_open(bencher: Bencher<'_, '_>) {
+        let mut world = World::new();
+        let now = world.now;
+        let mut breaker = Breaker::new(BreakerPolicy { min_requests: 1, ..BreakerPolicy::default() }, now);
+        if let Ok(permit) = breaker.acquire(now, &mut world.entropy) {
+            breaker.record(now, permit, Signal::Failure, RTT, &mut world.entropy);
         }
-        let (decisions, samples) = self.size;
-        let mut now = Instant::now();
-        let mut nanos: Vec<f64> = (0..samples)
-            .map(|_| {
-                let start = Instant::now();
-                for _ in 0..decisions {
-                    now += TICK;
-                    decide(black_box(now));
-                }
-                start.elapsed().as_secs_f64() * 1e9 / f64::from(decisions)
-            })
-            .collect();
-        nanos.sort_by(f64::total_cmp);
-        println!("{name:<44} {:>8.1} ns  median {:>8.1} ns", nanos[0], nanos[samples / 2]);
+        assert!(breaker.precheck(now).is_some());
+        bencher.bench_local(|| breaker.precheck(black_box(now)).is_some());
     }
 }
 
-fn main() {
-    let harness = Harness::from_args();
-    machines(&harness);
-    latency(&harness);
-    balance(&harness);
-}
-
-fn machines(harness: &Harness) {
-    let (start, mut entropy) = (Instant::now(), SplitMix::new(1));
-
-    let mut window = Window::<Counts>::new(start, Duration::from_secs(10));
-    harness.measure("window: record", |now| window.record(now).add(false, false));
-    harness.measure("window: read", |now| {
-        black_box(window.read(now));
-    });
-
-    let slow_call = Some(SlowCall { threshold: Duration::from_secs(1), percent: 80.0 });
-    let policy = BreakerPolicy { consecutive_failures: Some(5), slow_call, ..BreakerPolicy::default() };
-    let mut breaker = Breaker::new(policy, start);
-    harness.measure("breaker: permit and success", |now| {
-        if let Ok(permit) = breaker.acquire(now, &mut entropy) {
-            breaker.record(now, permit, Signal::Success, RTT, &mut entropy);
-        }
-    });
-    let mut open = Breaker::new(BreakerPolicy { min_requests: 1, ..BreakerPolicy::default() }, start);
-    if let Ok(permit) = open.acquire(start, &mut entropy) {
-        open.record(start, permit, Signal::Failure, RTT, &mut entropy);
-    }
-    harness.measure("breaker: refusal while open", |_| {
-        black_box(open.precheck(start).is_some());
-    });
-
-    let mut throttle = Throttle::new(ThrottlePolicy::default(), start);
-    harness.measure("throttle: admit and accept", |now| {
-        if throttle.admit(now, false, &mut entropy) {
+#[divan::bench]
+fn throttle_admit_and_accept(bencher: Bencher<'_, '_>) {
+    use outrigger::reliability::throttle::Throttle;
+    let mut world = World::new();
+    let mut throttle = Throttle::new(ThrottlePolicy::default(), world.now);
+    bencher.bench_local(|| {
+        let now = world.tick();
+        if throttle.admit(now, false, &mut world.entropy) {
             throttle.on_accept(now);
         }
     });
+}
 
-    let (mut ejection, policy) = (Ejection::new(start), EjectionPolicy::default());
-    harness.measure("ejection: success", |now| {
-        black_box(ejection.record(now, EndpointSignal::Success, &policy, Some(0.0), &mut entropy));
+#[divan::bench]
+fn ejection_record(bencher: Bencher<'_, '_>) {
+    use outrigger::reliability::ejection::{Ejection, EjectionPolicy, EndpointSignal};
+    let mut world = World::new();
+    let (mut ejection, policy) = (Ejection::new(world.now), EjectionPolicy::default());
+    bencher.bench_local(|| {
+        let now = world.tick();
+        ejection.record(now, EndpointSignal::Success, &policy, black_box(Some(0.0)), &mut world.entropy)
     });
+}
 
+#[divan::bench]
+fn limit_acquire_and_release(bencher: Bencher<'_, '_>) {
+    use outrigger::reliability::limit::{Limit, Limits};
+    let mut world = World::new();
     let (mut limit, limits) = (Limit::new(), Limits::default());
-    harness.measure("limit: admit and release", |now| {
+    bencher.bench_local(|| {
+        let now = world.tick();
         black_box(limit.admit(&limits, now, now + RTT));
-        black_box(limit.release(&limits));
+        limit.release(&limits)
     });
 }
 
-fn latency(harness: &Harness) {
-    let (start, mut entropy) = (Instant::now(), SplitMix::new(2));
-    let mut ewma = PeakEwma::new(start, RTT, Duration::from_secs(10));
-    harness.measure("latency: EWMA record", |now| ewma.record(now, RTT));
-    harness.measure("latency: EWMA read", |now| {
-        black_box(ewma.value(now));
-    });
-    let mut quantiles = Quantiles::new(start);
-    harness.measure("latency: histogram record", |now| {
-        quantiles.record(now, RTT.mul_f64(entropy.between(0.5, 2.0)));
-    });
-    harness.measure("latency: p99, recomputed each 100 ms", |now| {
-        quantiles.record(now, RTT);
-        black_box(quantiles.p99(now));
-    });
-    harness.measure("latency: p99, computed", |now| {
-        black_box(quantiles.quantile(now, 0.99));
-    });
-}
+mod latency {
+    use super::*;
+    use outrigger::reliability::latency::{PeakEwma, Quantiles};
 
-fn balance(harness: &Harness) {
-    let mut entropy = SplitMix::new(3);
-    for n in [1, 10, 1_000] {
-        let views: Vec<View> =
-            (0..n).map(|index| View { available: true, used: false, pending: index as u32 % 7, ewma: 0.005 }).collect();
-        let half_out: Vec<View> = views
-            .iter()
-            .enumerate()
-            .map(|(index, view)| View { available: n == 1 || index % 2 == 0, ..*view })
-            .collect();
-        for (by, word) in [(Balance::PeakEwma, "peak EWMA"), (Balance::LeastRequest, "least request")] {
-            harness.measure(&format!("balance: {word}, {n} endpoints"), |_| {
-                black_box(pick(by, n, 0, |index| views[index], &mut entropy));
-            });
-        }
-        harness.measure(&format!("balance: peak EWMA, {n} endpoints, half ejected"), |_| {
-            black_box(pick(Balance::PeakEwma, n, 0, |index| half_out[index], &mut entropy));
+    #[divan::bench]
+    fn ewma_record(bencher: Bencher<'_, '_>) {
+        let mut world = World::new();
+        let mut ewma = PeakEwma::new(world.now, RTT, Duration::from_secs(10));
+        bencher.bench_local(|| ewma.record(world.tick(), black_box(RTT)));
+    }
+
+    #[divan::bench]
+    fn ewma_read(bencher: Bencher<'_, '_>) {
+        let mut world = World::new();
+        let ewma = PeakEwma::new(world.now, RTT, Duration::from_secs(10));
+        bencher.bench_local(|| ewma.value(world.tick()));
+    }
+
+    #[divan::bench]
+    fn histogram_record(bencher: Bencher<'_, '_>) {
+        let mut world = World::new();
+        let mut quantiles = Quantiles::new(world.now);
+        bencher.bench_local(|| {
+            let rtt = RTT.mul_f64(world.entropy.between(0.5, 2.0));
+            quantiles.record(world.tick(), rtt);
         });
+    }
+
+    /// As the data plane asks for it: kept for a while, then computed anew.
+    #[divan::bench]
+    fn p99_kept(bencher: Bencher<'_, '_>) {
+        let mut world = World::new();
+        let mut quantiles = Quantiles::new(world.now);
+        bencher.bench_local(|| {
+            let now = world.tick();
+            quantiles.record(now, RTT);
+            quantiles.p99(now)
+        });
+    }
+
+    #[divan::bench]
+    fn p99_computed(bencher: Bencher<'_, '_>) {
+        let mut world = World::new();
+        let mut quantiles = Quantiles::new(world.now);
+        quantiles.record(world.now, RTT);
+        bencher.bench_local(|| quantiles.quantile(world.tick(), 0.99));
+    }
+}
+
+mod pick {
+    use super::*;
+    use outrigger::reliability::balance;
+
+    const ENDPOINTS: [usize; 3] = [1, 10, 1_000];
+
+    fn bench(bencher: Bencher<'_, '_>, by: Balance, endpoints: usize, available: impl Fn(usize) -> bool) {
+        let mut entropy = SplitMix::new(3);
+        let view = |index| View { available: available(index), used: false, pending: index as u32 % 7, ewma: 0.005 };
+        let views: Vec<View> = (0..endpoints).map(view).collect();
+        bencher.bench_local(|| balance::pick(by, views.len(), 0, |index| views[index], &mut entropy));
+    }
+
+    #[divan::bench(args = ENDPOINTS)]
+    fn peak_ewma(bencher: Bencher<'_, '_>, endpoints: usize) {
+        bench(bencher, Balance::PeakEwma, endpoints, |_| true);
+    }
+
+    #[divan::bench(args = ENDPOINTS)]
+    fn peak_ewma_half_ejected(bencher: Bencher<'_, '_>, endpoints: usize) {
+        bench(bencher, Balance::PeakEwma, endpoints, |index| index % 2 == 0);
+    }
+
+    #[divan::bench(args = ENDPOINTS)]
+    fn least_request(bencher: Bencher<'_, '_>, endpoints: usize) {
+        bench(bencher, Balance::LeastRequest, endpoints, |_| true);
+    }
+}
+
+/// All decisions about one request, from its first attempt to its end: breaker, throttle, budget, latency.
+mod request {
+    use super::*;
+
+    fn bench(bencher: Bencher<'_, '_>, budget: BudgetPolicy, answers: &[u16]) {
+        let mut world = World::new();
+        let policy = DependencyPolicy {
+            budget,
+            // Half of the attempts fail in one case, and nothing must open.
+            breaker: Some(BreakerPolicy { failure_percent: 90.0, ..BreakerPolicy::default() }),
+            throttle: Some(ThrottlePolicy { k: 10.0, ..ThrottlePolicy::default() }),
+        };
+        let mut dependency = Dependency::new(&policy, world.now);
+        let retry = RetryPolicy::default();
+        let mut one = || {
+            let now = world.tick();
+            run(&retry, now, answers, &mut dependency, &mut world.entropy)
+        };
+        assert_eq!(one(), (Some(Stop::Answered), answers.len() as u32));
+        bencher.bench_local(one);
+    }
+
+    /// How the request ended, and its attempts.
+    fn run(
+        retry: &RetryPolicy,
+        mut now: Instant,
+        answers: &[u16],
+        dependency: &mut Dependency,
+        entropy: &mut SplitMix,
+    ) -> (Option<Stop>, u32) {
+        let mut attempts = Attempts::new(Plan {
+            policy: retry,
+            deadline: now + Duration::from_secs(15),
+            backend_request: None,
+            idempotent: true,
+            replayable: true,
+            chain_stop: false,
+            endpoints: 3,
+        });
+        let mut answers = answers.iter();
+        loop {
+            match attempts.next(now, dependency, entropy) {
+                Step::Launch { id, permit, .. } => {
+                    let Some(status) = answers.next() else { return (None, attempts.launched()) };
+                    let outcome = Outcome::answered(*status);
+                    attempts.on_outcome(now, id, permit, outcome, RTT, dependency, entropy);
+                }
+                Step::Wait { until } => now = until,
+                Step::Finish { stop, .. } => return (Some(stop), attempts.launched()),
+            }
+        }
+    }
+
+    #[divan::bench]
+    fn answered_at_once(bencher: Bencher<'_, '_>) {
+        bench(bencher, BudgetPolicy::default(), &[200]);
+    }
+
+    #[divan::bench]
+    fn rescued_by_a_retry(bencher: Bencher<'_, '_>) {
+        bench(bencher, endless(), &[503, 200]);
     }
 }

@@ -2,20 +2,18 @@
 //!
 //! `payments/charge: retry.attempts 1 -> 3; worst-case load x2 -> x4; worst-case wait 2s -> 5s`
 
-use std::collections::HashMap;
+mod routes;
+
+use std::collections::{HashMap, HashSet};
 use std::fmt;
 
 use serde::Serialize;
 
-use super::effective::{self, Setting, WorstCase};
-use super::routes::RouteMatch;
+use super::effective::{self, Reach, Setting};
 use super::{Policy, RoutePolicy, UpstreamPolicy, duration};
 
-/// Routes named in one line; beyond them only their number.
-const NAMES_MAX: usize = 5;
-
 /// One line of a difference: a process, an upstream, or routes of an upstream that change in the same way.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Change {
     /// `outrigger`, `payments` or `payments/charge`.
@@ -29,7 +27,7 @@ pub struct Change {
     pub wait_ms: Option<(u64, u64)>,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub enum Kind {
     Added,
@@ -38,7 +36,7 @@ pub enum Kind {
 }
 
 /// A value before and after; None = not there.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize)]
 pub struct Difference {
     pub key: &'static str,
     pub old: Option<String>,
@@ -75,26 +73,41 @@ impl fmt::Display for Change {
 /// those that are gone. Empty = the policies do the same.
 pub fn diff(old: &Policy, new: &Policy) -> Vec<Change> {
     let mut changes = Vec::new();
-    let settings = differences(effective::process(old), effective::process(new));
+    let settings = differences(&effective::process(old), &effective::process(new));
     changes.extend(changed("outrigger".to_owned(), settings));
-    let index = |policy: &Policy, name: &str| policy.upstreams.iter().position(|upstream| &*upstream.name == name);
-    for (number, upstream) in new.upstreams.iter().enumerate() {
-        match index(old, &upstream.name) {
-            Some(before) => changes.extend(upstream_changes((old, before), (new, number))),
+    let (before, after) = (sides(old), sides(new));
+    let known: HashMap<&str, &Side<'_>> = before.iter().map(|side| (&*side.upstream.name, side)).collect();
+    let kept: HashSet<&str> = after.iter().map(|side| &*side.upstream.name).collect();
+    for is in &after {
+        let name = &*is.upstream.name;
+        match known.get(name) {
+            Some(was) => changes.extend(upstream_changes(was, is)),
             None => changes.push(Change {
-                subject: upstream.name.to_string(),
+                subject: name.to_owned(),
                 kind: Kind::Added,
-                settings: differences(Vec::new(), where_it_is(new, number)),
+                settings: differences(&[], &where_it_is(is)),
                 load: None,
                 wait_ms: None,
             }),
         }
     }
-    for upstream in old.upstreams.iter().filter(|upstream| index(new, &upstream.name).is_none()) {
-        let (subject, kind) = (upstream.name.to_string(), Kind::Removed);
+    for gone in before.iter().map(|side| &*side.upstream.name).filter(|name| !kept.contains(name)) {
+        let (subject, kind) = (gone.to_owned(), Kind::Removed);
         changes.push(Change { subject, kind, settings: Vec::new(), load: None, wait_ms: None });
     }
     changes
+}
+
+/// A policy's view of one upstream.
+struct Side<'a> {
+    upstream: &'a UpstreamPolicy,
+    reach: Option<Reach<'a>>,
+}
+
+fn sides(policy: &Policy) -> Vec<Side<'_>> {
+    let reached = effective::reached(policy);
+    let numbered = policy.upstreams.iter().zip(0..);
+    numbered.map(|(upstream, number)| Side { upstream, reach: reached.get(&number).copied() }).collect()
 }
 
 fn changed(subject: String, settings: Vec<Difference>) -> Option<Change> {
@@ -103,23 +116,25 @@ fn changed(subject: String, settings: Vec<Difference>) -> Option<Change> {
 }
 
 /// Reach and target: what one wants to know of a new upstream.
-fn where_it_is(policy: &Policy, number: usize) -> Vec<Setting> {
-    let target = policy.upstreams.get(number).map(effective::upstream).unwrap_or_default().into_iter().take(1);
-    target.chain(effective::reach(policy, number as u32)).collect()
+fn where_it_is(side: &Side<'_>) -> Vec<Setting> {
+    let target = effective::upstream(side.upstream).into_iter().take(1);
+    target.chain(effective::reach(side.reach)).collect()
 }
 
-fn differences(old: Vec<Setting>, new: Vec<Setting>) -> Vec<Difference> {
-    let before: HashMap<&str, &str> = old.iter().map(|setting| (setting.key, setting.value.as_str())).collect();
-    let after: HashMap<&str, &str> = new.iter().map(|setting| (setting.key, setting.value.as_str())).collect();
+/// Both lists are short, and nearly always have the same keys in the same order.
+fn differences(old: &[Setting], new: &[Setting]) -> Vec<Difference> {
+    fn find<'a>(list: &'a [Setting], likely: usize, key: &str) -> Option<&'a Setting> {
+        list.get(likely).filter(|it| it.key == key).or_else(|| list.iter().find(|it| it.key == key))
+    }
     let mut found = Vec::new();
-    for Setting { key, value } in &new {
-        let was = before.get(key).map(|value| (*value).to_owned());
-        if was.as_ref() != Some(value) {
-            found.push(Difference { key, old: was, new: Some(value.clone()) });
+    for (number, Setting { key, value }) in new.iter().enumerate() {
+        let was = find(old, number, key).map(|setting| &setting.value);
+        if was != Some(value) {
+            found.push(Difference { key, old: was.cloned(), new: Some(value.clone()) });
         }
     }
-    for Setting { key, value } in &old {
-        if !after.contains_key(key) {
+    for (number, Setting { key, value }) in old.iter().enumerate() {
+        if find(new, number, key).is_none() {
             found.push(Difference { key, old: Some(value.clone()), new: None });
         }
     }
@@ -161,194 +176,26 @@ fn switch(settings: &[Difference], block: &str) -> Option<bool> {
     }
 }
 
-fn upstream_changes((old, before): (&Policy, usize), (new, number): (&Policy, usize)) -> Vec<Change> {
-    let (Some(was), Some(is)) = (old.upstreams.get(before), new.upstreams.get(number)) else { return Vec::new() };
-    let all = |policy, number, upstream| {
-        let mut settings = effective::reach(policy, number as u32);
-        settings.extend(effective::upstream(upstream));
+fn upstream_changes(was: &Side<'_>, is: &Side<'_>) -> Vec<Change> {
+    let all = |side: &Side<'_>| {
+        let mut settings = effective::reach(side.reach);
+        settings.extend(effective::upstream(side.upstream));
         settings
     };
-    let mut settings = differences(all(old, before, was), all(new, number, is));
-    let common = |routes: &[RoutePolicy], other: &[RoutePolicy]| -> Vec<String> {
-        let known: std::collections::HashSet<&str> = other.iter().map(|route| &*route.name).collect();
-        routes.iter().map(|route| route.name.to_string()).filter(|name| known.contains(name.as_str())).collect()
-    };
-    if common(&was.routes, &is.routes) != common(&is.routes, &was.routes) {
+    let mut settings = differences(&all(was), &all(is));
+    if common(&was.upstream.routes, &is.upstream.routes) != common(&is.upstream.routes, &was.upstream.routes) {
         settings.push(Difference { key: "order of routes", old: None, new: Some("changed".to_owned()) });
     }
-    let mut changes: Vec<Change> = changed(is.name.to_string(), settings).into_iter().collect();
-    let matches = |policy: &Policy, upstream: usize| -> Vec<RouteMatch> {
-        let entries = policy.listeners.iter().flat_map(|listener| listener.table.entries());
-        let entry = entries.into_iter().find(|entry| entry.upstream as usize == upstream);
-        entry.map(|entry| entry.routes.clone()).unwrap_or_default()
-    };
-    changes.extend(route_changes((was, &matches(old, before)), (is, &matches(new, number))));
+    let mut changes: Vec<Change> = changed(is.upstream.name.to_string(), settings).into_iter().collect();
+    changes.extend(routes::changes(was, is));
     changes
 }
 
-/// A policy's view of one upstream: its routes, and what they match (all but the last, the default route).
-type Side<'a> = (&'a UpstreamPolicy, &'a [RouteMatch]);
-
-fn route_settings((upstream, matches): Side<'_>, number: usize) -> Vec<Setting> {
-    let Some(route) = upstream.routes.get(number) else { return Vec::new() };
-    let wanted = matches.get(number).map(|wanted| Setting { key: "match", value: effective::match_text(wanted) });
-    wanted.into_iter().chain(effective::route(upstream.direction, route)).collect()
-}
-
-fn route_changes(was: Side<'_>, is: Side<'_>) -> Vec<Change> {
-    let before: HashMap<&str, usize> = was.0.routes.iter().enumerate().map(|(n, route)| (&*route.name, n)).collect();
-    let after: HashMap<&str, usize> = is.0.routes.iter().enumerate().map(|(n, route)| (&*route.name, n)).collect();
-    // Routes that change in the same way are one line: a value of the upstream reaches all of them.
-    let mut groups: Vec<(Change, Vec<&str>)> = Vec::new();
-    let mut add = |change: Change, name| match groups.iter_mut().find(|(known, _)| *known == change) {
-        Some((_, names)) => names.push(name),
-        None => groups.push((change, vec![name])),
-    };
-    for (number, route) in is.0.routes.iter().enumerate() {
-        let now = effective::worst_case(is.0, route);
-        let change = match before.get(&*route.name).and_then(|n| Some((*n, was.0.routes.get(*n)?))) {
-            Some((n, old)) => {
-                let settings = differences(route_settings(was, n), route_settings(is, number));
-                compared(settings, effective::worst_case(was.0, old), now)
-            }
-            None => {
-                let wanted = route_settings(is, number).into_iter().filter(|setting| setting.key == "match").collect();
-                Some(Change { kind: Kind::Added, ..empty(differences(Vec::new(), wanted)) })
-            }
-        };
-        if let Some(change) = change {
-            add(change, &*route.name);
-        }
-    }
-    for route in was.0.routes.iter().filter(|route| !after.contains_key(&*route.name)) {
-        add(Change { kind: Kind::Removed, ..empty(Vec::new()) }, &*route.name);
-    }
-    let upstream = &is.0.name;
-    groups
-        .into_iter()
-        .map(|(change, names)| Change { subject: format!("{upstream}/{}", list(&names)), ..change })
-        .collect()
-}
-
-fn empty(settings: Vec<Difference>) -> Change {
-    Change { subject: String::new(), kind: Kind::Changed, settings, load: None, wait_ms: None }
-}
-
-fn compared(settings: Vec<Difference>, was: WorstCase, is: WorstCase) -> Option<Change> {
-    let ms = |case: WorstCase| u64::try_from(case.wait.as_millis()).unwrap_or(u64::MAX);
-    let change = Change {
-        load: (was.load != is.load).then_some((was.load, is.load)),
-        wait_ms: (was.wait != is.wait).then_some((ms(was), ms(is))),
-        ..empty(settings)
-    };
-    (!change.settings.is_empty() || change.load.is_some() || change.wait_ms.is_some()).then_some(change)
-}
-
-fn list(names: &[&str]) -> String {
-    match names {
-        [one] => (*one).to_owned(),
-        few if few.len() <= NAMES_MAX => format!("{{{}}}", few.join(", ")),
-        many => format!("{{{}, and {} more}}", many[..NAMES_MAX].join(", "), many.len() - NAMES_MAX),
-    }
+/// Names of routes that the other side has as well.
+fn common<'a>(routes: &'a [RoutePolicy], other: &[RoutePolicy]) -> Vec<&'a str> {
+    let known: HashSet<&str> = other.iter().map(|route| &*route.name).collect();
+    routes.iter().map(|route| &*route.name).filter(|name| known.contains(name)).collect()
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::policy::compile::load;
-
-    fn lines(old: &str, new: &str) -> Vec<String> {
-        let policy =
-            |text: &str| load("p.yaml", &format!("version: 1\n{text}")).unwrap_or_else(|e| panic!("{e}")).policy;
-        diff(&policy(old), &policy(new)).iter().map(Change::to_string).collect()
-    }
-
-    const ROUTE: &str = "routes: [{ name: charge, match: { path: /c }";
-
-    #[test]
-    fn a_change_of_a_route_is_told_with_its_effect() {
-        let policy = |attempts, request| {
-            format!(
-                "upstreams:\n  payments:\n    url: http://p\n    {ROUTE}, retry: {{ attempts: {attempts} }}, timeouts: {{ request: {request} }} }}]\n"
-            )
-        };
-        assert_eq!(
-            lines(&policy(1, "2s"), &policy(3, "5s")),
-            [
-                "payments/charge: timeouts.request 2s -> 5s; retry.attempts 1 -> 3; worst-case load x2 -> x4; worst-case wait 2s -> 5s"
-            ]
-        );
-    }
-
-    #[test]
-    fn the_same_policy_in_other_words_is_no_change() {
-        let old = "upstreams:\n  a: { url: http://a, timeouts: { request: 1500ms } }\n";
-        let new = "# comment\nlisten: 127.0.0.1:4400\ndefaults: { timeouts: { request: 1s500ms } }\nupstreams: { a: { url: http://a } }\n";
-        assert!(lines(old, new).is_empty());
-    }
-
-    #[test]
-    fn routes_that_change_alike_are_one_line() {
-        let policy = |request| {
-            format!(
-                "upstreams:\n  a:\n    url: http://a\n    timeouts: {{ request: {request} }}\n    \
-                 routes: [{{ name: r, match: {{ path: /r }} }}, {{ name: s, match: {{ path: /s }} }}]\n"
-            )
-        };
-        assert_eq!(
-            lines(&policy("1s"), &policy("2s")),
-            ["a/{r, s, default}: timeouts.request 1s -> 2s; worst-case wait 1s -> 2s"]
-        );
-    }
-
-    #[test]
-    fn upstreams_and_routes_come_and_go() {
-        let old = "upstreams:\n  a: { url: http://a, routes: [{ name: r, match: { path: /r } }] }\n";
-        let new = "upstreams:\n  a: { url: http://a, routes: [{ name: s, match: { methods: [GET], pathPrefix: /s } }], listen: '127.0.0.1:1' }\n  \
-                   b: { url: http://b, listen: '127.0.0.1:2' }\n";
-        assert_eq!(
-            lines(old, new),
-            [
-                "a: listen 127.0.0.1:4400 -> 127.0.0.1:1",
-                "a/s: added; match GET /s/*",
-                "a/r: removed",
-                "b: added; url http://b; listen 127.0.0.1:2",
-            ]
-        );
-        assert_eq!(lines(new, old).last().unwrap(), "b: removed");
-    }
-
-    #[test]
-    fn a_new_order_of_routes_is_a_change() {
-        let policy = |first, second| {
-            format!(
-                "upstreams:\n  a:\n    url: http://a\n    routes: [{{ name: {first}, match: {{ path: /{first} }} }}, {{ name: {second}, match: {{ path: /{second} }} }}]\n"
-            )
-        };
-        assert_eq!(lines(&policy("r", "s"), &policy("s", "r")), ["a: order of routes changed"]);
-    }
-
-    #[test]
-    fn a_breaker_that_is_switched_is_told_as_that_and_its_values_are_in_the_json_only() {
-        let off = "upstreams: { a: { url: http://a } }\n";
-        let on = "upstreams: { a: { url: http://a, circuitBreaker: {} } }\n";
-        assert_eq!(lines(off, on), ["a: circuit breaker and throttle on"]);
-        assert_eq!(lines(on, off), ["a: circuit breaker and throttle off"]);
-        let alone = "upstreams: { a: { url: http://a, circuitBreaker: {}, throttle: { mode: none } } }\n";
-        assert_eq!(lines(off, alone), ["a: circuit breaker on"]);
-        assert_eq!(lines(alone, on), ["a: throttle on"]);
-        let observed =
-            "upstreams: { a: { url: http://a, circuitBreaker: { mode: observe }, throttle: { mode: none } } }\n";
-        assert!(lines(off, observed)[0].contains("circuitBreaker.mode none -> observe"));
-        assert_eq!(lines(alone, observed), ["a: circuitBreaker.mode enforce -> observe"]);
-    }
-
-    #[test]
-    fn what_is_read_at_the_start_only_says_so() {
-        let policy = |address| format!("admin: {{ listen: '{address}' }}\nupstreams: {{ a: {{ url: http://a }} }}\n");
-        assert_eq!(
-            lines(&policy("127.0.0.1:1"), &policy("127.0.0.1:2")),
-            ["outrigger: admin.listen 127.0.0.1:1 -> 127.0.0.1:2 (takes effect at the next start)"]
-        );
-    }
-}
+mod tests;

@@ -3,12 +3,13 @@
 //! `explain` adds where they come from, `diff` compares two of them, and the journal of changes keeps the
 //! difference. Structs are taken apart without `..`, so that a new field cannot be forgotten here.
 
+use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::time::Duration;
 
 use super::routes::{Entry, HostPattern, PathMatch, RouteMatch};
 use super::{
-    AccessLog, DeadlinePolicy, Direction, Drain, FixedEndpoint, Policy, ProxyStatus, RoutePolicy, Target,
+    AccessLog, DeadlinePolicy, Direction, Drain, FixedEndpoint, Listener, Policy, ProxyStatus, RoutePolicy, Target,
     UpstreamPolicy, duration, size,
 };
 use crate::reliability::attempts::RetryPolicy;
@@ -309,13 +310,25 @@ fn retry(policy: &RetryPolicy, replay_body_max: usize) -> Vec<Setting> {
     settings
 }
 
-/// How an upstream is reached: its listener, and what of a request must match.
-pub fn reach(policy: &Policy, upstream: u32) -> Vec<Setting> {
-    let found = policy.listeners.iter().find_map(|listener| {
-        let entry = listener.table.entries().iter().find(|entry| entry.upstream == upstream)?;
-        Some((listener, entry))
-    });
-    let Some((listener, Entry { upstream: _, hosts, path_prefix, routes: _ })) = found else { return Vec::new() };
+/// How an upstream is reached: through which listener, and as what of its entries.
+#[derive(Clone, Copy, Debug)]
+pub struct Reach<'a> {
+    pub listener: &'a Listener,
+    pub entry: &'a Entry,
+}
+
+/// How every upstream of the policy is reached, by its index.
+pub fn reached(policy: &Policy) -> HashMap<u32, Reach<'_>> {
+    let entries =
+        policy.listeners.iter().flat_map(|listener| listener.table.entries().iter().map(move |e| (listener, e)));
+    entries.map(|(listener, entry)| (entry.upstream, Reach { listener, entry })).collect()
+}
+
+/// The listener of an upstream, and what of a request must match.
+pub fn reach(reach: Option<Reach<'_>>) -> Vec<Setting> {
+    let Some(Reach { listener, entry: Entry { upstream: _, hosts, path_prefix, routes: _ } }) = reach else {
+        return Vec::new();
+    };
     let mut settings = vec![set("listen", listener.addr.to_string())];
     if !hosts.is_empty() {
         settings.push(set("match.hosts", hosts_text(hosts)));

@@ -151,7 +151,10 @@ fn values(
         let origin = origins.of(id.upstream, Some(id.route), setting.key);
         rows.push((setting, origin));
     }
-    for setting in effective::reach(policy, id.upstream).into_iter().chain(effective::upstream(upstream)) {
+    for setting in effective::reach(effective::reached(policy).get(&id.upstream).copied())
+        .into_iter()
+        .chain(effective::upstream(upstream))
+    {
         let shared =
             if setting.key == "listen" { origins.of(super::origin::PROCESS, None, "listen") } else { Origin::BuiltIn };
         let own = origins.of(id.upstream, None, setting.key);

@@ -80,14 +80,20 @@ impl Change {
         for text in [&mut self.time, &mut self.source, &mut self.author, &mut self.hash] {
             cut(text);
         }
-        if self.effect.len() > EFFECT_LINES_MAX {
-            let more = self.effect.len() - EFFECT_LINES_MAX;
-            self.effect.truncate(EFFECT_LINES_MAX);
-            self.effect.push(format!("... and {more} more"));
-        }
-        self.effect.iter_mut().for_each(cut);
+        self.effect = bounded_effect(self.effect);
         self
     }
+}
+
+/// The lines of an effect, as many and as long as they are told; a cut is marked.
+pub(super) fn bounded_effect(mut effect: Vec<String>) -> Vec<String> {
+    if effect.len() > EFFECT_LINES_MAX {
+        let more = effect.len() - (EFFECT_LINES_MAX - 1);
+        effect.truncate(EFFECT_LINES_MAX - 1);
+        effect.push(format!("... and {more} more"));
+    }
+    effect.iter_mut().for_each(cut);
+    effect
 }
 
 fn cut(text: &mut String) {

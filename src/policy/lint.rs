@@ -3,6 +3,7 @@
 
 mod code;
 
+use std::collections::HashSet;
 use std::time::Duration;
 
 use http::Method;
@@ -22,7 +23,8 @@ const BREAKER_RATE_MAX: f64 = 50.0;
 
 /// All lints that need nothing but the policy.
 pub(super) fn policy(policy: &Policy, origins: &Origins, findings: &mut Vec<Diagnostic>) {
-    let mut lint = Lint { origins, findings };
+    let known = findings.iter().map(|finding| (finding.code, finding.position)).collect();
+    let mut lint = Lint { origins, findings, known };
     lint.process(policy);
     for (index, upstream) in policy.upstreams.iter().enumerate() {
         lint.upstream(index as u32, upstream);
@@ -57,14 +59,14 @@ pub fn grace_period(policy: &Policy, origins: &Origins, grace: Duration) -> Opti
 struct Lint<'a> {
     origins: &'a Origins,
     findings: &'a mut Vec<Diagnostic>,
+    /// What has been found where: one value that several routes inherit is one finding.
+    known: HashSet<(Code, Position)>,
 }
 
 impl Lint<'_> {
     fn report(&mut self, code: Code, position: Option<Position>, message: String) {
         let position = position.unwrap_or_default();
-        // One value that several routes inherit is one finding.
-        let known = self.findings.iter().any(|f| f.code == code && f.position == position && position.line != 0);
-        if !known {
+        if self.known.insert((code, position)) || position.line == 0 {
             self.findings.push(Diagnostic::new(code, position, message));
         }
     }
@@ -80,11 +82,10 @@ impl Lint<'_> {
         }
         for listener in policy.listeners.iter().filter(|listener| listener.direction == Direction::Outbound) {
             if !listener.addr.ip().is_loopback() {
-                let own = (0..policy.upstreams.len() as u32).map(|upstream| (upstream, "listen"));
-                let position = std::iter::once((PROCESS, "listen"))
-                    .chain(own)
-                    .filter_map(|(upstream, key)| self.origins.position(upstream, None, key))
-                    .find(|position| line_has(&policy.text, *position, &listener.addr.to_string()));
+                // A listener of an upstream's own has that upstream alone; the shared one is nobody's.
+                let alone = listener.table.entries().first().map_or(PROCESS, |entry| entry.upstream);
+                let owners = [alone, PROCESS].into_iter();
+                let position = owners.filter_map(|owner| self.origins.position(owner, None, "listen")).next();
                 let message = format!("the outbound listener {} is not loopback", listener.addr);
                 self.report(Code::OutboundExposed, position, message);
             }
@@ -182,10 +183,6 @@ impl Lint<'_> {
 /// The longest that one attempt may take.
 fn attempt(route: &RoutePolicy) -> Duration {
     route.timeouts.backend_request.unwrap_or(route.timeouts.request)
-}
-
-fn line_has(text: &str, position: Position, needle: &str) -> bool {
-    (position.line as usize).checked_sub(1).and_then(|line| text.lines().nth(line)).is_some_and(|l| l.contains(needle))
 }
 
 #[cfg(test)]

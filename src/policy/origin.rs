@@ -27,19 +27,28 @@ impl Origin {
     }
 }
 
+/// An upstream, and a route of it; None = the upstream as a whole.
+type Place = (u32, Option<u32>);
+
 /// Origins by upstream (index in `Policy::upstreams`), route (None = the upstream as a whole) and key.
 #[derive(Debug, Default)]
 pub struct Origins {
-    places: HashMap<(u32, Option<u32>, &'static str), Origin>,
+    /// The keys of one place are few: a list of them is smaller than a map, and as fast.
+    places: HashMap<Place, Vec<(&'static str, Origin)>>,
 }
 
 impl Origins {
     pub(super) fn insert(&mut self, upstream: u32, route: Option<u32>, key: &'static str, origin: Origin) {
-        self.places.insert((upstream, route, key), origin);
+        let keys = self.places.entry((upstream, route)).or_default();
+        match keys.iter_mut().find(|(known, _)| *known == key) {
+            Some((_, place)) => *place = origin,
+            None => keys.push((key, origin)),
+        }
     }
 
     pub fn of(&self, upstream: u32, route: Option<u32>, key: &'static str) -> Origin {
-        self.places.get(&(upstream, route, key)).copied().unwrap_or(Origin::BuiltIn)
+        let keys = self.places.get(&(upstream, route)).map(Vec::as_slice).unwrap_or_default();
+        keys.iter().find(|(known, _)| *known == key).map_or(Origin::BuiltIn, |(_, origin)| *origin)
     }
 
     /// Where the value stands; None = built in.

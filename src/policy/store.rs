@@ -21,7 +21,7 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use super::Policy;
-use super::journal::{Change, ChangeKind, Journal, JournalStatus, KeptRevision};
+use super::journal::{Change, ChangeKind, Journal, JournalStatus, KeptRevision, bounded_effect};
 
 #[cfg(test)]
 pub(super) mod tests;
@@ -106,7 +106,7 @@ pub struct Revision {
     pub hash: String,
     /// False: that policy was in force already.
     pub changed: bool,
-    /// What changed for requests.
+    /// What changed for requests, as many lines as the journal keeps.
     pub effect: Vec<String>,
 }
 
@@ -217,7 +217,7 @@ impl PolicyStore {
         let revision = if unchanged { last } else { last + 1 };
         // What changed while the process was away; a text that no longer compiles cannot be compared.
         let before = before.filter(|_| !unchanged).and_then(|kept| (parts.compile)("", &kept.text).ok());
-        let effect = before.map(|before| (parts.effect)(&before, &policy)).unwrap_or_default();
+        let effect = before.map(|before| bounded_effect((parts.effect)(&before, &policy))).unwrap_or_default();
         (parts.install)(&policy, revision).map_err(ApplyError::NotInstalled)?;
         let applied_at = (parts.now)();
         let file_hash = matches!(source, Source::File(_)).then(|| content_hash(text));
@@ -393,7 +393,7 @@ impl PolicyStore {
             return Ok(self.unchanged());
         }
         let policy = compile(&self.parts, candidate, source)?;
-        let effect = (self.parts.effect)(&before.policy, &policy);
+        let effect = bounded_effect((self.parts.effect)(&before.policy, &policy));
         let revision = before.revision + 1;
         (self.parts.install)(&policy, revision).map_err(ApplyError::NotInstalled)?;
         let applied_at = (self.parts.now)();

@@ -12,6 +12,7 @@
 mod client;
 mod load;
 mod metrics;
+mod policies;
 mod program;
 
 use std::time::Duration;
@@ -19,6 +20,7 @@ use std::time::Duration;
 pub use client::{Answer, Client, get};
 pub use load::{Load, Report};
 pub use metrics::Metrics;
+pub use policies::{PolicySize, RoutedRequest};
 pub use program::{Program, Signal, free_address};
 
 /// The longest that any single step of a test may take. Far above what it needs on a busy machine: reaching

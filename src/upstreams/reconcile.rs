@@ -1,6 +1,6 @@
 //! A new policy meets the living state: keep, add, retire. What survives a reload is decided here.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
@@ -73,8 +73,9 @@ impl Registry {
         let mut alive = self.alive.lock().unwrap_or_else(PoisonError::into_inner);
         let upstreams: Vec<Arc<Upstream>> =
             policy.upstreams.iter().map(|wanted| self.upstream(&mut alive, wanted, now)).collect();
+        let names: HashSet<(Direction, &str)> = policy.upstreams.iter().map(|u| (u.direction, &*u.name)).collect();
         alive.retain(|(direction, name), entry| {
-            let wanted = policy.upstreams.iter().any(|u| u.direction == *direction && u.name == *name);
+            let wanted = names.contains(&(*direction, &**name));
             if !wanted {
                 entry.upstream.retire();
             }

@@ -1,6 +1,6 @@
 //! Addresses, and the routes reachable through each.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
@@ -21,6 +21,9 @@ const INBOUND: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), 4
 /// Client connections of an outbound listener: the app is alone there.
 const OUTBOUND_CONNECTIONS: u32 = 1_024;
 
+/// Addresses in use, by port.
+type Ports = HashMap<u16, Vec<Taken>>;
+
 /// An address in use, for what, and where that is written.
 struct Taken {
     addr: SocketAddr,
@@ -37,7 +40,7 @@ impl Context {
         metrics: Option<SocketAddr>,
     ) -> Vec<Listener> {
         let mut listeners = Vec::new();
-        let mut taken = Vec::new();
+        let mut taken = Ports::new();
         for (what, addr) in [("admin.listen", admin), ("metrics.listen", metrics)] {
             let position = self.origins.position(PROCESS, None, what);
             if let Some(addr) = addr {
@@ -55,12 +58,13 @@ impl Context {
     }
 
     /// Refuses an address that something else listens on already. Port 0 is any free port.
-    fn take_address(&mut self, taken: &mut Vec<Taken>, new: Taken, code: Code) {
+    fn take_address(&mut self, taken: &mut Ports, new: Taken, code: Code) {
         let overlaps = |a: IpAddr, b: IpAddr| a == b || a.is_unspecified() || b.is_unspecified();
-        let clash = taken.iter().find(|old| {
-            new.addr.port() != 0 && old.addr.port() == new.addr.port() && overlaps(old.addr.ip(), new.addr.ip())
-        });
-        if let Some(old) = clash {
+        if new.addr.port() == 0 {
+            return;
+        }
+        let taken = taken.entry(new.addr.port()).or_default();
+        if let Some(old) = taken.iter().find(|old| overlaps(old.addr.ip(), new.addr.ip())) {
             let code =
                 if old.what.ends_with(".listen") && old.position.is_none() { Code::AdminPortTaken } else { code };
             let message = format!("{} of {} is taken by {} ({})", new.addr, new.what, old.what, old.addr);
@@ -71,12 +75,7 @@ impl Context {
         taken.push(new);
     }
 
-    fn shared_listener(
-        &mut self,
-        file: &raw::File,
-        upstreams: &[Compiled<'_>],
-        taken: &mut Vec<Taken>,
-    ) -> Option<Listener> {
+    fn shared_listener(&mut self, file: &raw::File, upstreams: &[Compiled<'_>], taken: &mut Ports) -> Option<Listener> {
         let members: Vec<(u32, &Compiled<'_>, &raw::Upstream)> = upstreams
             .iter()
             .enumerate()
@@ -128,19 +127,16 @@ impl Context {
             }
             written.push(Some(reader.given_list("match.hosts", hosts.map(|at| (at, Layer::Own)), upstreams::host)));
         }
-        let mut claims: HashMap<HostPattern, usize> = HashMap::new();
-        for host in written.iter().flatten().flatten() {
-            *claims.entry(host.clone()).or_default() += 1;
-        }
+        let claims: HashSet<&HostPattern> = written.iter().flatten().flatten().collect();
         let implied: Vec<[Option<HostPattern>; 3]> = members.iter().map(|(_, upstream, _)| implied(upstream)).collect();
         let unwritten = || written.iter().zip(&implied).filter(|(written, _)| written.is_none());
         // Names are unique among themselves, and beat the hosts of others' urls.
-        let names: Vec<HostPattern> = unwritten().filter_map(|(_, [name, ..])| name.clone()).collect();
-        let mut by_url: HashMap<HostPattern, usize> = HashMap::new();
+        let names: HashSet<&HostPattern> = unwritten().filter_map(|(_, [name, ..])| name.as_ref()).collect();
+        let mut by_url: HashMap<&HostPattern, usize> = HashMap::new();
         for (_, [_, hosts @ ..]) in unwritten() {
-            hosts.iter().flatten().for_each(|host| *by_url.entry(host.clone()).or_default() += 1);
+            hosts.iter().flatten().for_each(|host| *by_url.entry(host).or_default() += 1);
         }
-        let free = |host: &HostPattern| !claims.contains_key(host);
+        let free = |host: &HostPattern| !claims.contains(host);
         let mut found = Vec::new();
         for (written, [name, hosts @ ..]) in written.iter().zip(&implied) {
             found.push(match written {
@@ -148,15 +144,13 @@ impl Context {
                 None => {
                     let by_name = name.iter().filter(|name| free(name));
                     let unique =
-                        |host: &&HostPattern| free(host) && by_url.get(*host) == Some(&1) && !names.contains(host);
+                        |host: &&HostPattern| free(host) && by_url.get(*host) == Some(&1) && !names.contains(*host);
                     by_name.chain(hosts.iter().flatten().filter(unique)).cloned().collect()
                 }
             });
         }
-        for ((_, upstream, _), hosts) in members.iter().zip(&found) {
-            let is_written =
-                members.iter().zip(&written).any(|((_, u, _), w)| u.position == upstream.position && w.is_some());
-            if hosts.is_empty() && !is_written {
+        for (((_, upstream, _), written), hosts) in members.iter().zip(&written).zip(&found) {
+            if hosts.is_empty() && written.is_none() {
                 let message =
                     format!("upstream `{}` cannot be told apart from others: give it a match", upstream.policy.name);
                 self.report(Code::Ambiguous, upstream.position, message);
@@ -170,7 +164,7 @@ impl Context {
         index: u32,
         upstream: &Compiled<'_>,
         raw: &raw::Upstream,
-        taken: &mut Vec<Taken>,
+        taken: &mut Ports,
     ) -> Option<Listener> {
         let at = raw.listen.get()?;
         if let Some(position) = raw.matches.position() {
@@ -193,7 +187,7 @@ impl Context {
         index: u32,
         app: &Compiled<'_>,
         inbound: Option<&raw::Inbound>,
-        taken: &mut Vec<Taken>,
+        taken: &mut Ports,
     ) -> Option<Listener> {
         let inbound = inbound?;
         let found = inbound.listen.get().map(|at| (at, Layer::Own));

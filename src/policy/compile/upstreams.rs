@@ -1,5 +1,6 @@
 //! Upstreams and their routes, and the app behind `inbound`.
 
+use std::collections::HashSet;
 use std::time::Duration;
 
 use http::Method;
@@ -168,9 +169,10 @@ impl Context {
             self.report(Code::InvalidValue, list.position, message);
             return endpoints;
         }
+        let mut known = HashSet::new();
         for at in &list.value {
             match target::endpoint(&at.value.text) {
-                Ok(endpoint) if endpoints.iter().any(|known| known.addr == endpoint.addr) => {
+                Ok(endpoint) if !known.insert(endpoint.addr) => {
                     self.report(Code::Duplicate, at.position, format!("endpoint {} stands here twice", endpoint.addr));
                 }
                 Ok(endpoint) => endpoints.push(endpoint),
@@ -187,8 +189,9 @@ impl Context {
         given: &[At<R>],
         compile: impl Fn(&mut Reader<'_>, &str, &R) -> RoutePolicy,
     ) -> (Vec<RouteMatch>, Vec<RoutePolicy>) {
-        let mut seen: std::collections::HashSet<&str> = std::collections::HashSet::new();
-        let (mut matches, mut routes) = (Vec::new(), Vec::new());
+        let mut seen: HashSet<&str> = HashSet::new();
+        // One more for the default route.
+        let (mut matches, mut routes) = (Vec::with_capacity(given.len()), Vec::with_capacity(given.len() + 1));
         for (index, at) in given.iter().enumerate() {
             let (name, wanted) = (at.value.name(), at.value.matches());
             let mut reader = self.reader(upstream, Some(index as u32));

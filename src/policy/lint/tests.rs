@@ -125,6 +125,16 @@ fn a_value_that_many_routes_inherit_is_one_finding() {
 }
 
 #[test]
+fn a_listener_that_is_exposed_is_found_where_it_is_written() {
+    let text = "upstreams:\n  a: { url: http://a, listen: '127.0.0.1:1' }\n  b: { url: http://b, listen: '0.0.0.0:2' }\n  \
+                c: { url: http://c }\n";
+    assert_eq!(findings(text), [(Code::OutboundExposed, 4, Severity::Warning)]);
+    let shared =
+        "listen: 0.0.0.0:3\nupstreams:\n  a: { url: http://a, listen: '127.0.0.1:1' }\n  b: { url: http://b }\n";
+    assert_eq!(findings(shared), [(Code::OutboundExposed, 2, Severity::Warning)]);
+}
+
+#[test]
 fn what_is_merely_inherited_by_an_unsafe_route_is_no_finding() {
     let text =
         "upstreams:\n  a:\n    url: http://a\n    retry: {}\n    routes: [{ name: r, match: { methods: [POST] } }]\n";

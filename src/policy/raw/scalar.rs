@@ -41,12 +41,15 @@ impl<'de, T: Deserialize<'de>> Deserialize<'de> for At<T> {
 
 /// A key that may be left out. Unlike `Option`, it does not take `key:` without a value for absent: an
 /// empty `circuitBreaker:` must not mean "no circuit breaker".
+///
+/// Boxed, since most keys are absent: a route is then as large as what is written of it, and moving it while it
+/// is read costs little.
 #[derive(Clone, Debug)]
-pub struct Key<T>(Option<At<T>>);
+pub struct Key<T>(Option<Box<At<T>>>);
 
 impl<T> Key<T> {
-    pub const fn get(&self) -> Option<&At<T>> {
-        self.0.as_ref()
+    pub fn get(&self) -> Option<&At<T>> {
+        self.0.as_deref()
     }
 
     pub fn value(&self) -> Option<&T> {
@@ -70,7 +73,7 @@ impl<T> Default for Key<T> {
 
 impl<'de, T: Deserialize<'de>> Deserialize<'de> for Key<T> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        At::deserialize(deserializer).map(|at| Key(Some(at)))
+        At::deserialize(deserializer).map(|at| Key(Some(Box::new(at))))
     }
 }
 

@@ -41,7 +41,8 @@ fn try_fixture(state: Option<&Path>, text: &str, source: Source) -> Result<Fixtu
     let (telling, refusing, installing) = (told.clone(), refuse.clone(), installs.clone());
     let parts = Parts {
         compile,
-        effect: |old, new| vec![format!("{} -> {}", old.text, new.text)],
+        // A line of effect for each line of text.
+        effect: |old, new| vec![format!("{} -> {}", old.text, new.text); new.text.lines().count()],
         now: || Timestamp::UNIX_EPOCH,
         install: Box::new(move |_, _| {
             installing.fetch_add(1, Ordering::Relaxed);
@@ -298,4 +299,13 @@ fn changes_from_many_sides_come_one_after_another() {
     assert_eq!(revisions, (1..=101).collect::<Vec<_>>());
     let effects: Vec<_> = f.store.changes().iter().skip(1).map(|c| c.effect[0].clone()).collect();
     assert!(effects.windows(2).all(|pair| pair[0].split(" -> ").nth(1) == pair[1].split(" -> ").next()));
+}
+
+#[test]
+fn an_effect_of_many_lines_is_cut_for_log_and_api_as_for_the_journal() {
+    let fixture = fixture(None, "one", Source::Api);
+    let applied = fixture.api(&"line\n".repeat(1_000)).unwrap();
+    assert_eq!(applied.effect.last().unwrap(), "... and 937 more");
+    let told = fixture.store.changes();
+    assert_eq!(told.last().unwrap().effect, applied.effect, "what is cut once is not cut again");
 }

@@ -18,7 +18,7 @@ fn read(path: &Path) -> String {
 fn effect(policy: &Policy) -> Vec<String> {
     let mut lines: Vec<String> = effective::process(policy).iter().map(|s| format!("{} {}", s.key, s.value)).collect();
     for (number, upstream) in policy.upstreams.iter().enumerate() {
-        let reach = effective::reach(policy, number as u32);
+        let reach = effective::reach(effective::reached(policy).get(&(number as u32)).copied());
         let all = reach.into_iter().chain(effective::upstream(upstream));
         lines.extend(all.map(|s| format!("{}: {} {}", upstream.name, s.key, s.value)));
         for route in &upstream.routes {

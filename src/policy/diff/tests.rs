@@ -1,0 +1,95 @@
+use super::*;
+use crate::policy::compile::load;
+
+fn lines(old: &str, new: &str) -> Vec<String> {
+    let policy = |text: &str| load("p.yaml", &format!("version: 1\n{text}")).unwrap_or_else(|e| panic!("{e}")).policy;
+    diff(&policy(old), &policy(new)).iter().map(Change::to_string).collect()
+}
+
+const ROUTE: &str = "routes: [{ name: charge, match: { path: /c }";
+
+#[test]
+fn a_change_of_a_route_is_told_with_its_effect() {
+    let policy = |attempts, request| {
+        format!(
+            "upstreams:\n  payments:\n    url: http://p\n    {ROUTE}, retry: {{ attempts: {attempts} }}, timeouts: {{ request: {request} }} }}]\n"
+        )
+    };
+    assert_eq!(
+        lines(&policy(1, "2s"), &policy(3, "5s")),
+        [
+            "payments/charge: timeouts.request 2s -> 5s; retry.attempts 1 -> 3; worst-case load x2 -> x4; worst-case wait 2s -> 5s"
+        ]
+    );
+}
+
+#[test]
+fn the_same_policy_in_other_words_is_no_change() {
+    let old = "upstreams:\n  a: { url: http://a, timeouts: { request: 1500ms } }\n";
+    let new = "# comment\nlisten: 127.0.0.1:4400\ndefaults: { timeouts: { request: 1s500ms } }\nupstreams: { a: { url: http://a } }\n";
+    assert!(lines(old, new).is_empty());
+}
+
+#[test]
+fn routes_that_change_alike_are_one_line() {
+    let policy = |request| {
+        format!(
+            "upstreams:\n  a:\n    url: http://a\n    timeouts: {{ request: {request} }}\n    \
+             routes: [{{ name: r, match: {{ path: /r }} }}, {{ name: s, match: {{ path: /s }} }}]\n"
+        )
+    };
+    assert_eq!(
+        lines(&policy("1s"), &policy("2s")),
+        ["a/{r, s, default}: timeouts.request 1s -> 2s; worst-case wait 1s -> 2s"]
+    );
+}
+
+#[test]
+fn upstreams_and_routes_come_and_go() {
+    let old = "upstreams:\n  a: { url: http://a, routes: [{ name: r, match: { path: /r } }] }\n";
+    let new = "upstreams:\n  a: { url: http://a, routes: [{ name: s, match: { methods: [GET], pathPrefix: /s } }], listen: '127.0.0.1:1' }\n  \
+               b: { url: http://b, listen: '127.0.0.1:2' }\n";
+    assert_eq!(
+        lines(old, new),
+        [
+            "a: listen 127.0.0.1:4400 -> 127.0.0.1:1",
+            "a/s: added; match GET /s/*",
+            "a/r: removed",
+            "b: added; url http://b; listen 127.0.0.1:2",
+        ]
+    );
+    assert_eq!(lines(new, old).last().unwrap(), "b: removed");
+}
+
+#[test]
+fn a_new_order_of_routes_is_a_change() {
+    let policy = |first, second| {
+        format!(
+            "upstreams:\n  a:\n    url: http://a\n    routes: [{{ name: {first}, match: {{ path: /{first} }} }}, {{ name: {second}, match: {{ path: /{second} }} }}]\n"
+        )
+    };
+    assert_eq!(lines(&policy("r", "s"), &policy("s", "r")), ["a: order of routes changed"]);
+}
+
+#[test]
+fn a_breaker_that_is_switched_is_told_as_that_and_its_values_are_in_the_json_only() {
+    let off = "upstreams: { a: { url: http://a } }\n";
+    let on = "upstreams: { a: { url: http://a, circuitBreaker: {} } }\n";
+    assert_eq!(lines(off, on), ["a: circuit breaker and throttle on"]);
+    assert_eq!(lines(on, off), ["a: circuit breaker and throttle off"]);
+    let alone = "upstreams: { a: { url: http://a, circuitBreaker: {}, throttle: { mode: none } } }\n";
+    assert_eq!(lines(off, alone), ["a: circuit breaker on"]);
+    assert_eq!(lines(alone, on), ["a: throttle on"]);
+    let observed = "upstreams: { a: { url: http://a, circuitBreaker: { mode: observe }, throttle: { mode: none } } }\n";
+    assert!(lines(off, observed)[0].contains("circuitBreaker.mode none -> observe"));
+    assert_eq!(lines(alone, observed), ["a: circuitBreaker.mode enforce -> observe"]);
+}
+
+#[test]
+fn what_is_read_at_the_start_only_says_so() {
+    let policy = |address| format!("admin: {{ listen: '{address}' }}\nupstreams: {{ a: {{ url: http://a }} }}\n");
+    assert_eq!(
+        lines(&policy("127.0.0.1:1"), &policy("127.0.0.1:2")),
+        ["outrigger: admin.listen 127.0.0.1:1 -> 127.0.0.1:2 (takes effect at the next start)"]
+    );
+}
