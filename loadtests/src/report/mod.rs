@@ -1,5 +1,8 @@
 //! What a run says: a table for the terminal, a page for the browser.
 
+#[cfg(test)]
+pub mod example;
+pub mod metric;
 pub mod summary;
 
 use std::io::{self, Write};
