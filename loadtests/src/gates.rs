@@ -6,7 +6,7 @@ mod tests;
 
 pub use parse::{Amount, amount, metric};
 
-use crate::report::metric::{Better, Metric, Unit};
+use crate::report::metric::{Better, Metric, Unit, fixed};
 use crate::report::summary::{Summary, answered, summary};
 use crate::results::{ArmRun, Gate, ScenarioRun};
 
@@ -117,7 +117,7 @@ impl Condition {
                 let shown = self.metric.unit().from_kept(value);
                 let (name, reference) = match of.find(self.metric, direct, scenario) {
                     Ok(found) => found,
-                    Err(why) => return gate(Some(shown), true, true, why),
+                    Err(why) => return gate(None, true, true, why),
                 };
                 // An arm to compare with that never recovers sets no upper bound.
                 let bound = factor.unwrap_or(1.0) * reference + plus;
@@ -130,6 +130,15 @@ impl Condition {
                     Some(_) | None => gate(Some(shown), passed, false, note),
                 }
             }
+        }
+    }
+
+    /// The unit that a gate's measured value stands in; `None`: a ratio to another arm.
+    fn measured_in(&self) -> Option<Unit> {
+        match &self.bound {
+            Bound::Value(_, unit) => Some(*unit),
+            Bound::Times { factor: None, .. } => Some(self.metric.unit()),
+            Bound::Times { factor: Some(_), .. } => None,
         }
     }
 
@@ -160,6 +169,31 @@ pub fn judge_all(conditions: &[Condition], scenario: &ScenarioRun) -> Vec<Gate> 
         }
     }
     gates
+}
+
+/// The measured value and what it was held against, in words: `99.91 % (envoy 97.2 %)`, `never recovered`.
+pub fn outcome(gate: &Gate) -> String {
+    let measured = gate.measured.filter(|value| value.is_finite()).map(|value| {
+        let number = significant(value);
+        match Condition::parse(&gate.condition).map(|condition| condition.measured_in()) {
+            Ok(Some(unit)) => format!("{number}{}", unit.suffix()),
+            Ok(None) => format!("{number} ×"),
+            Err(_) => number,
+        }
+    });
+    match (measured, gate.note.as_str()) {
+        (Some(measured), "") => measured,
+        (Some(measured), note) => format!("{measured} ({note})"),
+        (None, "") => "not measured".to_owned(),
+        (None, note) => note.to_owned(),
+    }
+}
+
+/// Four significant digits, so that 1.003 does not look like 1.00; more only before the point.
+fn significant(value: f64) -> String {
+    let digits_before = if value.abs() >= 1.0 { value.abs().log10().floor() as usize + 1 } else { 1 };
+    let text = fixed(value, 4_usize.saturating_sub(digits_before));
+    if text.contains('.') { text.trim_end_matches('0').trim_end_matches('.').to_owned() } else { text }
 }
 
 impl Relation {

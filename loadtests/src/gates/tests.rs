@@ -309,3 +309,17 @@ fn names_with_a_dash_are_arms_and_an_allowance_stands_apart() {
     });
     assert!(gate.passed, "{gate:?}");
 }
+
+#[test]
+fn an_outcome_stands_in_the_words_and_the_precision_of_its_condition() {
+    let said = |text: &str, arms| outcome(&judge(text, arms));
+    let ours = || vec![arm("outrigger", vec![well()])];
+    let beside = |cpu| vec![arm("outrigger", vec![well()]), arm("haproxy", vec![with_cpu(round(10, 10), cpu, 0.0)])];
+    assert_eq!(said("success >= 99.9%", ours()), "99.5 %");
+    assert_eq!(said("p99 <= 1s", ours()), "0.005 s");
+    assert_eq!(said("amplification <= 1.1", ours()), "1.2");
+    assert_eq!(said("cpu <= 1.00x haproxy", beside(19.95)), "1.003 × (haproxy 19.9 µs)");
+    assert_eq!(said("cpu <= haproxy", beside(25.0)), "20 µs (haproxy 25.0 µs)");
+    assert_eq!(said("cpu <= 1.00x haproxy", ours()), "haproxy took no part");
+    assert_eq!(said("syscalls <= 4", vec![arm("outrigger", vec![round(1, 1)])]), "not measured");
+}

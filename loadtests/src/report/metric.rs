@@ -78,6 +78,8 @@ pub enum Better {
 struct Facts {
     word: &'static str,
     title: &'static str,
+    /// The short form, for heads of columns.
+    head: &'static str,
     unit: Unit,
 }
 
@@ -115,42 +117,44 @@ impl Metric {
     ];
 
     const fn facts(self) -> Facts {
-        const fn facts(word: &'static str, title: &'static str, unit: Unit) -> Facts {
-            Facts { word, title, unit }
+        const fn facts(word: &'static str, title: &'static str, head: &'static str, unit: Unit) -> Facts {
+            Facts { word, title, head, unit }
         }
         match self {
-            Metric::Success => facts("success", "success", Unit::Percent),
-            Metric::Amplification => facts("amplification", "attempts per request", Unit::Factor),
-            Metric::P50 => facts("p50", "p50", Unit::Millis),
-            Metric::P90 => facts("p90", "p90", Unit::Millis),
-            Metric::P99 => facts("p99", "p99", Unit::Millis),
-            Metric::P999 => facts("p99.9", "p99.9", Unit::Millis),
-            Metric::P50Added => facts("p50_added", "+p50", Unit::Millis),
-            Metric::P90Added => facts("p90_added", "+p90", Unit::Millis),
-            Metric::P99Added => facts("p99_added", "+p99", Unit::Millis),
-            Metric::P999Added => facts("p99.9_added", "+p99.9", Unit::Millis),
-            Metric::FailureP50 => facts("failure_p50", "p50 of failures", Unit::Millis),
-            Metric::FailureP99 => facts("failure_p99", "p99 of failures", Unit::Millis),
-            Metric::Throughput => facts("throughput", "succeeded", Unit::PerSecond),
-            Metric::PerCore => facts("per_core", "at saturation, per core", Unit::PerSecond),
-            Metric::Recovery => facts("recovery", "recovery", Unit::Seconds),
-            Metric::ExecutionsPerKey => facts("executions_per_key", "executions of a key, at most", Unit::Count),
-            Metric::DuplicatedKeys => facts("duplicated_keys", "keys executed twice", Unit::Count),
-            Metric::Cpu => facts("cpu", "CPU per request", Unit::Micros),
-            Metric::CpuUser => facts("cpu_user", "CPU per request, user", Unit::Micros),
-            Metric::CpuSystem => facts("cpu_system", "CPU per request, system", Unit::Micros),
-            Metric::Syscalls => facts("syscalls", "system calls per request", Unit::PerRequest),
-            Metric::Switches => facts("switches", "context switches per request", Unit::PerRequest),
+            Metric::Success => facts("success", "success", "success", Unit::Percent),
+            Metric::Amplification => facts("amplification", "attempts per request", "attempts", Unit::Factor),
+            Metric::P50 => facts("p50", "p50", "p50", Unit::Millis),
+            Metric::P90 => facts("p90", "p90", "p90", Unit::Millis),
+            Metric::P99 => facts("p99", "p99", "p99", Unit::Millis),
+            Metric::P999 => facts("p99.9", "p99.9", "p99.9", Unit::Millis),
+            Metric::P50Added => facts("p50_added", "+p50", "+p50", Unit::Millis),
+            Metric::P90Added => facts("p90_added", "+p90", "+p90", Unit::Millis),
+            Metric::P99Added => facts("p99_added", "+p99", "+p99", Unit::Millis),
+            Metric::P999Added => facts("p99.9_added", "+p99.9", "+p99.9", Unit::Millis),
+            Metric::FailureP50 => facts("failure_p50", "p50 of failures", "fail p50", Unit::Millis),
+            Metric::FailureP99 => facts("failure_p99", "p99 of failures", "fail p99", Unit::Millis),
+            Metric::Throughput => facts("throughput", "succeeded", "ok", Unit::PerSecond),
+            Metric::PerCore => facts("per_core", "at saturation, per core", "per core", Unit::PerSecond),
+            Metric::Recovery => facts("recovery", "recovery", "recovery", Unit::Seconds),
+            Metric::ExecutionsPerKey => {
+                facts("executions_per_key", "executions of a key, at most", "per key", Unit::Count)
+            }
+            Metric::DuplicatedKeys => facts("duplicated_keys", "keys executed twice", "twice", Unit::Count),
+            Metric::Cpu => facts("cpu", "CPU per request", "CPU", Unit::Micros),
+            Metric::CpuUser => facts("cpu_user", "CPU per request, user", "user", Unit::Micros),
+            Metric::CpuSystem => facts("cpu_system", "CPU per request, system", "system", Unit::Micros),
+            Metric::Syscalls => facts("syscalls", "system calls per request", "syscalls", Unit::PerRequest),
+            Metric::Switches => facts("switches", "context switches per request", "switches", Unit::PerRequest),
             Metric::SwitchesVoluntary => {
-                facts("switches_voluntary", "voluntary switches per request", Unit::PerRequest)
+                facts("switches_voluntary", "voluntary switches per request", "voluntary", Unit::PerRequest)
             }
             Metric::SwitchesInvoluntary => {
-                facts("switches_involuntary", "involuntary switches per request", Unit::PerRequest)
+                facts("switches_involuntary", "involuntary switches per request", "involuntary", Unit::PerRequest)
             }
-            Metric::Threads => facts("threads", "threads", Unit::Count),
-            Metric::RssIdle => facts("rss_idle", "memory, idle", Unit::Mebibytes),
-            Metric::Rss => facts("rss", "memory, loaded", Unit::Mebibytes),
-            Metric::RssMax => facts("rss_max", "memory, at most", Unit::Mebibytes),
+            Metric::Threads => facts("threads", "threads", "threads", Unit::Count),
+            Metric::RssIdle => facts("rss_idle", "memory, idle", "idle RSS", Unit::Mebibytes),
+            Metric::Rss => facts("rss", "memory, loaded", "RSS", Unit::Mebibytes),
+            Metric::RssMax => facts("rss_max", "memory, at most", "max RSS", Unit::Mebibytes),
         }
     }
 
@@ -162,6 +166,11 @@ impl Metric {
     /// The words for it in sentences, without unit.
     pub const fn title(self) -> &'static str {
         self.facts().title
+    }
+
+    /// The word over its column, without unit.
+    pub const fn head(self) -> &'static str {
+        self.facts().head
     }
 
     /// The unit it is shown in.

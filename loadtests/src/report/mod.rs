@@ -3,7 +3,9 @@
 #[cfg(test)]
 pub mod example;
 pub mod metric;
+pub mod sheet;
 pub mod summary;
+pub mod verdict;
 
 use std::io::{self, Write};
 
