@@ -1,5 +1,7 @@
 //! Hand-made runs for tests.
 
+pub mod played;
+
 use crate::results::{ArmRun, ClientSide, Cost, FaultSpan, Load, Mode, Round, ScenarioRun, Second, UpstreamSide};
 
 /// A scenario of 30 seconds without faults, without arms.

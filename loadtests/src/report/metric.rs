@@ -324,8 +324,11 @@ fn decimals(value: f64, most: usize) -> usize {
     digits.min(most)
 }
 
-/// With that many decimals, a true minus sign, and never `-0.00`.
+/// With that many decimals, a true minus sign, and never `-0.00`; `–` for what is no number.
 pub fn fixed(value: f64, decimals: usize) -> String {
+    if !value.is_finite() {
+        return "–".to_owned();
+    }
     let text = format!("{:.*}", decimals, value.abs());
     let zero = text.bytes().all(|byte| matches!(byte, b'0' | b'.'));
     if value < 0.0 && !zero { format!("−{text}") } else { text }

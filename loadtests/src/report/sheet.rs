@@ -113,13 +113,17 @@ pub fn reference<'r, 'a>(rows: &'r [Row<'a>], metric: Metric) -> Option<&'r Row<
     haproxy.or(first).or(first_of_ours)
 }
 
-/// The table of these columns.
+/// The table of these columns. Arms without any figure in them have no line (`direct` costs nothing).
 pub fn sheet(scenario: &ScenarioRun, rows: &[Row<'_>], columns: &[Column]) -> Sheet {
     let columns: Vec<Column> =
         columns.iter().copied().filter(|column| worth_showing(*column, scenario, rows)).collect();
     let heads = columns.iter().map(|column| head(*column, rows)).collect();
+    let has = |row: &Row<'_>, column: &Column| match column {
+        Column::Figure(metric) | Column::Ratio(metric) => row.summary.of(*metric).is_some(),
+    };
     let lines = rows
         .iter()
+        .filter(|row| columns.iter().any(|column| has(row, column)))
         .map(|row| Line {
             arm: row.arm.arm.clone(),
             ours: is_ours(&row.arm.arm),
@@ -133,6 +137,8 @@ pub fn sheet(scenario: &ScenarioRun, rows: &[Row<'_>], columns: &[Column]) -> Sh
 fn worth_showing(column: Column, scenario: &ScenarioRun, rows: &[Row<'_>]) -> bool {
     let any = |metric| rows.iter().any(|row| row.summary.of(metric).is_some());
     match column {
+        // At saturation the ratio of throughputs says the same.
+        Column::Ratio(Metric::Cpu) if any(Metric::PerCore) => false,
         Column::Ratio(metric) => reference(rows, metric).is_some(),
         // In closed loop an added latency says only how much throughput there was.
         Column::Figure(Metric::P50Added | Metric::P90Added | Metric::P99Added | Metric::P999Added)

@@ -44,8 +44,12 @@ impl Verdict {
     }
 }
 
-/// One verdict per arm of ours that played; without one, one that names the best peer; none without figures.
+/// One verdict per arm of ours that played; without one, one that names the best peer; none without figures that may
+/// be used.
 pub fn verdicts(scenario: &ScenarioRun) -> Vec<Verdict> {
+    if !scenario.invalid.is_empty() {
+        return Vec::new();
+    }
     let rows = rows(scenario);
     let ours: Vec<&Row<'_>> = rows.iter().filter(|row| is_ours(&row.arm.arm) && row.summary.valid > 0).collect();
     let lead = lead(scenario, &rows);
@@ -130,9 +134,9 @@ fn phrase(lead: Metric, row: &Row<'_>, rows: &[Row<'_>]) -> String {
     };
     if let Some(recovery) = figure(Metric::Recovery) {
         text.push_str(&match recovery.median {
-            0.0 => ", well at once".to_owned(),
-            never if never.is_infinite() => ", never well again".to_owned(),
-            after => format!(", well after {}", Metric::Recovery.show_with_unit(after)),
+            0.0 => ", recovers at once".to_owned(),
+            never if never.is_infinite() => ", never recovers".to_owned(),
+            after => format!(", recovers after {}", Metric::Recovery.show_with_unit(after)),
         });
     }
     match figure(Metric::DuplicatedKeys).map(|figure| figure.max) {
@@ -243,8 +247,8 @@ mod tests {
         (scenario.seconds, scenario.faults) = (4.0, vec![fault("stall", 1.0, 2.0)]);
         assert_eq!(
             texts(&scenario)[0].1,
-            "outrigger 90.00 % at 1.00 attempts, well after 1 s, no key executed twice; \
-             best peer envoy 90.00 % at 1.00 attempts, never well again, 12 keys executed twice"
+            "outrigger 90.00 % at 1.00 attempts, recovers after 1 s, no key executed twice; \
+             best peer envoy 90.00 % at 1.00 attempts, never recovers, 12 keys executed twice"
         );
     }
 
@@ -257,6 +261,12 @@ mod tests {
         assert_eq!(texts(&none), say("envoy 90.00 % at 1.00 attempts", ""));
         assert_eq!(texts(&brownout(vec![with("direct")])), say("direct 90.00 % at 1.00 attempts", ""));
         assert_eq!(texts(&brownout(Vec::new())), Vec::new());
+    }
+
+    #[test]
+    fn figures_that_must_not_be_used_have_no_verdict() {
+        let arms = vec![arm("outrigger", vec![retrying(9_000, 10_000)])];
+        assert_eq!(texts(&ScenarioRun { invalid: vec!["noise".to_owned()], ..brownout(arms) }), Vec::new());
     }
 
     #[test]
