@@ -1,5 +1,6 @@
 //! What a run says: a table for the terminal, a page for the browser.
 
+pub mod chart;
 #[cfg(test)]
 pub mod example;
 pub mod facts;
