@@ -5,6 +5,7 @@ pub mod chart;
 pub mod example;
 pub mod facts;
 pub mod metric;
+mod page;
 pub mod sheet;
 pub mod summary;
 pub mod table;
@@ -12,6 +13,8 @@ pub mod verdict;
 
 use std::io::{self, IsTerminal, Write};
 
+pub use page::page;
+pub use summary::summary;
 pub use table::Colours;
 
 use crate::results::Run;
@@ -29,12 +32,4 @@ pub fn colours() -> Colours {
     let set = |name: &str| std::env::var_os(name).is_some_and(|value| !value.is_empty());
     let dumb = std::env::var_os("TERM").is_some_and(|term| term == "dumb");
     if io::stdout().is_terminal() && !set("NO_COLOR") && !dumb { Colours::Yes } else { Colours::No }
-}
-
-/// The run as one HTML file that needs nothing else.
-///
-/// # Errors
-/// If the template fails, which is a defect of this program.
-pub fn page(_run: &Run) -> Result<String, String> {
-    todo!()
 }
