@@ -10,7 +10,7 @@ use serde::Serialize;
 
 use crate::gates::{self, is_ours};
 use crate::report::chart::latency::by_percentile;
-use crate::report::chart::timeline::{Over, over_time};
+use crate::report::chart::timeline;
 use crate::report::metric::Metric;
 use crate::report::sheet::{COST, EFFECT, LATENCY, Sheet, rows, sheet};
 use crate::report::table::remarks;
@@ -225,7 +225,7 @@ fn arm_views(run: &Run) -> Vec<ArmView> {
 fn scenario_view(index: usize, scenario: &ScenarioRun, class: &dyn Fn(&str) -> String) -> ScenarioView {
     let rows = rows(scenario);
     let mut charts = vec![by_percentile(scenario, class)];
-    charts.extend(Over::ALL.into_iter().map(|over| over_time(over, scenario, class)));
+    charts.extend(timeline::charts(scenario, class));
     let table = |caption, columns| sheet_view(caption, sheet(scenario, &rows, columns), class);
     let sheets = [
         table("What users saw", EFFECT),

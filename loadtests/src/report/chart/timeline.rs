@@ -54,6 +54,21 @@ impl Over {
     }
 }
 
+/// The charts that tell something: where nothing goes wrong, straight lines at 100 % and at one attempt do not.
+pub fn charts(scenario: &ScenarioRun, class: impl Fn(&str) -> String + Copy) -> Vec<Chart> {
+    let flat = |over: Over, chart: &Chart| {
+        let mut values = chart.series.iter().flat_map(|series| &series.points).filter_map(|(_, y)| *y);
+        scenario.faults.is_empty()
+            && match over {
+                Over::Success => values.all(|share| share >= 1.0),
+                Over::Attempts => values.all(|attempts| (0.95..=1.05).contains(&attempts)),
+                Over::P99 => false,
+            }
+    };
+    let charts = Over::ALL.into_iter().map(|over| (over, over_time(over, scenario, class)));
+    charts.filter(|(over, chart)| !flat(*over, chart)).map(|(_, chart)| chart).collect()
+}
+
 /// One chart; medians over the valid rounds in each second.
 pub fn over_time(over: Over, scenario: &ScenarioRun, class: impl Fn(&str) -> String) -> Chart {
     let seconds = |arm: &ArmRun| arm.rounds.iter().map(|round| round.timeline.len()).max().unwrap_or(0);
@@ -135,6 +150,22 @@ mod tests {
             let chart = over_time(over, &scenario, |_| String::new());
             assert_eq!(chart.series[0].points[1].1, None, "{over:?}");
         }
+    }
+
+    #[test]
+    fn straight_lines_are_left_out_where_nothing_goes_wrong() {
+        let play = |ok: &[u64]| with_seconds(round(300, 300), ok);
+        let mut well = play(&[100, 100]);
+        well.timeline.iter_mut().for_each(|second| second.upstream = second.intended);
+        let count = |round, faults| {
+            charts(&ScenarioRun { arms: vec![arm("outrigger", vec![round])], faults, ..scenario("steady") }, |_| {
+                String::new()
+            })
+            .len()
+        };
+        assert_eq!(count(well.clone(), Vec::new()), 1);
+        assert_eq!(count(well, vec![fault("stall", 0.0, 1.0)]), 3, "under faults a straight line is news");
+        assert_eq!(count(play(&[100, 99]), Vec::new()), 3);
     }
 
     #[test]
