@@ -11,8 +11,8 @@ use axis::Axis;
 /// The drawing's own units; the page scales it.
 const WIDTH: f64 = 600.0;
 const LEFT: f64 = 60.0;
-const RIGHT: f64 = 16.0;
-const TOP: f64 = 24.0;
+const RIGHT: f64 = 18.0;
+const TOP: f64 = 28.0;
 const BOTTOM: f64 = 44.0;
 const PLOT: f64 = 230.0;
 /// Height of one line of fault labels, and about the width of one letter in it.
@@ -191,11 +191,14 @@ impl Chart {
         }
         for (at, text) in &self.x.ticks {
             let x = self.across(*at);
+            // A long number at the right edge ends there.
+            let over = x + text.chars().count() as f64 * LETTER / 2.0 > WIDTH;
+            let (text_at, anchor) = if over { (WIDTH, "end") } else { (x, "middle") };
             put(
                 svg,
                 format_args!(
                     "<line class=\"tick\" x1=\"{x:.1}\" x2=\"{x:.1}\" y1=\"{bottom:.1}\" y2=\"{:.1}\"/>\
-                     <text x=\"{x:.1}\" y=\"{:.1}\" text-anchor=\"middle\">{}</text>\n",
+                     <text x=\"{text_at:.1}\" y=\"{:.1}\" text-anchor=\"{anchor}\">{}</text>\n",
                     bottom + 5.0,
                     bottom + 19.0,
                     escaped(text)
@@ -209,7 +212,7 @@ impl Chart {
                  <text class=\"unit\" x=\"{}\" y=\"{:.1}\" text-anchor=\"end\">{}</text>\
                  <text class=\"unit\" x=\"{:.1}\" y=\"{:.1}\" text-anchor=\"middle\">{}</text>\n",
                 LEFT - 7.0,
-                top - 10.0,
+                top - 13.0,
                 escaped(&self.y.unit),
                 f64::midpoint(LEFT, right),
                 bottom + 38.0,
