@@ -205,7 +205,10 @@ fn the_table_shows_both_runs_with_their_spread_and_the_change() {
         vec![arm("outrigger", vec![round(p99), round(p99 + 100)])]
     };
     let text = text(&against(play(1_000), play(2_000)));
-    assert!(text.contains("             p99 ms        1.05 (1.00–1.10)  2.05 (2.00–2.10)  +95.2 %  REGRESSION\n"), "{text}");
+    assert!(
+        text.contains("             p99 ms        1.05 (1.00–1.10)  2.05 (2.00–2.10)  +95.2 %  REGRESSION\n"),
+        "{text}"
+    );
     assert!(text.contains("  outrigger  success %                  100               100        =\n"), "{text}");
     for line in text.lines() {
         assert!(line.chars().count() <= 100, "{line}");

@@ -82,7 +82,7 @@ impl Limit {
             Limit::Absolute(amount) => amount,
         };
         // What differs only by the error of binary fractions does not count.
-        worse_by > allowed + 1e-9 * before.abs().min(1e9).max(1e-3)
+        worse_by > allowed + 1e-9 * before.abs().clamp(1e-3, 1e9)
     }
 
     /// `5 %`, `0.5 points`, `0.05`.

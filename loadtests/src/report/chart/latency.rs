@@ -7,9 +7,6 @@ use crate::report::metric::Metric;
 use crate::report::summary::{answered, quantile};
 use crate::results::{ArmRun, Round, ScenarioRun};
 
-/// Points on each decade of the axis.
-const POINTS: u32 = 12;
-
 /// Percentiles that the pointer reveals.
 const REVEALED: [(f64, &str); 9] = [
     (0.0, "0th"),
@@ -30,9 +27,7 @@ pub fn by_percentile(scenario: &ScenarioRun, class: impl Fn(&str) -> String) -> 
     let series: Vec<Series> = arms
         .iter()
         .map(|(arm, nines)| {
-            let steps = (nines * f64::from(POINTS)).floor() as u32;
-            let at = (0..=steps).map(|step| f64::from(step) / f64::from(POINTS)).chain([*nines]);
-            let points = at.map(|at| (at, millis_at(arm, 1.0 - 10_f64.powf(-at)))).collect();
+            let points = shares(arm, *nines).into_iter().map(|(at, share)| (at, millis_at(arm, share))).collect();
             Series { class: class(&arm.arm), name: arm.arm.clone(), ours: is_ours(&arm.arm), points }
         })
         .collect();
@@ -54,6 +49,16 @@ fn known_nines(arm: &ArmRun) -> Option<f64> {
     counts.sort_unstable();
     let count = *counts.get(counts.len() / 2)?;
     (count > 0).then(|| (count as f64).log10().clamp(0.0, 6.0))
+}
+
+/// The shares that were measured, as nines and as they are, up to what is known; in between there is nothing to draw.
+fn shares(arm: &ArmRun, nines: f64) -> Vec<(f64, f64)> {
+    let measured = valid(arm).flat_map(|round| &round.client.latency).map(|(share, _)| *share);
+    let mut shares: Vec<f64> = measured.filter(|share| (0.0..1.0).contains(share)).collect();
+    shares.push(1.0 - 10_f64.powf(-nines));
+    shares.sort_by(f64::total_cmp);
+    shares.dedup();
+    shares.into_iter().map(|share| (-(1.0 - share).log10(), share)).filter(|(at, _)| *at <= nines + 1e-9).collect()
 }
 
 /// Median over the rounds.
@@ -106,7 +111,7 @@ mod tests {
         let chart = by_percentile(&ScenarioRun { arms, ..scenario("steady") }, |_| "a0".to_owned());
         assert_eq!(chart.series.len(), 1);
         let points = &chart.series[0].points;
-        assert_eq!(points.first(), Some(&(0.0, Some(0.2))));
+        assert_eq!(points.first().map(|point| point.1), Some(Some(0.2)));
         assert_eq!(points.last().and_then(|point| point.1), Some(4.0));
         assert!(points.last().is_some_and(|point| (point.0 - 3.0).abs() < 1e-9), "1,000 requests are three nines");
         assert_eq!(chart.hints[1].text, "50th percentile\noutrigger 0.20 ms");
