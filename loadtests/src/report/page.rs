@@ -81,6 +81,8 @@ struct HeadView {
 struct LineView {
     class: String,
     ours: bool,
+    /// Its rounds are all invalid.
+    invalid: bool,
     arm: String,
     /// Value and spread.
     cells: Vec<(String, String)>,
@@ -273,6 +275,7 @@ fn sheet_view(caption: &'static str, sheet: Sheet, class: &dyn Fn(&str) -> Strin
     let lines = sheet.lines.into_iter().map(|line| LineView {
         class: class(&line.arm),
         ours: line.ours,
+        invalid: line.invalid,
         arm: line.arm,
         cells: line.cells.into_iter().map(|cell| (cell.value, cell.spread)).collect(),
     });
