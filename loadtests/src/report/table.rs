@@ -16,7 +16,7 @@ use crate::results::{Run, ScenarioRun};
 const WIDTH: usize = 100;
 
 /// Letters of a reason, and reasons of one arm, that are repeated in a report; run.json has them all.
-const REASON: usize = 300;
+const REASON: usize = 240;
 const REASONS: usize = 2;
 
 /// Between two columns of a table.
@@ -139,7 +139,8 @@ fn write_scenario(scenario: &ScenarioRun, out: &mut dyn Write, colours: Colours)
 pub fn remarks(scenario: &ScenarioRun, rows: &[Row<'_>]) -> Vec<String> {
     let unable =
         scenario.arms.iter().filter_map(|arm| Some(format!("{} did not play: {}", arm.arm, arm.unable.as_ref()?)));
-    let discarded = rows.iter().filter(|row| row.summary.invalid > 0).map(|row| {
+    let left_out = |row: &&Row<'_>| row.summary.invalid > 0 && !row.invalid;
+    let discarded = rows.iter().filter(left_out).map(|row| {
         let mut reasons: Vec<&str> =
             row.arm.rounds.iter().flat_map(|round| &round.invalid).map(String::as_str).collect();
         reasons.sort_unstable();
@@ -254,7 +255,7 @@ fn name_of(line: &Line) -> String {
 }
 
 /// A reason may be the whole output of a program.
-fn shortened(reason: &str) -> String {
+pub fn shortened(reason: &str) -> String {
     if reason.chars().count() <= REASON {
         reason.to_owned()
     } else {
