@@ -48,8 +48,11 @@ impl EndpointSet {
         let endpoints: Box<[Arc<Endpoint>]> = sorted
             .into_iter()
             .map(|(addr, authority)| {
-                old.and_then(|o| o.endpoints.iter().find(|e| e.addr == *addr && e.authority == *authority))
-                    .map_or_else(|| Arc::new(Endpoint::new(*addr, authority.clone(), now)), Arc::clone)
+                let known = old.and_then(|o| {
+                    let at = o.endpoints.binary_search_by_key(addr, |e| e.addr).ok()?;
+                    o.endpoints.get(at).filter(|e| e.authority == *authority)
+                });
+                known.map_or_else(|| Arc::new(Endpoint::new(*addr, authority.clone(), now)), Arc::clone)
             })
             .collect();
         let addresses: Vec<SocketAddr> = endpoints.iter().map(|e| e.addr).collect();
