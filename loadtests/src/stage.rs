@@ -1,5 +1,7 @@
 //! Where a scenario is played: its upstreams, its fault script, its clients.
 
+mod lean;
+
 use std::net::SocketAddr;
 
 use crate::results;
