@@ -59,6 +59,13 @@ impl Script {
         self
     }
 
+    /// What `other` does to requests, with the connections and the capacity of `self`: a fault that comes over a
+    /// running server.
+    pub fn doing(mut self, other: impl Into<Script>) -> Self {
+        self.plan = other.into().plan;
+        self
+    }
+
     fn of(plan: Plan) -> Self {
         Script { plan, greeting: Greeting::Serve, keep_alive: KeepAlive::default(), capacity: None }
     }

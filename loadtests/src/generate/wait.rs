@@ -16,6 +16,7 @@ impl Alarm {
     ///
     /// # Errors
     /// No descriptor is left.
+    #[expect(deprecated, reason = "about descriptors that are closed while registered; an OwnedFd is not")]
     pub fn new() -> io::Result<Alarm> {
         let flags = TimerfdFlags::NONBLOCK | TimerfdFlags::CLOEXEC;
         Ok(Alarm(AsyncFd::new(timerfd_create(TimerfdClockId::Monotonic, flags)?)?))
