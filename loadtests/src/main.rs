@@ -2,9 +2,12 @@
 //!
 //! [`scenario`] is what users write; [`stage`] plays it: scripted upstreams, a fault script in time, and load
 //! from [`generate`]. [`arms`] starts Outrigger and its peers, [`measure`] reads what they use, [`run`] puts
-//! rounds together, and [`report`] says what came out. [`results`] is the data between them.
+//! rounds together, [`gates`] judges them, and [`report`] says what came out, [`compare`] what changed since another run.
+//! [`results`] is the data between them.
 
 mod arms;
+mod compare;
+mod gates;
 mod generate;
 mod measure;
 mod report;

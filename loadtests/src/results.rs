@@ -137,6 +137,13 @@ pub struct Gate {
     /// The measured value in the unit of the condition; `None`: not measured, which is a failure.
     pub measured: Option<f64>,
     pub passed: bool,
+    /// There was nothing to judge: the arm to compare with took no part, or no request failed. Counts as passed, and
+    /// is shown as not judged.
+    #[serde(default)]
+    pub moot: bool,
+    /// What it was judged against (`envoy 97.2 %`), or why there is no value (`never recovered`); may be empty.
+    #[serde(default)]
+    pub note: String,
 }
 
 /// One arm in one scenario.

@@ -1,1 +1,3 @@
 //! Load: open loop by a seeded list of arrivals, or closed loop.
+
+pub mod args;
