@@ -2,6 +2,8 @@
 
 use std::process::Command;
 
+use rustix::thread::{CpuSet, sched_setaffinity};
+
 use super::proc;
 use crate::results::Environment;
 
@@ -17,6 +19,20 @@ pub fn environment(proxy_core: Option<u32>, load_core: Option<u32>) -> Environme
         proxy_core,
         load_core,
     }
+}
+
+/// Puts this thread, and those that it will start, on a core; `None` leaves it where it is.
+///
+/// # Errors
+/// There is no such core for us.
+pub fn pin(core: Option<u32>) -> Result<(), String> {
+    let Some(core) = core else { return Ok(()) };
+    let mut set = CpuSet::new();
+    if core as usize >= CpuSet::MAX_CPU {
+        return Err(format!("core {core} is beyond what can be named"));
+    }
+    set.set(core as usize);
+    sched_setaffinity(None, &set).map_err(|e| format!("core {core} cannot be used: {e}; name others, or --no-pin"))
 }
 
 /// Cores that are online, whatever this process may use.

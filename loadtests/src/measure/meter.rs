@@ -71,6 +71,15 @@ pub struct Meter {
     rss_idle_kib: u64,
     rss_kib: u64,
     rss_max_kib: u64,
+    stopped: Option<Stopped>,
+}
+
+/// What the last look brought.
+#[derive(Clone, Copy, Debug)]
+struct Stopped {
+    used: Usage,
+    wall_s: f64,
+    core_stolen: f64,
 }
 
 impl Meter {
@@ -87,6 +96,7 @@ impl Meter {
             rss_idle_kib: idle_kib,
             rss_kib: 0,
             rss_max_kib: 0,
+            stopped: None,
         };
         meter.sample();
         meter.base = meter.last.clone();
@@ -109,12 +119,23 @@ impl Meter {
         self.rss_max_kib = self.rss_max_kib.max(self.rss_kib);
     }
 
-    /// Ends now. `requests`: how many the clients sent meanwhile.
-    pub fn end(mut self, requests: u64) -> Cost {
+    /// The measured part is over: nothing is counted any more.
+    pub fn stop(&mut self) {
         self.sample();
         let wall_s = clock::now().duration_since(self.began).as_secs_f64();
         let base = |thread| self.base.get(thread).copied().unwrap_or_default();
         let used = self.last.iter().map(|(thread, usage)| usage.since(base(thread))).fold(Usage::default(), Usage::plus);
+        let stolen = || taken_by_others(self.core_base, core_now(self.core), used.cpu_ns, wall_s, interrupts_are_apart());
+        let core_stolen = if self.core.is_some() { stolen() } else { 0.0 };
+        self.stopped = Some(Stopped { used, wall_s, core_stolen });
+    }
+
+    /// What was used until [`Meter::stop`], or until now without one. `requests`: how many the clients sent meanwhile.
+    pub fn cost(mut self, requests: u64) -> Cost {
+        if self.stopped.is_none() {
+            self.stop();
+        }
+        let Some(Stopped { used, wall_s, core_stolen }) = self.stopped else { return Cost::default() };
         let (user_s, system_s) = used.seconds();
         let each = |count: u64| count as f64 / requests.max(1) as f64;
         Cost {
@@ -130,9 +151,7 @@ impl Meter {
             switches_involuntary: each(used.involuntary),
             syscalls: None,
             syscalls_by_name: Vec::new(),
-            core_stolen: self.core.map_or(0.0, |_| {
-                taken_by_others(self.core_base, core_now(self.core), used.cpu_ns, wall_s, interrupts_are_apart())
-            }),
+            core_stolen,
         }
     }
 }
@@ -223,8 +242,8 @@ mod tests {
         while clock::now() < until {
             rounds = std::hint::black_box(rounds + 1);
         }
-        meter.sample();
-        let cost = meter.end(10);
+        meter.stop();
+        let cost = meter.cost(10);
         assert!(cost.user_s + cost.system_s > 0.0, "{cost:?}");
         assert!(cost.rss_kib > 0 && cost.rss_max_kib >= cost.rss_kib && cost.rss_idle_kib == 7, "{cost:?}");
         assert!(cost.threads > 0 && cost.wall_s > 0.0 && cost.requests == 10, "{cost:?}");

@@ -38,6 +38,8 @@ struct Settings {
     connect_timeout_ms: u64,
     /// Retries after the first try.
     retries: u32,
+    /// Requests that are not idempotent are repeated, too: the upstream recognises them.
+    repeat_all: bool,
     /// Clients speak HTTP/2 without TLS.
     h2c: bool,
 }
@@ -57,6 +59,12 @@ struct Request {
 }
 
 impl Peer {
+    /// Whether a request that may have taken effect may be sent again, and can be: its body was kept.
+    fn repeatable(&self, session: &Session) -> bool {
+        let harmless = self.settings.repeat_all || session.req_header().method.is_idempotent();
+        harmless && !session.as_ref().retry_buffer_truncated()
+    }
+
     /// Counts a retry, if there is one left.
     fn may_retry(&self, request: &mut Request) -> bool {
         let left = request.retries < self.settings.retries;
@@ -79,7 +87,8 @@ impl ProxyHttp for Peer {
             tokio::time::sleep(BACKOFF * 2_u32.pow(request.retries - 1)).await;
         }
         let fresh = |backend: &_, healthy| healthy && !request.tried.contains(backend);
-        let backend = self.balancer.select_with(b"", 16, fresh).or_else(|| self.balancer.select_with(b"", 16, |_, _| true));
+        let backend =
+            self.balancer.select_with(b"", 16, fresh).or_else(|| self.balancer.select_with(b"", 16, |_, _| true));
         let backend = backend.ok_or_else(|| Error::explain(ErrorType::HTTPStatus(503), "no endpoint"))?;
         let mut peer = HttpPeer::new(&backend, false, String::new());
         let connect = Duration::from_millis(self.settings.connect_timeout_ms);
@@ -92,7 +101,13 @@ impl ProxyHttp for Peer {
     }
 
     /// Nothing was sent: any request may be sent again.
-    fn fail_to_connect(&self, _: &mut Session, _: &HttpPeer, request: &mut Request, mut error: Box<Error>) -> Box<Error> {
+    fn fail_to_connect(
+        &self,
+        _: &mut Session,
+        _: &HttpPeer,
+        request: &mut Request,
+        mut error: Box<Error>,
+    ) -> Box<Error> {
         error.set_retry(self.may_retry(request));
         error
     }
@@ -107,9 +122,7 @@ impl ProxyHttp for Peer {
         _reused: bool,
     ) -> Box<Error> {
         let mut error = error.more_context(format!("Peer: {peer}"));
-        let repeatable = session.req_header().method.is_idempotent()
-            && !session.as_ref().retry_buffer_truncated()
-            && session.response_written().is_none();
+        let repeatable = self.repeatable(session) && session.response_written().is_none();
         // A client that went away is not the upstream's failure.
         let upstreams = *error.esource() == pingora::ErrorSource::Upstream;
         error.set_retry(repeatable && upstreams && self.may_retry(request));
@@ -125,8 +138,7 @@ impl ProxyHttp for Peer {
         request: &mut Request,
     ) -> Result<()> {
         let status = head.status.as_u16();
-        let repeatable = session.req_header().method.is_idempotent() && !session.as_ref().retry_buffer_truncated();
-        if RETRIED.contains(&status) && repeatable && request.retries < self.settings.retries {
+        if RETRIED.contains(&status) && self.repeatable(session) && request.retries < self.settings.retries {
             return Err(Error::explain(ErrorType::HTTPStatus(status), "retried status").into_up());
         }
         Ok(())
@@ -148,6 +160,10 @@ impl ProxyHttp for Peer {
 }
 
 fn main() -> std::result::Result<(), Box<dyn std::error::Error>> {
+    if std::env::args().nth(1).is_some_and(|argument| argument == "--version") {
+        println!("pingora {}", version());
+        return Ok(());
+    }
     let options = Opt::parse_args();
     let file = options.conf.clone().ok_or("pingora-peer: --conf FILE is needed")?;
     let settings: Settings = serde_yaml::from_str(&std::fs::read_to_string(&file)?)?;
@@ -171,4 +187,11 @@ fn main() -> std::result::Result<(), Box<dyn std::error::Error>> {
     server.add_service(checks);
     server.add_service(proxy);
     server.run_forever()
+}
+
+/// The framework's version, from the lock file this was built with.
+fn version() -> &'static str {
+    let lock = include_str!("../Cargo.lock");
+    let found = lock.split("\nname = \"pingora\"\nversion = \"").nth(1);
+    found.and_then(|rest| rest.split('"').next()).unwrap_or("unknown")
 }
