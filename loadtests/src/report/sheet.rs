@@ -20,9 +20,9 @@ pub const EFFECT: &[Column] = &[
     Column::Figure(Metric::Recovery),
     Column::Figure(Metric::ExecutionsPerKey),
     Column::Figure(Metric::DuplicatedKeys),
-    Column::Figure(Metric::P50),
-    Column::Figure(Metric::P99),
+    Column::Figure(Metric::FailureP50),
     Column::Figure(Metric::FailureP99),
+    Column::Figure(Metric::Throughput),
 ];
 
 /// Latency of the answered requests.
@@ -247,6 +247,7 @@ mod tests {
             [
                 "success",
                 "attempts",
+                "ok",
                 "CPU",
                 "× haproxy",
                 "user",
@@ -260,7 +261,7 @@ mod tests {
         );
         assert_eq!(sheet.lines.len(), 2, "who did not play has no line");
         let values: Vec<&str> = sheet.lines[0].cells.iter().map(|cell| cell.value.as_str()).collect();
-        assert_eq!(values[..4], ["90.00", "1.00", "–", "–"]);
+        assert_eq!(values[..5], ["90.00", "1.00", "3", "–", "–"]);
     }
 
     #[test]

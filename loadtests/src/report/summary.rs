@@ -69,6 +69,8 @@ impl Figure {
 /// are valid on both sides.
 pub fn summary(arm: &ArmRun, direct: Option<&ArmRun>, scenario: &ScenarioRun) -> Summary {
     let usable = |round: &Round| round.invalid.is_empty();
+    // Nothing is added to itself.
+    let direct = direct.filter(|direct| direct.arm != arm.arm);
     let valid = arm.rounds.iter().filter(|round| usable(round)).count();
     let mut summary = Summary { valid, invalid: arm.rounds.len() - valid, ..Summary::default() };
     for metric in Metric::ALL {

@@ -8,7 +8,7 @@ use std::io::{self, Write};
 use crate::gates;
 use crate::report::facts;
 use crate::report::metric::Metric;
-use crate::report::sheet::{COST, Column, EFFECT, Head, Line, Row, Sheet, rows, sheet};
+use crate::report::sheet::{COST, Column, Head, Line, Row, Sheet, rows, sheet};
 use crate::report::verdict::{Standing, verdicts};
 use crate::results::{Run, ScenarioRun};
 
@@ -18,8 +18,19 @@ const WIDTH: usize = 100;
 /// Between two columns of a table.
 const GAP: usize = 2;
 
-/// What the terminal shows of latency beside [`EFFECT`].
-const ADDED: &[Column] = &[Column::Figure(Metric::P50Added), Column::Figure(Metric::P99Added)];
+/// What the terminal shows of effect and latency; the page has more.
+const EFFECT: &[Column] = &[
+    Column::Figure(Metric::Success),
+    Column::Figure(Metric::Amplification),
+    Column::Figure(Metric::Recovery),
+    Column::Figure(Metric::ExecutionsPerKey),
+    Column::Figure(Metric::DuplicatedKeys),
+    Column::Figure(Metric::P50),
+    Column::Figure(Metric::P99),
+    Column::Figure(Metric::P50Added),
+    Column::Figure(Metric::P99Added),
+    Column::Figure(Metric::FailureP99),
+];
 
 /// Whether text may be coloured.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -97,7 +108,7 @@ fn write_scenario(scenario: &ScenarioRun, out: &mut dyn Write, colours: Colours)
     let rows = rows(scenario);
     if !rows.is_empty() {
         writeln!(out)?;
-        write_sheet(&sheet(scenario, &rows, &[EFFECT, ADDED].concat()), out, colours)?;
+        write_sheet(&sheet(scenario, &rows, EFFECT), out, colours)?;
         let cost = sheet(scenario, &rows, COST);
         // Where something fails, what a request costs is another request's cost: the page has it.
         if scenario.faults.is_empty() && !cost.heads.is_empty() {

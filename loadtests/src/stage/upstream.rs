@@ -293,7 +293,10 @@ async fn script(
 ) -> Result<(), String> {
     let mut running = JoinSet::new();
     for Change { at, what } in changes {
-        tokio::time::sleep_until((zero + at).into()).await;
+        // What holds from the beginning holds for the first arrival.
+        if !at.is_zero() {
+            tokio::time::sleep_until((zero + at).into()).await;
+        }
         let endpoints = Arc::clone(&endpoints);
         match what {
             Step::Reload => reload(),
