@@ -5,6 +5,7 @@ mod library;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::time::Duration;
 
 use clap::{Parser, Subcommand};
 use outrigger::clock;
@@ -19,6 +20,11 @@ use crate::{measure, report};
 
 /// Seed where none is given: a run is repeated by the same command.
 const SEED: u64 = 1;
+
+/// The short comparison: seconds and rounds of a scenario about cost, and of one about faults.
+const QUICK_COST: (u32, u32) = (4, 2);
+const QUICK_FAULTS: (u32, u32) = (8, 1);
+const QUICK_WARM_UP: Duration = Duration::from_secs(1);
 
 /// What the sidecar costs and what it saves, next to the real peers.
 ///
@@ -64,7 +70,7 @@ struct RunArgs {
     /// Scenarios by name, or files of your own. Default: all; with --quick, the short ones.
     #[arg(value_name = "SCENARIO|FILE")]
     scenarios: Vec<String>,
-    /// The short comparison: few scenarios, one round unless the scenario needs more.
+    /// The short comparison: few scenarios, squeezed, in one or two rounds.
     #[arg(long)]
     quick: bool,
     /// An arm: direct, outrigger, envoy, haproxy, nginx, pingora, or one of your own:
@@ -152,6 +158,7 @@ fn play(arguments: RunArgs) -> Result<Outcome, String> {
     let plan = plan(arguments)?;
     // Ours is the load's side: what it samples and writes must not take the proxies' core.
     measure::pin(plan.load_core)?;
+    measure::raise_file_limit();
     for skipped in &plan.skipped {
         say(&format!("{} is skipped: {}", skipped.arm, skipped.reason));
     }
@@ -166,18 +173,16 @@ fn play(arguments: RunArgs) -> Result<Outcome, String> {
 
 /// Everything that can be wrong is found before anything is started.
 fn plan(arguments: RunArgs) -> Result<Plan, String> {
-    let command = std::iter::once("outrigger-bench".to_owned()).chain(std::env::args().skip(1).map(|word| quoted(&word)));
+    let command =
+        std::iter::once("outrigger-bench".to_owned()).chain(std::env::args().skip(1).map(|word| quoted(&word)));
     let mut scenarios = scenarios(&arguments.scenarios, arguments.quick)?;
-    if let Some(seconds) = arguments.seconds {
-        scenarios.iter_mut().for_each(|scenario| stretch(scenario, seconds));
-    }
-    let rounds = match (arguments.rounds, arguments.quick) {
-        (None, true) => None,
-        (rounds, _) => rounds,
-    };
-    if arguments.quick && rounds.is_none() {
-        // Cost is a ratio of small numbers and needs its spread; effects of faults are large.
-        scenarios.iter_mut().for_each(|scenario| scenario.rounds = Some(if scenario.cost { 2 } else { 1 }));
+    for scenario in &mut scenarios {
+        if arguments.quick {
+            shorten(scenario);
+        }
+        if let Some(seconds) = arguments.seconds {
+            stretch(scenario, seconds);
+        }
     }
     let (arms, skipped) = arms(&arguments.arms, arguments.outrigger.as_deref())?;
     let (proxy_core, load_core) = cores(&arguments)?;
@@ -186,6 +191,7 @@ fn plan(arguments: RunArgs) -> Result<Plan, String> {
         None => PathBuf::from(format!("bench-{}", stamp()?)),
     };
     let command = command.collect::<Vec<_>>().join(" ");
+    let rounds = arguments.rounds;
     Ok(Plan { scenarios, arms, skipped, rounds, seed: arguments.seed, proxy_core, load_core, out, command })
 }
 
@@ -201,13 +207,26 @@ fn scenarios(named: &[String], quick: bool) -> Result<Vec<Scenario>, String> {
     }
     let good = good.into_iter().filter_map(Result::ok);
     let kept: Vec<Scenario> = good.filter(|scenario| !quick || !named.is_empty() || scenario.quick).collect();
-    if kept.is_empty() { Err("no scenario has `quick: true`; name one, or leave --quick out".to_owned()) } else { Ok(kept) }
+    if kept.is_empty() {
+        Err("no scenario has `quick: true`; name one, or leave --quick out".to_owned())
+    } else {
+        Ok(kept)
+    }
+}
+
+/// As short as it still says something.
+fn shorten(scenario: &mut Scenario) {
+    scenario.warm_up = scenario.warm_up.min(QUICK_WARM_UP);
+    // Cost is a ratio of small numbers and needs its spread; effects of faults are large.
+    let (seconds, rounds) = if scenario.cost { QUICK_COST } else { QUICK_FAULTS };
+    stretch(scenario, seconds);
+    scenario.rounds = Some(rounds);
 }
 
 /// Makes the measured part last `seconds`, and moves the faults accordingly.
 fn stretch(scenario: &mut Scenario, seconds: u32) {
     let factor = f64::from(seconds) / scenario.duration.as_secs_f64().max(f64::MIN_POSITIVE);
-    scenario.duration = std::time::Duration::from_secs(u64::from(seconds));
+    scenario.duration = Duration::from_secs(u64::from(seconds));
     for fault in &mut scenario.faults {
         fault.at = fault.at.mul_f64(factor);
         fault.until = fault.until.mul_f64(factor);
@@ -227,7 +246,10 @@ fn arms(named: &[String], outrigger: Option<&Path>) -> Result<(Vec<Arm>, Vec<Ski
         }
         let label = choice.label.clone();
         if arms.iter().any(|arm| arm.choice.label == label) || skipped.iter().any(|skipped| skipped.arm == label) {
-            return Err(format!("two arms are called {label}; give one of them a label: {label}-b={}", choice.kind.as_str()));
+            return Err(format!(
+                "two arms are called {label}; give one of them a label: {label}-b={}",
+                choice.kind.as_str()
+            ));
         }
         choice.check_policy()?;
         let explicit = choice.binary.is_some();
@@ -248,7 +270,9 @@ fn arms(named: &[String], outrigger: Option<&Path>) -> Result<(Vec<Arm>, Vec<Ski
 fn cores(arguments: &RunArgs) -> Result<(Option<u32>, Option<u32>), String> {
     let all = measure::environment(None, None).cores;
     match (arguments.proxy_core, arguments.load_core) {
-        (Some(proxy), Some(load)) if proxy == load => Err("the proxies need a core of their own: --proxy-core and --load-core are the same".to_owned()),
+        (Some(proxy), Some(load)) if proxy == load => {
+            Err("the proxies need a core of their own: --proxy-core and --load-core are the same".to_owned())
+        }
         (Some(proxy), Some(load)) if proxy >= all || load >= all => {
             Err(format!("this machine has cores 0 to {}", all.saturating_sub(1)))
         }
@@ -327,7 +351,11 @@ fn stamp() -> Result<String, String> {
 /// A word as a shell takes it back.
 fn quoted(word: &str) -> String {
     let plain = |c: char| c.is_ascii_alphanumeric() || "-_=./:,@%+".contains(c);
-    if !word.is_empty() && word.chars().all(plain) { word.to_owned() } else { format!("'{}'", word.replace('\'', r"'\''")) }
+    if !word.is_empty() && word.chars().all(plain) {
+        word.to_owned()
+    } else {
+        format!("'{}'", word.replace('\'', r"'\''"))
+    }
 }
 
 #[cfg(test)]

@@ -4,7 +4,7 @@ mod parse;
 #[cfg(test)]
 mod tests;
 
-pub use parse::{Amount, amount, metric};
+pub use parse::{amount, metric};
 
 use crate::report::metric::{Better, Metric, Unit, fixed};
 use crate::report::summary::{Summary, answered, summary};
@@ -111,10 +111,10 @@ impl Condition {
         };
         match &self.bound {
             Bound::Value(bound, unit) => {
-                gate(Some(unit.from_kept(value)), self.relation.holds(value, *bound), false, String::new())
+                gate(Some(unit.shown_of(value)), self.relation.holds(value, *bound), false, String::new())
             }
             Bound::Times { factor, of, plus } => {
-                let shown = self.metric.unit().from_kept(value);
+                let shown = self.metric.unit().shown_of(value);
                 let (name, reference) = match of.find(self.metric, direct, scenario) {
                     Ok(found) => found,
                     Err(why) => return gate(None, true, true, why),

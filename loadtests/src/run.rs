@@ -115,7 +115,8 @@ fn play(
     let rounds = plan.rounds_of(scenario);
     let mut runs: Vec<ArmRun> = plan.arms.iter().map(|arm| not_played(arm, scenario)).collect();
     for (round, index) in turns(rounds, plan.arms.len()) {
-        let (Some(arm), Some(arm_run), Some(record)) = (plan.arms.get(index), runs.get_mut(index), records.get_mut(index))
+        let (Some(arm), Some(arm_run), Some(record)) =
+            (plan.arms.get(index), runs.get_mut(index), records.get_mut(index))
         else {
             continue;
         };
@@ -125,11 +126,14 @@ fn play(
         progress.turn(round + 1, rounds, &arm.choice.label);
         let seed = plan.seed.wrapping_add(u64::from(round));
         let mut turn = Turn { arm, scenario, place, load_core: plan.load_core, seed };
-        let mut played = turn.play(record, progress).unwrap_or_else(|reason| results::Round { invalid: vec![reason], ..Default::default() });
+        let mut played = turn
+            .play(record, progress)
+            .unwrap_or_else(|reason| results::Round { invalid: vec![reason], ..Default::default() });
         if played.invalid.is_empty() {
             played.invalid = validity::of_round(&played, scenario.load.arrivals);
         }
-        let counted = arm_run.rounds.iter().any(|round| round.cost.as_ref().is_some_and(|cost| cost.syscalls.is_some()));
+        let counted =
+            arm_run.rounds.iter().any(|round| round.cost.as_ref().is_some_and(|cost| cost.syscalls.is_some()));
         if scenario.cost && arm.choice.kind != Kind::Direct && played.invalid.is_empty() && !counted {
             turn.count_syscalls(&mut played, progress);
         }

@@ -40,7 +40,10 @@ impl Choice {
         let kind = Kind::parse(kind).ok_or_else(|| format!("`{kind}` is no arm; there are {}", known()))?;
         let fits = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
         if label.is_empty() || label.len() > LABEL_MAX || !label.chars().all(fits) {
-            return Err(format!("`{label}` is no label; up to {LABEL_MAX} of a-z, 0-9 and - are: outrigger-b={kind}", kind = kind.as_str()));
+            return Err(format!(
+                "`{label}` is no label; up to {LABEL_MAX} of a-z, 0-9 and - are: outrigger-b={kind}",
+                kind = kind.as_str()
+            ));
         }
         let mut choice = Choice { label: label.to_owned(), ..Choice::plain(kind) };
         for part in parts {

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use minijinja::syntax::SyntaxConfig;
 use minijinja::value::Serde;
-use minijinja::{Environment, Error, ErrorKind, UndefinedBehavior};
+use minijinja::{AutoEscape, Environment, Error, ErrorKind, UndefinedBehavior};
 use serde::Serialize;
 
 use crate::scenario::{Protocol, Scenario};
@@ -94,11 +94,14 @@ impl Context {
     pub fn render(&self, name: &str) -> Result<String, String> {
         let mut environment = Environment::new();
         environment.set_undefined_behavior(UndefinedBehavior::Strict);
+        // By its name, a template would be taken for YAML and its values be quoted.
+        environment.set_auto_escape_callback(|_| AutoEscape::None);
         let syntax = SyntaxConfig::builder().trim_blocks(true).keep_trailing_newline(true).build();
         environment.set_syntax(syntax.map_err(|e| format!("the templates' syntax: {e}"))?);
         environment.add_filter("host", |address: &str| split(address).map(|(host, _)| host.to_owned()));
         environment.add_filter("port", |address: &str| split(address).map(|(_, port)| port.to_owned()));
-        let (_, source) = TEMPLATES.iter().find(|(known, _)| *known == name).ok_or_else(|| format!("there is no template {name}"))?;
+        let (_, source) =
+            TEMPLATES.iter().find(|(known, _)| *known == name).ok_or_else(|| format!("there is no template {name}"))?;
         let rendered = environment.render_named_str(name, source, Serde(self));
         rendered.map_err(|e| format!("loadtests/peers/{name}: {e}"))
     }

@@ -42,7 +42,9 @@ fn candidates(kind: Kind) -> Vec<PathBuf> {
     match kind {
         Kind::Direct => Vec::new(),
         // The shipped profile first: another one is not what users run.
-        Kind::Outrigger => [below("release/outrigger"), below("quick-release/outrigger"), on_path("outrigger")].concat(),
+        Kind::Outrigger => {
+            [below("release/outrigger"), below("quick-release/outrigger"), on_path("outrigger")].concat()
+        }
         Kind::Envoy => {
             let variable = named("ENVOY").into_iter().collect();
             [variable, on_path("envoy"), below("peers/venv/bin/envoy")].concat()
@@ -110,7 +112,9 @@ fn tidy(kind: Kind, said: &str) -> String {
     let line = said.lines().map(str::trim).find(|line| !line.is_empty()).unwrap_or_default();
     let short = match kind {
         // `/usr/bin/envoy  version: COMMIT/1.40.0/Clean/RELEASE/BoringSSL`
-        Kind::Envoy => line.rsplit_once("version: ").and_then(|(_, rest)| rest.split('/').nth(1)).map(|v| format!("envoy {v}")),
+        Kind::Envoy => {
+            line.rsplit_once("version: ").and_then(|(_, rest)| rest.split('/').nth(1)).map(|v| format!("envoy {v}"))
+        }
         // `nginx version: nginx/1.22.1`
         Kind::Nginx => line.strip_prefix("nginx version: ").map(|rest| rest.replacen('/', " ", 1)),
         // `HAProxy version 2.6.12-1+deb12u4 2026/10/17 - https://haproxy.org/`
@@ -126,7 +130,8 @@ mod tests {
 
     #[test]
     fn versions_are_cut_out_of_what_the_programs_say() {
-        let envoy = "\n/tmp/envoy  version: 9e5580933739775e8bce696a57a2e1bc99368f23/1.40.0/Clean/RELEASE/BoringSSL\n\n";
+        let envoy =
+            "\n/tmp/envoy  version: 9e5580933739775e8bce696a57a2e1bc99368f23/1.40.0/Clean/RELEASE/BoringSSL\n\n";
         assert_eq!(tidy(Kind::Envoy, envoy), "envoy 1.40.0");
         assert_eq!(tidy(Kind::Nginx, "nginx version: nginx/1.22.1\n"), "nginx 1.22.1");
         let haproxy = "HAProxy version 2.6.12-1+deb12u4 2026/10/17 - https://haproxy.org/\nStatus: long-term\n";

@@ -73,7 +73,13 @@ impl Instance {
     ///
     /// # Errors
     /// Its configuration is refused, it does not start, or it does not get ready; in its own words.
-    pub fn start(arm: &Arm, tier: u32, endpoints: &[SocketAddr], scenario: &Scenario, place: &Place) -> Result<Instance, String> {
+    pub fn start(
+        arm: &Arm,
+        tier: u32,
+        endpoints: &[SocketAddr],
+        scenario: &Scenario,
+        place: &Place,
+    ) -> Result<Instance, String> {
         let installed = arm.installed.as_ref().ok_or("the direct way has no program")?;
         let mut tries = 1;
         loop {
@@ -162,7 +168,9 @@ impl Files {
         for (name, text) in self.render()? {
             let (path, new) = (self.folder.join(name), self.folder.join(format!(".{name}.new")));
             // A reader sees the old file or the new one.
-            fs::write(&new, &text).and_then(|()| fs::rename(&new, &path)).map_err(|e| format!("{}: {e}", path.display()))?;
+            fs::write(&new, &text)
+                .and_then(|()| fs::rename(&new, &path))
+                .map_err(|e| format!("{}: {e}", path.display()))?;
             if !all.is_empty() {
                 all.push_str("\n# --- ");
                 all.push_str(name);

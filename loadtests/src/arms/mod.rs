@@ -33,8 +33,7 @@ pub enum Kind {
 
 impl Kind {
     /// In the order of a table: ours, then the peers.
-    pub const ALL: [Kind; 6] =
-        [Kind::Direct, Kind::Outrigger, Kind::Envoy, Kind::Haproxy, Kind::Nginx, Kind::Pingora];
+    pub const ALL: [Kind; 6] = [Kind::Direct, Kind::Outrigger, Kind::Envoy, Kind::Haproxy, Kind::Nginx, Kind::Pingora];
 
     /// The word of the command line.
     pub const fn as_str(self) -> &'static str {

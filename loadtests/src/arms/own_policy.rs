@@ -43,7 +43,9 @@ impl OwnPolicy {
         let chosen = match (upstream, names.as_slice()) {
             (_, []) => return Err("no upstreams: there is nothing to send requests to".to_owned()),
             (Some(name), names) if names.contains(&name) => name,
-            (Some(name), names) => return Err(format!("there is no upstream `{name}`; there are {}", names.join(", "))),
+            (Some(name), names) => {
+                return Err(format!("there is no upstream `{name}`; there are {}", names.join(", ")));
+            }
             (None, [only]) => only,
             (None, names) => {
                 let first = names.first().copied().unwrap_or_default();
@@ -62,14 +64,22 @@ impl OwnPolicy {
 
     /// The policy with this run's addresses. `spare` gives the addresses of listeners that get no requests here.
     /// `flipped` changes a value that matters to no request.
-    pub fn render(&self, ours: Addresses, spare: &[SocketAddr], endpoints: &[SocketAddr], flipped: bool) -> Result<String, String> {
+    pub fn render(
+        &self,
+        ours: Addresses,
+        spare: &[SocketAddr],
+        endpoints: &[SocketAddr],
+        flipped: bool,
+    ) -> Result<String, String> {
         let mut spare = spare.iter();
         let mut next = || spare.next().map(SocketAddr::to_string).ok_or("too few addresses for the policy's listeners");
         let mut root = self.value.clone();
         let urls: Vec<String> = endpoints.iter().map(|endpoint| format!("http://{endpoint}")).collect();
 
         for (block, address) in [("admin", ours.admin), ("metrics", ours.metrics)] {
-            if let Some(block) = block_of(&mut root, block) && block.get("listen") != Some(&json!("none")) {
+            if let Some(block) = block_of(&mut root, block)
+                && block.get("listen") != Some(&json!("none"))
+            {
                 block.insert("listen".to_owned(), json!(address.to_string()));
             }
         }
@@ -136,7 +146,8 @@ mod tests {
     /// What the program makes of the rewritten policy.
     fn compiled(text: &str, upstream: Option<&str>) -> outrigger::policy::Policy {
         let policy = OwnPolicy::parse(text, upstream).expect("a policy");
-        let rewritten = policy.render(ours(), &spare(&policy), &[address(3001), address(3002)], false).expect("rendered");
+        let rewritten =
+            policy.render(ours(), &spare(&policy), &[address(3001), address(3002)], false).expect("rendered");
         match compile::load("own.yaml", &rewritten) {
             Ok(compiled) => compiled.policy,
             Err(findings) => panic!("{}\n{rewritten}", findings.render(outrigger::policy::diagnostic::Format::Human)),
@@ -158,7 +169,7 @@ mod tests {
         let policy = compiled(ONE, None);
         assert_eq!(policy.name.as_deref(), Some("mine"));
         assert_eq!((policy.admin, policy.metrics), (Some(address(1002)), None));
-        let listeners: Vec<SocketAddr> = policy.listeners.iter().map(|listener| listener.address).collect();
+        let listeners: Vec<SocketAddr> = policy.listeners.iter().map(|listener| listener.addr).collect();
         assert_eq!(listeners, [address(1001)]);
         let text = policy.text;
         assert!(text.contains("750ms") && text.contains("attempts: 3") && text.contains("roundRobin"), "{text}");
@@ -169,7 +180,7 @@ mod tests {
     #[test]
     fn the_named_upstream_of_several_gets_the_listener() {
         let policy = compiled(TWO, Some("b"));
-        let listeners: Vec<SocketAddr> = policy.listeners.iter().map(|listener| listener.address).collect();
+        let listeners: Vec<SocketAddr> = policy.listeners.iter().map(|listener| listener.addr).collect();
         assert!(listeners.contains(&address(1001)), "{listeners:?}");
         assert!(listeners.iter().all(|listener| listener.port() > 1000), "{listeners:?}");
         assert!(!policy.text.contains("b.internal") && !policy.text.contains("example"), "{}", policy.text);
@@ -188,7 +199,9 @@ mod tests {
         assert!(OwnPolicy::parse("a: [", None).is_err_and(|said| said.starts_with("no YAML")));
         assert!(OwnPolicy::parse("- 1\n", None).is_err_and(|said| said.contains("version: 1")));
         assert!(OwnPolicy::parse("version: 1\n", None).is_err_and(|said| said.starts_with("no upstreams")));
-        assert!(OwnPolicy::parse("version: 1\nupstreams: {}\n", None).is_err_and(|said| said.starts_with("no upstreams")));
+        assert!(
+            OwnPolicy::parse("version: 1\nupstreams: {}\n", None).is_err_and(|said| said.starts_with("no upstreams"))
+        );
     }
 
     #[test]

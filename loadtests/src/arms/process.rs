@@ -66,7 +66,8 @@ impl Process {
         let mut command = Command::new(first);
         command.args(rest).current_dir(folder).process_group(0);
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(log);
-        let child = command.spawn().map_err(|e| format!("cannot start {name} through setpriv (package util-linux): {e}"))?;
+        let child =
+            command.spawn().map_err(|e| format!("cannot start {name} through setpriv (package util-linux): {e}"))?;
         let process = Process { child, exited: None, name, stderr };
         groups().insert(process.group());
         Ok(process)
@@ -96,7 +97,11 @@ impl Process {
             }
             if clock::now() > until {
                 let said = self.said();
-                return Err(format!("{} did not become ready within {} s ({last}){said}", self.name, READY_MAX.as_secs()));
+                return Err(format!(
+                    "{} did not become ready within {} s ({last}){said}",
+                    self.name,
+                    READY_MAX.as_secs()
+                ));
             }
             std::thread::sleep(POLL);
         }
@@ -199,7 +204,10 @@ pub fn on_interrupt(folder: PathBuf) -> Result<(), String> {
         end_all();
         let _ = fs::remove_dir_all(&folder);
         eprintln!("\ninterrupted; scenarios that were finished are kept");
-        #[expect(clippy::disallowed_methods, reason = "the main thread waits for a round; all that it holds is ended above")]
+        #[expect(
+            clippy::disallowed_methods,
+            reason = "the main thread waits for a round; all that it holds is ended above"
+        )]
         std::process::exit(INTERRUPTED);
     };
     std::thread::Builder::new().name("interrupt".to_owned()).spawn(wait).map(drop).map_err(|e| e.to_string())
@@ -263,7 +271,7 @@ mod tests {
         let answers = std::thread::spawn(move || {
             for status in ["503 Unavailable", "404 Not Found"] {
                 let (mut stream, _) = listener.accept().expect("a client");
-                let mut head = [0; 64];
+                let mut head = [0; 1024];
                 let _ = stream.read(&mut head);
                 write!(stream, "HTTP/1.1 {status}\r\ncontent-length: 0\r\n\r\n").expect("written");
             }

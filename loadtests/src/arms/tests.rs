@@ -138,9 +138,9 @@ fn policy_a_compiles_without_a_finding_and_has_the_scenarios_numbers() {
         let text = fs::read_to_string(folder.join("outrigger.yaml")).expect("written");
         let compiled = compile::load("outrigger.yaml", &text);
         let compiled = compiled.unwrap_or_else(|findings| panic!("{}", findings.render(Format::Human)));
-        assert!(compiled.findings.is_empty(), "{}", compiled.findings.render(Format::Human));
+        assert!(compiled.warnings.is_empty(), "{}", compiled.warnings.render(Format::Human));
         let listen: SocketAddr = context.listen.parse().expect("an address");
-        assert_eq!(compiled.policy.listeners[0].address, listen);
+        assert_eq!(compiled.policy.listeners[0].addr, listen);
         for part in ["request: 2000ms", "backendRequest: 500ms", "connect: 250ms", "attempts: 2", "connections: 64"] {
             assert!(text.contains(part), "{part}\n{text}");
         }
@@ -150,7 +150,13 @@ fn policy_a_compiles_without_a_finding_and_has_the_scenarios_numbers() {
 
 #[test]
 fn nginx_accepts_its_configurations() {
-    let arguments = |folder: &Path| ["-t", "-e", "stderr", "-p"].map(str::to_owned).into_iter().chain([folder.display().to_string(), "-c".to_owned(), file(folder, "nginx.conf")]).collect();
+    let arguments = |folder: &Path| {
+        ["-t", "-e", "stderr", "-p"]
+            .map(str::to_owned)
+            .into_iter()
+            .chain([folder.display().to_string(), "-c".to_owned(), file(folder, "nginx.conf")])
+            .collect()
+    };
     accepted_by(Kind::Nginx, arguments);
 }
 

@@ -7,8 +7,30 @@ use std::path::Path;
 /// Where they lie in the repository.
 const FOLDER: &str = "loadtests/scenarios";
 
-/// Name and text, in the order of a report.
-const EMBEDDED: &[(&str, &str)] = &[];
+macro_rules! embed {
+    ($name:literal) => {
+        ($name, include_str!(concat!("../../scenarios/", $name, ".yaml")))
+    };
+}
+
+/// Name and text, in the order of a report: cost first, then what goes wrong, from little to much.
+const EMBEDDED: &[(&str, &str)] = &[
+    embed!("steady"),
+    embed!("saturation"),
+    embed!("churn"),
+    embed!("big-bodies"),
+    embed!("keyed-posts"),
+    embed!("one-of-three-dead"),
+    embed!("slow-endpoint"),
+    embed!("brownout-10"),
+    embed!("brownout-33"),
+    embed!("brownout-50"),
+    embed!("all-failing"),
+    embed!("stall"),
+    embed!("black-hole"),
+    embed!("retry-storm"),
+    embed!("reload"),
+];
 
 /// Names of all scenarios that come with the tool.
 pub fn names() -> Vec<&'static str> {
@@ -27,8 +49,9 @@ pub fn find(name: &str) -> Result<(String, String), String> {
         (Ok(text), _) => Ok((text, file)),
         (Err(_), Some((_, text))) => Ok(((*text).to_owned(), file)),
         (Err(e), None) if looks_like_file || Path::new(&file).exists() => Err(format!("{file}: {e}")),
-        (Err(_), None) => {
-            Err(format!("there is no scenario `{name}`; there are {}; a file of your own ends with .yaml", names().join(", ")))
-        }
+        (Err(_), None) => Err(format!(
+            "there is no scenario `{name}`; there are {}; a file of your own ends with .yaml",
+            names().join(", ")
+        )),
     }
 }

@@ -94,14 +94,21 @@ fn the_direct_way_alone_measures_nothing() {
 
 #[test]
 fn a_policy_that_is_not_there_is_found_before_anything_is_started() {
-    let said = arms(&["outrigger-b=outrigger,policy=no/such.yaml,binary=/bin/true".to_owned()], None).expect_err("missing");
+    let said =
+        arms(&["outrigger-b=outrigger,policy=no/such.yaml,binary=/bin/true".to_owned()], None).expect_err("missing");
     assert!(said.starts_with("no/such.yaml: "), "{said}");
 }
 
 #[test]
 fn proxies_and_load_do_not_share_a_core() {
-    assert!(cores(&arguments(&["--proxy-core", "0", "--load-core", "0"])).is_err_and(|said| said.contains("core of their own")));
-    assert!(cores(&arguments(&["--proxy-core", "0", "--load-core", "4000"])).is_err_and(|said| said.contains("has cores 0 to")));
+    assert!(
+        cores(&arguments(&["--proxy-core", "0", "--load-core", "0"]))
+            .is_err_and(|said| said.contains("core of their own"))
+    );
+    assert!(
+        cores(&arguments(&["--proxy-core", "0", "--load-core", "4000"]))
+            .is_err_and(|said| said.contains("has cores 0 to"))
+    );
     assert_eq!(cores(&arguments(&["--no-pin"])), Ok((None, None)));
 }
 

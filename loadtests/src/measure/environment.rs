@@ -2,6 +2,7 @@
 
 use std::process::Command;
 
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use rustix::thread::{CpuSet, sched_setaffinity};
 
 use super::proc;
@@ -35,9 +36,17 @@ pub fn pin(core: Option<u32>) -> Result<(), String> {
     sched_setaffinity(None, &set).map_err(|e| format!("core {core} cannot be used: {e}; name others, or --no-pin"))
 }
 
+/// Lets this process and those that it will start open as many files as the system allows: a thousand connections
+/// are two thousand files in a proxy, and most systems begin with 1,024. Without it, scenarios that need more say so.
+pub fn raise_file_limit() {
+    let limit = getrlimit(Resource::Nofile);
+    let _ = setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, maximum: limit.maximum });
+}
+
 /// Cores that are online, whatever this process may use.
 fn cores(stat: &str) -> u32 {
-    let is_core = |line: &&str| line.strip_prefix("cpu").is_some_and(|rest| rest.starts_with(|c: char| c.is_ascii_digit()));
+    let is_core =
+        |line: &&str| line.strip_prefix("cpu").is_some_and(|rest| rest.starts_with(|c: char| c.is_ascii_digit()));
     u32::try_from(stat.lines().filter(is_core).count()).unwrap_or(u32::MAX)
 }
 

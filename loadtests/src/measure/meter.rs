@@ -124,8 +124,10 @@ impl Meter {
         self.sample();
         let wall_s = clock::now().duration_since(self.began).as_secs_f64();
         let base = |thread| self.base.get(thread).copied().unwrap_or_default();
-        let used = self.last.iter().map(|(thread, usage)| usage.since(base(thread))).fold(Usage::default(), Usage::plus);
-        let stolen = || taken_by_others(self.core_base, core_now(self.core), used.cpu_ns, wall_s, interrupts_are_apart());
+        let used =
+            self.last.iter().map(|(thread, usage)| usage.since(base(thread))).fold(Usage::default(), Usage::plus);
+        let stolen =
+            || taken_by_others(self.core_base, core_now(self.core), used.cpu_ns, wall_s, interrupts_are_apart());
         let core_stolen = if self.core.is_some() { stolen() } else { 0.0 };
         self.stopped = Some(Stopped { used, wall_s, core_stolen });
     }

@@ -28,7 +28,9 @@ impl Syscalls {
         for line in text.lines() {
             // % time, seconds, usecs/call, calls, perhaps errors, syscall
             let fields: Vec<&str> = line.split_whitespace().collect();
-            let (Some(share), Some(calls), Some(name)) = (fields.first(), fields.get(3), fields.last()) else { continue };
+            let (Some(share), Some(calls), Some(name)) = (fields.first(), fields.get(3), fields.last()) else {
+                continue;
+            };
             let (Ok(_), Ok(calls)) = (share.parse::<f64>(), calls.parse::<u64>()) else { continue };
             if !(5..=6).contains(&fields.len()) || *name == "total" {
                 continue;
@@ -78,7 +80,8 @@ impl Tracer {
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
         let child = command.spawn().map_err(|e| format!("cannot start strace: {e}"))?;
         let mut tracer = Tracer { child, output };
-        let traced = || pids.iter().flat_map(|pid| proc::threads(*pid).into_iter().map(move |t| (*pid, t))).all(is_traced);
+        let traced =
+            || pids.iter().flat_map(|pid| proc::threads(*pid).into_iter().map(move |t| (*pid, t))).all(is_traced);
         let until = clock::now() + BOUND;
         while !traced() {
             if let Ok(Some(status)) = tracer.child.try_wait() {

@@ -239,7 +239,7 @@ impl Metric {
         if self == Metric::Recovery && value == f64::INFINITY {
             return "never".to_owned();
         }
-        let shown = self.unit().from_kept(value);
+        let shown = self.unit().shown_of(value);
         if !shown.is_finite() {
             return "–".to_owned();
         }
@@ -275,8 +275,8 @@ impl Unit {
         }
     }
 
-    /// From the unit that values are kept in to this one.
-    pub fn from_kept(self, value: f64) -> f64 {
+    /// A kept value in this unit.
+    pub fn shown_of(self, value: f64) -> f64 {
         match self {
             Unit::Percent => value * 100.0,
             Unit::Millis => value / 1e3,

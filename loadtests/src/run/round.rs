@@ -49,7 +49,9 @@ impl Turn<'_> {
     /// Why nothing was measured.
     pub fn play(&mut self, record: &mut results::Arm, progress: &mut Progress) -> Result<Round, String> {
         let mut scene = self.set(self.scenario)?;
-        if record.command.is_empty() && let Some(instance) = scene.instances.first() {
+        if record.command.is_empty()
+            && let Some(instance) = scene.instances.first()
+        {
             record.command.clone_from(&instance.command);
             record.config.clone_from(&instance.config);
         }
@@ -94,7 +96,8 @@ impl Turn<'_> {
             Ok(Some((requests, counts))) => {
                 let each = |calls: u64| calls as f64 / requests as f64;
                 cost.syscalls = Some(each(counts.total()));
-                cost.syscalls_by_name = counts.by_name.iter().map(|(name, calls)| (name.clone(), each(*calls))).collect();
+                cost.syscalls_by_name =
+                    counts.by_name.iter().map(|(name, calls)| (name.clone(), each(*calls))).collect();
             }
             Ok(None) => progress.note_once("strace is not installed: no system calls are counted (make peers)"),
             Err(reason) => progress.note(&format!("system calls were not counted: {reason}")),

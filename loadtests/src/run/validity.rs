@@ -19,7 +19,9 @@ pub fn of_round(round: &Round, mode: Mode) -> Vec<String> {
         Mode::Poisson | Mode::Constant => {
             if client.send_lag_p99 > LAG_MAX_US {
                 let lag = client.send_lag_p99;
-                reasons.push(format!("the generator was late: {lag} us at the 99th percentile, {LAG_MAX_US} us are allowed"));
+                reasons.push(format!(
+                    "the generator was late: {lag} us at the 99th percentile, {LAG_MAX_US} us are allowed"
+                ));
             }
             for (who, busy) in [
                 ("the generator's thread was", client.generator_busy),
@@ -57,9 +59,15 @@ pub fn of_scenario(arms: &[ArmRun], cost: bool) -> Vec<String> {
             let reason = arm.rounds.iter().find_map(|round| round.invalid.first()).map_or("", String::as_str);
             reasons.push(format!("{}: {} of {} rounds are valid ({reason})", arm.arm, valid.len(), arm.rounds.len()));
         }
-        if cost && let Some(spread) = spread(valid.iter().filter_map(|round| cpu_us(round))) && spread > SPREAD_MAX {
+        if cost
+            && let Some(spread) = spread(valid.iter().filter_map(|round| cpu_us(round)))
+            && spread > SPREAD_MAX
+        {
             let (spread, allowed) = (percent(spread), percent(SPREAD_MAX));
-            reasons.push(format!("{}: CPU time per request differs by {spread} between rounds, {allowed} are allowed", arm.arm));
+            reasons.push(format!(
+                "{}: CPU time per request differs by {spread} between rounds, {allowed} are allowed",
+                arm.arm
+            ));
         }
     }
     reasons
@@ -88,7 +96,10 @@ mod tests {
     use crate::results::Cost;
 
     fn round() -> Round {
-        let mut round = Round { cost: Some(Cost { requests: 1_000, user_s: 0.01, system_s: 0.01, ..Cost::default() }), ..Round::default() };
+        let mut round = Round {
+            cost: Some(Cost { requests: 1_000, user_s: 0.01, system_s: 0.01, ..Cost::default() }),
+            ..Round::default()
+        };
         round.client.intended = 1_000;
         (round.client.send_lag_p99, round.client.generator_busy, round.upstream.busy) = (300, 0.4, 0.3);
         round
@@ -126,7 +137,10 @@ mod tests {
         assert_eq!(of_round(&busy, Mode::Poisson), ["the upstream's thread was busy 95 %, 90 % are allowed"]);
         busy.client.generator_busy = 0.5;
         busy.upstream.busy = 0.5;
-        assert_eq!(of_round(&busy, Mode::Poisson), ["generator and upstream together were busy 100 %, 90 % are allowed"]);
+        assert_eq!(
+            of_round(&busy, Mode::Poisson),
+            ["generator and upstream together were busy 100 %, 90 % are allowed"]
+        );
         assert!(of_round(&busy, Mode::Closed).is_empty());
     }
 
@@ -146,7 +160,10 @@ mod tests {
     fn cpu_times_that_differ_too_much_spoil_a_scenario_about_cost() {
         assert!(of_scenario(&[arm(&[20.0, 22.0, 21.0])], true).is_empty());
         let apart = [arm(&[20.0, 25.0, 21.0])];
-        assert_eq!(of_scenario(&apart, true), ["envoy: CPU time per request differs by 25 % between rounds, 15 % are allowed"]);
+        assert_eq!(
+            of_scenario(&apart, true),
+            ["envoy: CPU time per request differs by 25 % between rounds, 15 % are allowed"]
+        );
         assert!(of_scenario(&apart, false).is_empty());
         assert!(of_scenario(&[arm(&[20.0])], true).is_empty());
     }

@@ -185,31 +185,16 @@ fn play(it: &Behaviour, scenario: &ScenarioRun, round: u64) -> Round {
     } else {
         2_000.0
     };
-    let sick_second = |second: usize| {
+    let base = if closed { 640.0 } else { 180.0 } + it.added;
+    let sick = |second: usize| {
         let begins = |fault: &FaultSpan| fault.to_s > fault.from_s && second as f64 >= fault.from_s;
         scenario.faults.iter().any(|fault| begins(fault) && (second as f64) < fault.to_s + it.lag as f64)
     };
-    let base = if closed { 640.0 } else { 180.0 } + it.added;
-    let (mut timeline, mut ok, mut upstream, mut sick_share) = (Vec::new(), 0, 0, 0.0);
-    for second in 0..scenario.seconds as usize {
-        let intended = (rate * noise.about(0.03)) as u64;
-        let sick = sick_second(second);
-        let success = if sick { 1.0 - (1.0 - it.sick.0) * noise.about(0.2) } else { 1.0 };
-        let attempts = if sick { 1.0 + (it.sick.1 - 1.0) * noise.about(0.15) } else { 1.0 };
-        let slow = if sick { 90.0 } else { 1.0 };
-        sick_share += if sick { 1.0 / scenario.seconds } else { 0.0 };
-        let p50 = (base * noise.about(0.05)) as u64;
-        let p99 = (base * 2.6 * slow * noise.about(0.15)) as u64;
-        let entry = Second {
-            intended,
-            ok: (intended as f64 * success) as u64,
-            p50,
-            p99,
-            upstream: (intended as f64 * attempts) as u64,
-        };
-        (ok, upstream) = (ok + entry.ok, upstream + entry.upstream);
-        timeline.push(entry);
-    }
+    let seconds = 0..scenario.seconds as usize;
+    let sick_share = seconds.clone().filter(|second| sick(*second)).count() as f64 / scenario.seconds;
+    let timeline: Vec<Second> = seconds.map(|at| second(it, sick(at), rate, base, &mut noise)).collect();
+    let (ok, upstream): (u64, u64) =
+        (timeline.iter().map(|second| second.ok).sum(), timeline.iter().map(|second| second.upstream).sum());
     let intended: u64 = timeline.iter().map(|second| second.intended).sum();
     let latency = |at: f64| {
         let nines = -(1.0 - at).max(1e-6).log10();
@@ -248,6 +233,20 @@ fn play(it: &Behaviour, scenario: &ScenarioRun, round: u64) -> Round {
         cost: (it.name != "direct").then(|| cost(it, scenario, intended, cpu)),
         timeline,
         invalid: Vec::new(),
+    }
+}
+
+fn second(it: &Behaviour, sick: bool, rate: f64, base: f64, noise: &mut Noise) -> Second {
+    let intended = rate * noise.about(0.03);
+    let success = if sick { 1.0 - (1.0 - it.sick.0) * noise.about(0.2) } else { 1.0 };
+    let attempts = if sick { 1.0 + (it.sick.1 - 1.0) * noise.about(0.15) } else { 1.0 };
+    let slow = if sick { 90.0 } else { 1.0 };
+    Second {
+        intended: intended as u64,
+        ok: (intended.floor() * success) as u64,
+        p50: (base * noise.about(0.05)) as u64,
+        p99: (base * 2.6 * slow * noise.about(0.15)) as u64,
+        upstream: (intended.floor() * attempts) as u64,
     }
 }
 
