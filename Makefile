@@ -1,7 +1,7 @@
 # Outrigger. `make help` lists what there is.
 
 .DEFAULT_GOAL := help
-.PHONY: help demo build test check bench sim image chroot-proof tools clean
+.PHONY: help demo build test check bench sim peers compare-tool compare compare-full image chroot-proof tools clean
 
 CARGO ?= cargo
 TARGET := $(or $(CARGO_TARGET_DIR),target)
@@ -33,6 +33,23 @@ bench: ## micro-benchmarks: nanoseconds per decision, cost of big policies, allo
 
 sim: ## the pure core's figures: what retries cost in a stall, in virtual time
 	$(CARGO) run --locked --release --no-default-features --example metastability
+
+peers: ## installs what Outrigger is compared with: nginx, HAProxy, Envoy, pingora; and strace
+	@TARGET="$(abspath $(TARGET))" CARGO="$(CARGO)" loadtests/peers/install.sh
+
+# Results: run.json, report.html, summary.txt.
+OUT ?= $(TARGET)/compare/$(shell date -u +%Y%m%d-%H%M%S)
+COMPARE = $(TARGET)/quick-release/outrigger-bench run --outrigger $(TARGET)/release/outrigger --out $(OUT)
+
+compare-tool: # the program as it is shipped, and the tool that measures it
+	$(CARGO) build --locked --release
+	$(CARGO) build --locked --profile quick-release --features bench --bin outrigger-bench
+
+compare: compare-tool ## next to every peer that is installed (make peers), in three minutes of load; ARGS adds options
+	$(COMPARE) --quick $(ARGS)
+
+compare-full: compare-tool ## every scenario, three rounds each: about an hour and a half; OUT=DIR says where to
+	$(COMPARE) $(ARGS)
 
 image: ## the container image (needs docker, podman or buildah)
 	$$(command -v docker || command -v podman || echo docker) build -t outrigger:dev .

@@ -6,6 +6,7 @@
 //! [`results`] is the data between them.
 
 mod arms;
+mod cli;
 mod compare;
 mod gates;
 mod generate;
@@ -16,4 +17,6 @@ mod run;
 mod scenario;
 mod stage;
 
-fn main() {}
+fn main() -> std::process::ExitCode {
+    cli::main()
+}

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use tokio::net::TcpStream;
 use tokio::sync::watch;
+use tokio::time::Instant;
 
 use super::Shared;
 use super::answer;
@@ -203,16 +204,20 @@ impl Connection {
 
     /// Spends the latency, in a slot of the capacity where there is one. An error means that the peer left.
     async fn work(&mut self, script: &Script, latency: Duration) -> io::Result<()> {
-        let Some(capacity) = &script.capacity else {
-            return if latency.is_zero() { Ok(()) } else { self.unless_gone(tokio::time::sleep(latency)).await };
+        let (arrived, shared) = (Instant::now(), Arc::clone(&self.shared));
+        let Some(capacity) = script.capacity.clone() else {
+            let begin = shared.not_stalled(arrived);
+            let idle = latency.is_zero() && begin == arrived;
+            return if idle { Ok(()) } else { self.unless_gone(tokio::time::sleep_until(begin + latency)).await };
         };
-        let slots = Arc::clone(&capacity.slots);
+        let abandoned = capacity.abandoned;
         let work = async move {
-            // The semaphore is never closed; a permit in any case ends with the work.
-            let _slot = slots.acquire_owned().await;
-            tokio::time::sleep(latency).await;
+            let mut slot = capacity.acquire(arrived).await;
+            let due = shared.not_stalled(slot.begin) + latency;
+            slot.due = Some(due);
+            tokio::time::sleep_until(due).await;
         };
-        match capacity.abandoned {
+        match abandoned {
             Abandoned::Cancelled => self.unless_gone(work).await,
             // The work goes on in this task whether or not somebody waits; the write shows who is left.
             Abandoned::RunsOn => {

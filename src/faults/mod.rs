@@ -14,6 +14,7 @@
 #![expect(clippy::disallowed_methods, reason = "peers live outside of the proxy: their own clock and tasks")]
 
 mod answer;
+mod capacity;
 mod connection;
 pub mod message;
 mod observe;
@@ -23,9 +24,9 @@ mod tests;
 
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Duration;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwap;
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
@@ -80,6 +81,15 @@ struct Shared {
     observed: Arc<Observed>,
     close_idle: watch::Sender<u64>,
     reset: watch::Sender<u64>,
+    stalled_until: Mutex<Option<Instant>>,
+}
+
+impl Shared {
+    /// When work that could begin at `begin` does.
+    fn not_stalled(&self, begin: tokio::time::Instant) -> tokio::time::Instant {
+        let until = *self.stalled_until.lock().unwrap_or_else(PoisonError::into_inner);
+        until.map_or(begin, |until| begin.max(until.into()))
+    }
 }
 
 /// A script and the number of requests it has met.
@@ -116,6 +126,7 @@ impl FaultServer {
             observed: Arc::default(),
             close_idle: watch::Sender::new(0),
             reset: watch::Sender::new(0),
+            stalled_until: Mutex::default(),
         });
         let (orders, inbox) = mpsc::channel(1);
         let server = Server { address, shared: Arc::clone(&shared), connections: JoinSet::new(), accepted: 0 };
@@ -141,6 +152,12 @@ impl FaultServer {
     /// Replaces the script, for requests whose head is not yet read. The count of its requests starts at 0.
     pub fn set(&self, script: impl Into<Script>) {
         self.shared.script.store(Arc::new(Current { script: script.into(), requests: AtomicU64::new(0) }));
+    }
+
+    /// Hangs: requests are read, and no work begins before this moment. What waits for a slot goes on waiting, and
+    /// holds one when its turn comes. Work that has begun ends as it would have.
+    pub fn stall_until(&self, end: Instant) {
+        *self.shared.stalled_until.lock().unwrap_or_else(PoisonError::into_inner) = Some(end);
     }
 
     /// Changes how new connections are treated. Connections that are open stay.

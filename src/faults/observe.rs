@@ -114,6 +114,11 @@ impl Observed {
         self.kept().executions.get(key).copied().unwrap_or(0)
     }
 
+    /// How often each key took effect, since the last call.
+    pub fn take_executions(&self) -> HashMap<String, u64> {
+        std::mem::take(&mut self.kept().executions)
+    }
+
     pub(super) fn count(&self, change: impl FnOnce(&mut Counts)) {
         self.counts.send_modify(change);
     }

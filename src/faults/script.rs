@@ -1,12 +1,11 @@
 //! What a scripted upstream does: values, changed at run time as a whole.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use tokio::sync::Semaphore;
 
 use super::answer::Answer;
+use super::capacity::Capacity;
 use crate::reliability::entropy::{Entropy, SplitMix};
 
 /// The behaviour of a server. Cloning shares the capacity.
@@ -56,7 +55,14 @@ impl Script {
     /// At most `slots` requests are served at once, for the time of their latency; others wait in order of
     /// arrival. So overload is real: rate × latency above `slots` makes the queue grow.
     pub fn capacity(mut self, slots: usize, abandoned: Abandoned) -> Self {
-        self.capacity = Some(Capacity { slots: Arc::new(Semaphore::new(slots)), abandoned });
+        self.capacity = Some(Capacity::new(slots, abandoned));
+        self
+    }
+
+    /// What `other` does to requests, with the connections and the capacity of `self`: a fault that comes over a
+    /// running server.
+    pub fn doing(mut self, other: impl Into<Script>) -> Self {
+        self.plan = other.into().plan;
         self
     }
 
@@ -69,12 +75,6 @@ impl<B: Into<Behaviour>> From<B> for Script {
     fn from(behaviour: B) -> Self {
         Script::always(behaviour)
     }
-}
-
-#[derive(Clone, Debug)]
-pub(super) struct Capacity {
-    pub(super) slots: Arc<Semaphore>,
-    pub(super) abandoned: Abandoned,
 }
 
 /// What happens to work whose caller went away.

@@ -191,3 +191,42 @@ fn latency_follows_its_quantiles() {
     assert!((ms(10)..ms(12)).contains(&drawn[5_000]), "{:?}", drawn[5_000]);
     assert!((ms(76)..=ms(80)).contains(&drawn[9_890]), "{:?}", drawn[9_890]);
 }
+
+#[tokio::test]
+async fn work_that_begins_in_a_stall_waits_for_its_end_and_queued_work_goes_on_after_it() {
+    let work = Duration::from_millis(20);
+    let script = Script::always(Behaviour::from(Answer::ok("")).after(work)).capacity(1, Abandoned::RunsOn);
+    let server = start(script).await;
+    let end = Instant::now() + Duration::from_millis(200);
+    server.stall_until(end);
+    let mut clients = Vec::new();
+    for _ in 0..3 {
+        let client = Client::connect(server.address()).await;
+        client.send("GET / HTTP/1.1\r\nHost: x\r\n\r\n").await;
+        clients.push(client);
+    }
+    until(&server, |c| c.serving == 3).await;
+    let mut served = Vec::new();
+    for client in &mut clients {
+        client.answer("GET").await;
+        served.push(Instant::now());
+    }
+    served.sort();
+    for (served, before) in served.into_iter().zip(1..) {
+        assert!(served >= end + work * before, "request {before} of the queue: {:?} after the stall", served - end);
+    }
+}
+
+#[tokio::test]
+async fn executions_of_each_key_are_told_once() {
+    let server = start(Answer::ok("")).await;
+    let mut client = Client::connect(server.address()).await;
+    for key in ["a", "b", "a"] {
+        client.send(format!("POST / HTTP/1.1\r\nHost: x\r\n{KEY}: {key}\r\nContent-Length: 1\r\n\r\nx")).await;
+        client.answer("POST").await;
+    }
+    let mut executions: Vec<_> = server.observed().take_executions().into_iter().collect();
+    executions.sort();
+    assert_eq!(executions, [("a".to_owned(), 2), ("b".to_owned(), 1)]);
+    assert!(server.observed().take_executions().is_empty());
+}

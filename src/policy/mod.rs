@@ -15,7 +15,7 @@ pub mod schema;
 pub mod size;
 pub mod store;
 pub mod watch;
-mod words;
+pub mod words;
 
 use std::net::SocketAddr;
 use std::sync::Arc;

@@ -205,6 +205,12 @@ pub fn hint(word: &str, expected: &[&str]) -> Option<Hint> {
     nearest(word, expected, usize::MAX).map(|nearest| Hint::Instead(format!("did you mean `{nearest}`?")))
 }
 
+/// The expected word that was probably meant, by its spelling alone.
+pub fn similar<'a>(word: &str, expected: &[&'a str]) -> Option<&'a str> {
+    let plain = normalise(word);
+    expected.iter().copied().find(|ours| normalise(ours) == plain).or_else(|| nearest(word, expected, usize::MAX))
+}
+
 fn normalise(word: &str) -> String {
     word.chars().filter(|c| !matches!(c, '_' | '-' | '.')).flat_map(char::to_lowercase).collect()
 }

@@ -1,0 +1,191 @@
+//! Configurations: filled for every arm, and accepted by the programs that are here.
+
+use std::fs;
+use std::net::SocketAddr;
+use std::path::Path;
+use std::process::Command;
+use std::time::Duration;
+
+use outrigger::policy::compile;
+use outrigger::policy::diagnostic::Format;
+
+use super::config::{Addresses, Context};
+use super::instance::{config_files, free_addresses};
+use super::{Kind, find};
+use crate::results::Mode;
+use crate::scenario::{Latency, LoadPlan, PolicyNeeds, Protocol, Scenario, UpstreamPlan};
+
+fn scenario(keyed: bool, protocol: Protocol) -> Scenario {
+    Scenario {
+        name: "test".to_owned(),
+        title: String::new(),
+        description: String::new(),
+        source: String::new(),
+        duration: Duration::from_secs(1),
+        warm_up: Duration::ZERO,
+        load: LoadPlan {
+            arrivals: Mode::Poisson,
+            rate: 100.0,
+            connections: 8,
+            protocol,
+            method: if keyed { "POST" } else { "GET" }.to_owned(),
+            path: "/".to_owned(),
+            body: 0,
+            keyed,
+            timeout: Duration::from_secs(5),
+            requests_per_connection: None,
+        },
+        upstream: UpstreamPlan { endpoints: 3, latency: Latency::None, answer: 2, capacity: None, error_ratio: 0.0 },
+        faults: Vec::new(),
+        policy: PolicyNeeds {
+            deadline: Duration::from_secs(2),
+            attempt: Duration::from_millis(500),
+            retries: 2,
+            connections: 64,
+            keyed,
+        },
+        tiers: 1,
+        gates: Vec::new(),
+        rounds: None,
+        quick: false,
+        cost: false,
+    }
+}
+
+/// Every context that scenarios can ask for, with free addresses.
+fn contexts(folder: &Path) -> Vec<Context> {
+    let mut all = Vec::new();
+    for keyed in [false, true] {
+        for protocol in [Protocol::Http1, Protocol::Http2] {
+            for endpoints in [1, 3] {
+                for flipped in [false, true] {
+                    let free = free_addresses(3 + endpoints).expect("ports");
+                    let addresses = Addresses { listen: free[0], admin: free[1], metrics: free[2] };
+                    let context = Context::new(&scenario(keyed, protocol), addresses, &free[3..], folder);
+                    all.push(Context { flipped, ..context });
+                }
+            }
+        }
+    }
+    all
+}
+
+/// Writes the files of `kind` for every context and calls `judge`.
+fn each(kind: Kind, mut judge: impl FnMut(&Context, &Path)) {
+    let folder = tempfile::tempdir().expect("a folder");
+    for context in contexts(folder.path()) {
+        for name in config_files(kind) {
+            let text = context.render(name).expect("filled");
+            assert!(!text.contains("{{") && !text.contains("{%"), "{text}");
+            fs::write(folder.path().join(name), text).expect("written");
+        }
+        judge(&context, folder.path());
+    }
+}
+
+/// Runs a check of the program's own; says so if it is not here.
+fn accepted_by(kind: Kind, arguments: impl Fn(&Path) -> Vec<String>) {
+    let Ok(installed) = find(kind, None) else {
+        eprintln!("{} is not installed: its configurations were not checked", kind.as_str());
+        return;
+    };
+    each(kind, |context, folder| {
+        let output = Command::new(&installed.program).args(arguments(folder)).output().expect("it runs");
+        let said = String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned();
+        assert!(output.status.success(), "{context:?}\n{said}");
+    });
+}
+
+fn file(folder: &Path, name: &str) -> String {
+    folder.join(name).display().to_string()
+}
+
+#[test]
+fn every_template_is_filled_for_every_need() {
+    for kind in Kind::ALL {
+        each(kind, |context, folder| {
+            for name in config_files(kind) {
+                let text = fs::read_to_string(folder.join(name)).expect("written");
+                if !name.contains("routes") {
+                    assert!(context.endpoints.iter().all(|endpoint| text.contains(port(endpoint))), "{text}");
+                    assert!(text.contains(port(&context.listen)), "{text}");
+                }
+            }
+        });
+    }
+}
+
+fn port(address: &str) -> &str {
+    address.rsplit(':').next().unwrap_or_default()
+}
+
+#[test]
+fn a_reload_changes_a_file_of_every_arm_that_can_reload() {
+    for kind in [Kind::Outrigger, Kind::Envoy, Kind::Nginx] {
+        let folder = Path::new("/nowhere");
+        let context = contexts(folder).remove(0);
+        let text = |flipped| {
+            let context = Context { flipped, ..context.clone() };
+            config_files(kind).iter().map(|name| context.render(name).expect("filled")).collect::<Vec<_>>()
+        };
+        assert_ne!(text(false), text(true), "{kind:?}");
+    }
+}
+
+#[test]
+fn policy_a_compiles_without_a_finding_and_has_the_scenarios_numbers() {
+    each(Kind::Outrigger, |context, folder| {
+        let text = fs::read_to_string(folder.join("outrigger.yaml")).expect("written");
+        let compiled = compile::load("outrigger.yaml", &text);
+        let compiled = compiled.unwrap_or_else(|findings| panic!("{}", findings.render(Format::Human)));
+        assert!(compiled.warnings.is_empty(), "{}", compiled.warnings.render(Format::Human));
+        let listen: SocketAddr = context.listen.parse().expect("an address");
+        assert_eq!(compiled.policy.listeners[0].addr, listen);
+        for part in ["request: 2000ms", "backendRequest: 500ms", "connect: 250ms", "attempts: 2", "connections: 64"] {
+            assert!(text.contains(part), "{part}\n{text}");
+        }
+        assert_eq!(text.contains("dedupes"), context.keyed);
+    });
+}
+
+#[test]
+fn nginx_accepts_its_configurations() {
+    let arguments = |folder: &Path| {
+        ["-t", "-e", "stderr", "-p"]
+            .map(str::to_owned)
+            .into_iter()
+            .chain([folder.display().to_string(), "-c".to_owned(), file(folder, "nginx.conf")])
+            .collect()
+    };
+    accepted_by(Kind::Nginx, arguments);
+}
+
+#[test]
+fn haproxy_accepts_its_configurations() {
+    accepted_by(Kind::Haproxy, |folder| vec!["-c".to_owned(), "-f".to_owned(), file(folder, "haproxy.cfg")]);
+}
+
+#[test]
+fn envoy_accepts_its_configurations() {
+    accepted_by(Kind::Envoy, |folder| {
+        let words = ["--mode", "validate", "-l", "error", "--disable-hot-restart", "-c"].map(str::to_owned);
+        words.into_iter().chain([file(folder, "envoy.yaml")]).collect()
+    });
+}
+
+#[test]
+fn what_a_program_cannot_do_is_said() {
+    let plain = scenario(false, Protocol::Http1);
+    let h2 = scenario(false, Protocol::Http2);
+    assert!(Kind::ALL.iter().all(|kind| kind.unable(&plain).is_none()));
+    assert_eq!(Kind::Outrigger.unable(&h2).as_deref(), Some("Outrigger speaks HTTP/1.1 only"));
+    let mut reload = scenario(false, Protocol::Http1);
+    reload.faults.push(crate::scenario::Fault {
+        at: Duration::ZERO,
+        until: Duration::ZERO,
+        endpoints: Vec::new(),
+        kind: crate::scenario::FaultKind::Reload,
+    });
+    let unable: Vec<Kind> = Kind::ALL.into_iter().filter(|kind| kind.unable(&reload).is_some()).collect();
+    assert_eq!(unable, [Kind::Direct, Kind::Pingora]);
+}
