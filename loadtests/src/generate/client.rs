@@ -22,7 +22,7 @@ type Request = http::Request<Full<Bytes>>;
 /// Sends one request at a time.
 #[derive(Debug)]
 pub enum Client {
-    Http1(Http1),
+    Http1(Box<Http1>),
     Http2(Arc<Http2>),
 }
 

@@ -65,8 +65,8 @@ fn clients(plan: &Plan) -> Vec<(Client, Result<Arc<Template>, String>)> {
     let spread = |n: usize| n % plan.targets.len();
     match load.protocol {
         Protocol::Http1 => (0..connections)
-            .map(|n| (Client::Http1(Http1::new(plan.targets[spread(n)], load.requests_per_connection)), spread(n)))
-            .map(|(client, to)| (client, templates[to].clone()))
+            .map(|n| (Http1::new(plan.targets[spread(n)], load.requests_per_connection), spread(n)))
+            .map(|(client, to)| (Client::Http1(Box::new(client)), templates[to].clone()))
             .collect(),
         Protocol::Http2 => {
             let shared: Vec<_> = (0..connections).map(|n| Arc::new(Http2::new(plan.targets[spread(n)]))).collect();

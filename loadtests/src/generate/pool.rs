@@ -41,7 +41,6 @@ struct State {
     given: Vec<Option<Given>>,
     waiting: VecDeque<Job>,
     unfinished: u64,
-    ending: bool,
 }
 
 impl Pool {
@@ -66,7 +65,8 @@ impl Pool {
         }
     }
 
-    /// The next job of a client that has finished one, if any waits.
+    /// The next job of a client that has finished one, if any waits. A client that gets none calls [`Pool::rest`]
+    /// before it awaits anything: on one thread no job can come in between.
     pub fn next(&self) -> Option<Given> {
         self.state().waiting.pop_front().map(|job| Given { job, waited: true })
     }
@@ -106,7 +106,7 @@ impl Pool {
     /// Waits until every job has come to its end, then ends the clients.
     pub async fn drain(&self) {
         self.until(|state| state.unfinished == 0).await;
-        self.state().ending = true;
+        // Woken without a job, a client ends.
         for wake in &self.wake {
             wake.notify_one();
         }

@@ -13,7 +13,7 @@ use crate::report::chart::latency::by_percentile;
 use crate::report::chart::timeline;
 use crate::report::metric::Metric;
 use crate::report::sheet::{COST, EFFECT, LATENCY, Sheet, rows, sheet};
-use crate::report::table::remarks;
+use crate::report::table::{remarks, shortened};
 use crate::report::verdict::{Standing, verdicts};
 use crate::report::{facts, sheet};
 use crate::results::{Run, ScenarioRun};
@@ -81,6 +81,8 @@ struct HeadView {
 struct LineView {
     class: String,
     ours: bool,
+    /// Its rounds are all invalid.
+    invalid: bool,
     arm: String,
     /// Value and spread.
     cells: Vec<(String, String)>,
@@ -111,6 +113,7 @@ struct ScenarioView {
     load: String,
     faults: Vec<String>,
     invalid: Vec<String>,
+    invalid_in_short: String,
     verdicts: Vec<VerdictView>,
     gates: Vec<GateView>,
     failed: usize,
@@ -241,6 +244,7 @@ fn scenario_view(index: usize, scenario: &ScenarioRun, class: &dyn Fn(&str) -> S
         load: facts::load(scenario),
         faults: facts::faults(scenario),
         invalid: scenario.invalid.clone(),
+        invalid_in_short: in_short(&scenario.invalid),
         verdicts: verdict_views(scenario),
         failed: gates.iter().filter(|gate| gate.kind == "failed").count(),
         gates,
@@ -259,6 +263,14 @@ fn id(index: usize) -> String {
     format!("scenario-{}", index + 1)
 }
 
+/// The first reason, and how many there are besides.
+fn in_short(reasons: &[String]) -> String {
+    let first = reasons.first().map_or("", String::as_str);
+    let more = reasons.len().saturating_sub(1);
+    let more = if more > 0 { format!("; and {}", facts::counted(more as u64, "more reason")) } else { String::new() };
+    format!("{}{more}", shortened(first))
+}
+
 fn verdict_views(scenario: &ScenarioRun) -> Vec<VerdictView> {
     let view = |verdict: crate::report::verdict::Verdict| VerdictView {
         badge: verdict.badge(),
@@ -273,6 +285,7 @@ fn sheet_view(caption: &'static str, sheet: Sheet, class: &dyn Fn(&str) -> Strin
     let lines = sheet.lines.into_iter().map(|line| LineView {
         class: class(&line.arm),
         ours: line.ours,
+        invalid: line.invalid,
         arm: line.arm,
         cells: line.cells.into_iter().map(|cell| (cell.value, cell.spread)).collect(),
     });

@@ -2,7 +2,7 @@
 
 use crate::gates::{is_ours, is_peer};
 use crate::report::metric::{Metric, fixed};
-use crate::report::summary::{Figure, Summary, summary};
+use crate::report::summary::{Figure, Summary, only_for_a_look, summary_to_show};
 use crate::results::{ArmRun, Mode, ScenarioRun};
 
 /// What a column shows.
@@ -57,6 +57,8 @@ pub const COST: &[Column] = &[
 pub struct Row<'a> {
     pub arm: &'a ArmRun,
     pub summary: Summary,
+    /// Its rounds are all invalid: shown for a look.
+    pub invalid: bool,
 }
 
 /// A table: columns that at least one arm has a figure for.
@@ -81,6 +83,8 @@ pub struct Head {
 pub struct Line {
     pub arm: String,
     pub ours: bool,
+    /// Its rounds are all invalid: shown for a look.
+    pub invalid: bool,
     pub cells: Vec<Cell>,
 }
 
@@ -96,7 +100,9 @@ pub struct Cell {
 pub fn rows(scenario: &ScenarioRun) -> Vec<Row<'_>> {
     let direct = scenario.arms.iter().find(|arm| arm.arm == "direct");
     let played = scenario.arms.iter().filter(|arm| arm.unable.is_none());
-    played.map(|arm| Row { arm, summary: summary(arm, direct, scenario) }).collect()
+    let row =
+        |arm| Row { arm, summary: summary_to_show(arm, direct, scenario), invalid: only_for_a_look(arm, scenario) };
+    played.map(row).collect()
 }
 
 /// The arm that others are measured by: haproxy, or else the first peer, or else the first of ours if there are more.
@@ -127,6 +133,7 @@ pub fn sheet(scenario: &ScenarioRun, rows: &[Row<'_>], columns: &[Column]) -> Sh
         .map(|row| Line {
             arm: row.arm.arm.clone(),
             ours: is_ours(&row.arm.arm),
+            invalid: row.invalid,
             cells: columns.iter().map(|column| cell(*column, row, rows)).collect(),
         })
         .collect();
@@ -262,6 +269,18 @@ mod tests {
         assert_eq!(sheet.lines.len(), 2, "who did not play has no line");
         let values: Vec<&str> = sheet.lines[0].cells.iter().map(|cell| cell.value.as_str()).collect();
         assert_eq!(values[..5], ["90.00", "1.00", "3", "–", "–"]);
+    }
+
+    #[test]
+    fn invalid_rounds_are_shown_for_a_look_only_if_the_whole_scenario_is_marked() {
+        let mut bad = costing("haproxy", 9.0);
+        bad.rounds.iter_mut().for_each(|round| round.invalid.push("noise".to_owned()));
+        let mut scenario = with(vec![costing("outrigger", 9.0), bad]);
+        assert_eq!(cost(&scenario).lines.len(), 1);
+        scenario.invalid.push("haproxy: 0 of 2 rounds are valid".to_owned());
+        let lines: Vec<(String, bool)> =
+            cost(&scenario).lines.into_iter().map(|line| (line.arm, line.invalid)).collect();
+        assert_eq!(lines, [("outrigger".to_owned(), false), ("haproxy".to_owned(), true)]);
     }
 
     #[test]

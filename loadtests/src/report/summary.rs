@@ -68,10 +68,36 @@ impl Figure {
 /// Summarises the valid rounds of `arm`. Latencies added over `direct` are taken round by round, from the rounds that
 /// are valid on both sides.
 pub fn summary(arm: &ArmRun, direct: Option<&ArmRun>, scenario: &ScenarioRun) -> Summary {
-    let usable = |round: &Round| round.invalid.is_empty();
+    summary_of(arm, direct, scenario, |round| round.invalid.is_empty())
+}
+
+/// The same for a look: where the whole scenario is invalid and the arm has no valid round, of its invalid ones. What is
+/// shown of it must be marked as such.
+pub fn summary_to_show(arm: &ArmRun, direct: Option<&ArmRun>, scenario: &ScenarioRun) -> Summary {
+    let any = only_for_a_look(arm, scenario);
+    summary_of(arm, direct, scenario, |round| round.invalid.is_empty() || any)
+}
+
+/// Whether there is nothing but invalid rounds to show, and the scenario is marked as invalid.
+pub fn only_for_a_look(arm: &ArmRun, scenario: &ScenarioRun) -> bool {
+    !scenario.invalid.is_empty() && arm.rounds.iter().all(|round| !round.invalid.is_empty())
+}
+
+/// The rounds that are drawn: the valid ones, or those of [`summary_to_show`].
+pub fn rounds_to_show<'a>(arm: &'a ArmRun, scenario: &ScenarioRun) -> impl Iterator<Item = &'a Round> + use<'a> {
+    let any = only_for_a_look(arm, scenario);
+    arm.rounds.iter().filter(move |round| round.invalid.is_empty() || any)
+}
+
+fn summary_of(
+    arm: &ArmRun,
+    direct: Option<&ArmRun>,
+    scenario: &ScenarioRun,
+    usable: impl Fn(&Round) -> bool,
+) -> Summary {
     // Nothing is added to itself.
     let direct = direct.filter(|direct| direct.arm != arm.arm);
-    let valid = arm.rounds.iter().filter(|round| usable(round)).count();
+    let valid = arm.rounds.iter().filter(|round| round.invalid.is_empty()).count();
     let mut summary = Summary { valid, invalid: arm.rounds.len() - valid, ..Summary::default() };
     for metric in Metric::ALL {
         let values = arm.rounds.iter().enumerate().filter(|(_, round)| usable(round)).filter_map(|(index, round)| {

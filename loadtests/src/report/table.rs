@@ -15,6 +15,10 @@ use crate::results::{Run, ScenarioRun};
 /// Columns of the terminal.
 const WIDTH: usize = 100;
 
+/// Letters of a reason, and reasons of one arm, that are repeated in a report; run.json has them all.
+const REASON: usize = 240;
+const REASONS: usize = 2;
+
 /// Between two columns of a table.
 const GAP: usize = 2;
 
@@ -85,7 +89,9 @@ pub fn write(run: &Run, out: &mut dyn Write, colours: Colours) -> io::Result<()>
 fn write_scenario(scenario: &ScenarioRun, out: &mut dyn Write, colours: Colours) -> io::Result<()> {
     writeln!(out, "{} · {}", colours.paint(Ink::Strong, &scenario.title), scenario.name)?;
     for why in &scenario.invalid {
-        writeln!(out, "  {} {why}", colours.paint(Ink::Bad, "INVALID, do not use these figures:"))?;
+        for line in wrapped(&format!("INVALID, do not use these figures: {}", shortened(why)), WIDTH - 2) {
+            writeln!(out, "  {}", colours.paint(Ink::Bad, &line))?;
+        }
     }
     for verdict in verdicts(scenario) {
         let text = match verdict.badge().as_str() {
@@ -106,15 +112,10 @@ fn write_scenario(scenario: &ScenarioRun, out: &mut dyn Write, colours: Colours)
         paragraph(out, "  ", &fault)?;
     }
     let rows = rows(scenario);
-    if !rows.is_empty() {
-        writeln!(out)?;
-        write_sheet(&sheet(scenario, &rows, EFFECT), out, colours)?;
-        let cost = sheet(scenario, &rows, COST);
-        // Where something fails, what a request costs is another request's cost: the page has it.
-        if scenario.faults.is_empty() && !cost.heads.is_empty() {
-            writeln!(out)?;
-            write_sheet(&cost, out, colours)?;
-        }
+    write_sheet(&sheet(scenario, &rows, EFFECT), out, colours)?;
+    // Where something fails, what a request costs is another request's cost: the page has it.
+    if scenario.faults.is_empty() {
+        write_sheet(&sheet(scenario, &rows, COST), out, colours)?;
     }
     let remarks = remarks(scenario, &rows);
     if !remarks.is_empty() || !scenario.gates.is_empty() {
@@ -138,13 +139,19 @@ fn write_scenario(scenario: &ScenarioRun, out: &mut dyn Write, colours: Colours)
 pub fn remarks(scenario: &ScenarioRun, rows: &[Row<'_>]) -> Vec<String> {
     let unable =
         scenario.arms.iter().filter_map(|arm| Some(format!("{} did not play: {}", arm.arm, arm.unable.as_ref()?)));
-    let discarded = rows.iter().filter(|row| row.summary.invalid > 0).map(|row| {
+    let left_out = |row: &&Row<'_>| row.summary.invalid > 0 && !row.invalid;
+    let discarded = rows.iter().filter(left_out).map(|row| {
         let mut reasons: Vec<&str> =
             row.arm.rounds.iter().flat_map(|round| &round.invalid).map(String::as_str).collect();
         reasons.sort_unstable();
         reasons.dedup();
+        let more = reasons.len().saturating_sub(REASONS);
+        let mut said: Vec<String> = reasons.into_iter().take(REASONS).map(shortened).collect();
+        if more > 0 {
+            said.push(format!("and {more} more"));
+        }
         let total = row.summary.valid + row.summary.invalid;
-        format!("{}: {} of {total} rounds left out: {}", row.arm.arm, row.summary.invalid, reasons.join("; "))
+        format!("{}: {} of {total} rounds left out: {}", row.arm.arm, row.summary.invalid, said.join("; "))
     });
     unable.chain(discarded).collect()
 }
@@ -163,7 +170,12 @@ fn write_ending(run: &Run, out: &mut dyn Write, colours: Colours) -> io::Result<
     )
 }
 
+/// A table with an empty line before it; nothing without columns.
 fn write_sheet(sheet: &Sheet, out: &mut dyn Write, colours: Colours) -> io::Result<()> {
+    if sheet.heads.is_empty() {
+        return Ok(());
+    }
+    writeln!(out)?;
     let spreads = spreads_that_fit(sheet);
     let texts = |text: fn(&Head) -> &String| -> Vec<String> {
         let heads = sheet.heads.iter().zip(&spreads);
@@ -185,7 +197,7 @@ fn write_sheet(sheet: &Sheet, out: &mut dyn Write, colours: Colours) -> io::Resu
         writeln!(out, "{}", colours.paint(Ink::Faint, &line_of(&format!("{:first$}", ""), head, &widths)))?;
     }
     for (row, texts) in sheet.lines.iter().zip(&table) {
-        let line = line_of(&format!("{:first$}", row.arm), texts, &widths);
+        let line = line_of(&format!("{:first$}", name_of(row)), texts, &widths);
         writeln!(out, "{}", if row.ours { colours.paint(Ink::Strong, &line) } else { line })?;
     }
     Ok(())
@@ -235,7 +247,20 @@ fn with_spread(value: &str, spread: &str, width: usize) -> String {
 }
 
 fn first_width(sheet: &Sheet) -> usize {
-    sheet.lines.iter().map(|line| line.arm.chars().count()).max().unwrap_or(0)
+    sheet.lines.iter().map(|line| name_of(line).chars().count()).max().unwrap_or(0)
+}
+
+fn name_of(line: &Line) -> String {
+    format!("{}{}", line.arm, if line.invalid { " (invalid)" } else { "" })
+}
+
+/// A reason may be the whole output of a program.
+pub fn shortened(reason: &str) -> String {
+    if reason.chars().count() <= REASON {
+        reason.to_owned()
+    } else {
+        reason.chars().take(REASON).chain(['…']).collect()
+    }
 }
 
 /// Text in lines of [`WIDTH`].

@@ -46,9 +46,11 @@ pub(super) fn scenario(text: &str, file: &str) -> Result<Scenario, String> {
 
 fn compile(raw: &raw::File, text: &str, file: &str, findings: &mut Findings) -> Option<Scenario> {
     // Every part is read before the first `?`, so that all findings are told at once.
-    let title = findings.need(("title", "title: One endpoint is dead"), TOP, &raw.title, line);
+    let title = findings.need(("title", "title: One endpoint is dead"), TOP, &raw.title, |text| line(text));
     let description =
-        findings.need(("description", "description: What it asks, in a sentence."), TOP, &raw.description, line);
+        findings.need(("description", "description: What it asks, in a sentence."), TOP, &raw.description, |text| {
+            line(text)
+        });
     let range = Duration::from_secs(1)..=DURATION_MAX;
     let duration = findings.need(("duration", "duration: 15s"), TOP, &raw.duration, time(range));
     let warm_up = findings.take(&raw.warm_up, time(Duration::ZERO..=MINUTE)).unwrap_or(Duration::from_secs(2));

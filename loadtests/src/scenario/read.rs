@@ -112,7 +112,7 @@ pub(super) fn word<V: Copy>(what: &str, words: &[(&str, V)]) -> impl FnOnce(&Str
 }
 
 /// A line of text that a table can show.
-pub(super) fn line(text: &String) -> Result<String, String> {
+pub(super) fn line(text: &str) -> Result<String, String> {
     let text = text.trim();
     if text.is_empty() || text.chars().count() > 1_000 || text.chars().any(|c| c.is_control() && c != '\n') {
         return Err("write 1 to 1000 characters of text".to_owned());

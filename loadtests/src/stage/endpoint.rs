@@ -20,7 +20,7 @@ const KEPT_MAX: u64 = 64 * 1024;
 pub(super) enum Endpoint {
     /// Where the scenario asks for nothing but answers.
     Lean(LeanServer),
-    Scripted(Scripted),
+    Scripted(Box<Scripted>),
 }
 
 /// Counters since the start.
@@ -39,7 +39,7 @@ impl Endpoint {
         if lean {
             return LeanServer::start(plan.answer).map(Endpoint::Lean);
         }
-        Scripted::start(plan, seed).await.map(Endpoint::Scripted)
+        Scripted::start(plan, seed).await.map(|scripted| Endpoint::Scripted(Box::new(scripted)))
     }
 
     /// Whether this scenario asks nothing of its upstreams but answers.

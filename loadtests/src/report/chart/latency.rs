@@ -4,8 +4,8 @@ use super::axis::Axis;
 use super::{Chart, Hint, Series};
 use crate::gates::is_ours;
 use crate::report::metric::Metric;
-use crate::report::summary::{answered, quantile};
-use crate::results::{ArmRun, Round, ScenarioRun};
+use crate::report::summary::{answered, quantile, rounds_to_show};
+use crate::results::{ArmRun, ScenarioRun};
 
 /// Percentiles that the pointer reveals.
 const REVEALED: [(f64, &str); 9] = [
@@ -22,12 +22,16 @@ const REVEALED: [(f64, &str); 9] = [
 
 /// All arms that have latencies; medians over the valid rounds at each percentile. `class` gives an arm's style.
 pub fn by_percentile(scenario: &ScenarioRun, class: impl Fn(&str) -> String) -> Chart {
-    let arms: Vec<(&ArmRun, f64)> = scenario.arms.iter().filter_map(|arm| Some((arm, known_nines(arm)?))).collect();
+    let arms: Vec<(&ArmRun, f64)> =
+        scenario.arms.iter().filter_map(|arm| Some((arm, known_nines(arm, scenario)?))).collect();
     let most = arms.iter().map(|(_, nines)| *nines).fold(1.0, f64::max);
     let series: Vec<Series> = arms
         .iter()
         .map(|(arm, nines)| {
-            let points = shares(arm, *nines).into_iter().map(|(at, share)| (at, millis_at(arm, share))).collect();
+            let points = shares(arm, scenario, *nines)
+                .into_iter()
+                .map(|(at, share)| (at, millis_at(arm, scenario, share)))
+                .collect();
             Series { class: class(&arm.arm), name: arm.arm.clone(), ours: is_ours(&arm.arm), points }
         })
         .collect();
@@ -37,23 +41,24 @@ pub fn by_percentile(scenario: &ScenarioRun, class: impl Fn(&str) -> String) -> 
         title: "Latency of answered requests by percentile".to_owned(),
         x: Axis::nines(most),
         y: Axis::millis(least, greatest),
-        hints: hints(&arms, most),
+        hints: hints(&arms, scenario, most),
         series,
         bands: Vec::new(),
     }
 }
 
 /// How far to the right a curve may go: as many nines as the median round has requests for.
-fn known_nines(arm: &ArmRun) -> Option<f64> {
-    let mut counts: Vec<u64> = valid(arm).filter(|round| !round.client.latency.is_empty()).map(answered).collect();
+fn known_nines(arm: &ArmRun, scenario: &ScenarioRun) -> Option<f64> {
+    let mut counts: Vec<u64> =
+        rounds_to_show(arm, scenario).filter(|round| !round.client.latency.is_empty()).map(answered).collect();
     counts.sort_unstable();
     let count = *counts.get(counts.len() / 2)?;
     (count > 0).then(|| (count as f64).log10().clamp(0.0, 6.0))
 }
 
 /// The shares that were measured, as nines and as they are, up to what is known; in between there is nothing to draw.
-fn shares(arm: &ArmRun, nines: f64) -> Vec<(f64, f64)> {
-    let measured = valid(arm).flat_map(|round| &round.client.latency).map(|(share, _)| *share);
+fn shares(arm: &ArmRun, scenario: &ScenarioRun, nines: f64) -> Vec<(f64, f64)> {
+    let measured = rounds_to_show(arm, scenario).flat_map(|round| &round.client.latency).map(|(share, _)| *share);
     let mut shares: Vec<f64> = measured.filter(|share| (0.0..1.0).contains(share)).collect();
     shares.push(1.0 - 10_f64.powf(-nines));
     shares.sort_by(f64::total_cmp);
@@ -62,14 +67,15 @@ fn shares(arm: &ArmRun, nines: f64) -> Vec<(f64, f64)> {
 }
 
 /// Median over the rounds.
-fn millis_at(arm: &ArmRun, share: f64) -> Option<f64> {
-    let mut values: Vec<f64> = valid(arm).filter_map(|round| quantile(&round.client.latency, share)).collect();
+fn millis_at(arm: &ArmRun, scenario: &ScenarioRun, share: f64) -> Option<f64> {
+    let mut values: Vec<f64> =
+        rounds_to_show(arm, scenario).filter_map(|round| quantile(&round.client.latency, share)).collect();
     values.sort_by(f64::total_cmp);
     // A value of 0 has no place on a logarithmic axis.
     values.get(values.len() / 2).map(|micros| micros.max(1.0) / 1e3)
 }
 
-fn hints(arms: &[(&ArmRun, f64)], most: f64) -> Vec<Hint> {
+fn hints(arms: &[(&ArmRun, f64)], scenario: &ScenarioRun, most: f64) -> Vec<Hint> {
     let places: Vec<(f64, f64, &str)> = REVEALED
         .iter()
         .map(|(share, name)| (-(1.0 - share).log10(), *share, *name))
@@ -86,17 +92,13 @@ fn hints(arms: &[(&ArmRun, f64)], most: f64) -> Vec<Hint> {
         .map(|(index, (at, share, name))| {
             let mut text = format!("{name} percentile");
             for (arm, _) in arms.iter().filter(|(_, nines)| *nines >= *at - 1e-9) {
-                if let Some(millis) = millis_at(arm, *share) {
+                if let Some(millis) = millis_at(arm, scenario, *share) {
                     text.push_str(&format!("\n{} {}", arm.arm, Metric::P50.show_with_unit(millis * 1e3)));
                 }
             }
             Hint { from: edge(index), to: edge(index + 1), text }
         })
         .collect()
-}
-
-fn valid(arm: &ArmRun) -> impl Iterator<Item = &Round> {
-    arm.rounds.iter().filter(|round| round.invalid.is_empty())
 }
 
 #[cfg(test)]

@@ -4,6 +4,7 @@ use super::axis::Axis;
 use super::{Band, Chart, Hint, Series};
 use crate::gates::is_ours;
 use crate::report::metric::Metric;
+use crate::report::summary::rounds_to_show;
 use crate::results::{ArmRun, ScenarioRun, Second};
 
 /// What is drawn over time.
@@ -82,7 +83,7 @@ pub fn over_time(over: Over, scenario: &ScenarioRun, class: impl Fn(&str) -> Str
             name: arm.arm.clone(),
             ours: is_ours(&arm.arm),
             points: (0..seconds(arm))
-                .map(|at| (at as f64 + 0.5, median(over, arm, at).map(|it| over.drawn(it))))
+                .map(|at| (at as f64 + 0.5, median(over, arm, scenario, at).map(|it| over.drawn(it))))
                 .collect(),
         })
         .collect();
@@ -104,8 +105,8 @@ pub fn over_time(over: Over, scenario: &ScenarioRun, class: impl Fn(&str) -> Str
     }
 }
 
-fn median(over: Over, arm: &ArmRun, second: usize) -> Option<f64> {
-    let valid = arm.rounds.iter().filter(|round| round.invalid.is_empty());
+fn median(over: Over, arm: &ArmRun, scenario: &ScenarioRun, second: usize) -> Option<f64> {
+    let valid = rounds_to_show(arm, scenario);
     let mut values: Vec<f64> =
         valid.filter_map(|round| round.timeline.get(second)).filter_map(|second| over.value(second)).collect();
     values.sort_by(f64::total_cmp);
@@ -115,7 +116,7 @@ fn median(over: Over, arm: &ArmRun, second: usize) -> Option<f64> {
 fn hint(over: Over, scenario: &ScenarioRun, second: usize) -> Hint {
     let mut text = format!("second {second}");
     for arm in &scenario.arms {
-        if let Some(value) = median(over, arm, second) {
+        if let Some(value) = median(over, arm, scenario, second) {
             text.push_str(&format!("\n{} {}", arm.arm, over.metric().show_with_unit(value)));
         }
     }
