@@ -306,7 +306,7 @@ fn list() -> Result<Outcome, String> {
         };
         text.push_str(&format!("  {:<24} {state}\n", kind.as_str()));
         for lack in kind.lacks() {
-            text.push_str(&format!("  {:<24}   has no {lack}\n", ""));
+            text.push_str(&format!("  {:<24}   lacks: {lack}\n", ""));
         }
     }
     out.write_all(text.as_bytes()).map_err(|e| e.to_string())?;

@@ -22,6 +22,7 @@ use crate::scenario::Scenario;
 use crate::{gates, report};
 use progress::Progress;
 use round::Turn;
+use validity::Noise;
 
 /// Rounds of a scenario that names none.
 const ROUNDS: u32 = 3;
@@ -130,7 +131,7 @@ fn play(
             .play(record, progress)
             .unwrap_or_else(|reason| results::Round { invalid: vec![reason], ..Default::default() });
         if played.invalid.is_empty() {
-            played.invalid = validity::of_round(&played, scenario.load.arrivals);
+            played.invalid = validity::of_round(&played, scenario.load.arrivals, Noise::borne(scenario.cost));
         }
         let counted =
             arm_run.rounds.iter().any(|round| round.cost.as_ref().is_some_and(|cost| cost.syscalls.is_some()));

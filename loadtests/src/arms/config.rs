@@ -13,6 +13,10 @@ use crate::scenario::{Protocol, Scenario};
 /// Opening a connection; Outrigger's default.
 const CONNECT_MS: u64 = 250;
 
+/// Share of failures that takes an endpoint out where only counts can be given.
+const MOSTLY_FAILING: f64 = 0.7;
+const FAILURES_MIN: u32 = 5;
+
 /// The templates, in the binary so that it works anywhere.
 const TEMPLATES: [(&str, &str); 6] = [
     ("outrigger.yaml", include_str!("../../peers/outrigger.yaml")),
@@ -46,6 +50,8 @@ pub struct Context {
     /// Pool of each endpoint, and of all of them.
     pub connections: u32,
     pub connections_all: u32,
+    /// Failures within a second that take a server out, for a program that counts them instead of taking their share.
+    pub failures_per_second: u32,
     /// The upstream recognises a repeated request.
     pub keyed: bool,
     /// Clients speak HTTP/2 without TLS.
@@ -81,6 +87,7 @@ impl Context {
             tries: needs.retries.saturating_add(1),
             connections: needs.connections,
             connections_all: needs.connections.saturating_mul(count),
+            failures_per_second: failures(scenario.load.rate, count),
             keyed: needs.keyed,
             h2: scenario.load.protocol == Protocol::Http2,
             flipped: false,
@@ -105,6 +112,13 @@ impl Context {
         let rendered = environment.render_named_str(name, source, Serde(self));
         rendered.map_err(|e| format!("loadtests/peers/{name}: {e}"))
     }
+}
+
+/// Most of what an endpoint gets in a second: a user knows their traffic. Never less than Outrigger's failures in a row.
+fn failures(rate: f64, endpoints: u32) -> u32 {
+    let share = rate * MOSTLY_FAILING / f64::from(endpoints.max(1));
+    // Rates are far below 2^32.
+    (share as u32).max(FAILURES_MIN)
 }
 
 fn split(address: &str) -> Result<(&str, &str), Error> {

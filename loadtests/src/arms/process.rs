@@ -178,7 +178,8 @@ fn ask(address: SocketAddr, path: &str) -> Result<u16, String> {
     let mut stream = TcpStream::connect_timeout(&address, ASK_MAX).map_err(said)?;
     stream.set_read_timeout(Some(ASK_MAX)).map_err(said)?;
     stream.set_write_timeout(Some(ASK_MAX)).map_err(said)?;
-    write!(stream, "GET {path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n").map_err(said)?;
+    let request = format!("GET {path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n");
+    stream.write_all(request.as_bytes()).map_err(said)?;
     let mut head = [0; 12];
     stream.read_exact(&mut head).map_err(said)?;
     let status = head.strip_prefix(b"HTTP/1.1 ").and_then(|digits| std::str::from_utf8(digits).ok()?.parse().ok());

@@ -67,6 +67,10 @@ impl Turn<'_> {
                 meter = (!groups.is_empty()).then(|| Meter::begin(groups.clone(), self.place.core, idle_kib));
             }
             Moment::Reload => {
+                // Old workers end soon, and what they used goes with them.
+                if let Some(meter) = &mut meter {
+                    meter.sample();
+                }
                 failed.extend(instances.iter_mut().filter_map(|instance| instance.reload().err()));
             }
             Moment::Progress { second, of, ok, failed } => {
