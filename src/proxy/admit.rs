@@ -34,12 +34,7 @@ impl From<Failure> for Refusal {
 ///
 /// # Errors
 /// [`Failure::DeadlineOnArrival`].
-pub fn deadline(
-    route: &RoutePolicy,
-    headers: &HeaderMap,
-    present: Present,
-    now: Instant,
-) -> Result<Instant, Failure> {
+pub fn deadline(route: &RoutePolicy, headers: &HeaderMap, present: Present, now: Instant) -> Result<Instant, Failure> {
     let total = if route.timeouts.request.is_zero() { NO_DEADLINE } else { route.timeouts.request };
     let asked = if present.timeout() { caller_timeout(&route.deadline, headers) } else { None };
     deadline::inherit(now, total, asked).ok_or(Failure::DeadlineOnArrival)

@@ -150,7 +150,8 @@ pub async fn run(
         match step {
             Step::Launch { id, kind, cutoff, permit } => {
                 let launched = now;
-                let attempt = Attempt { route, number: machine.launched(), launched, cutoff, used: &used, alarm, tasks };
+                let attempt =
+                    Attempt { route, number: machine.launched(), launched, cutoff, used: &used, alarm, tasks };
                 let permit = Some(permit);
                 let mut flight =
                     Flight { upstream: route.state, record: &mut *record, permit, kind, launched, in_flight: None };
@@ -314,9 +315,8 @@ impl Attempt<'_> {
             Box::pin(state.resolved(self.cutoff)).await;
         }
         let key = request.hash_key.as_ref().map(HeaderValue::as_bytes);
-        let chosen = state
-            .pick(self.route.upstream, key, self.used, self.launched)
-            .map_err(|failure| (failure, Sent::No))?;
+        let chosen =
+            state.pick(self.route.upstream, key, self.used, self.launched).map_err(|failure| (failure, Sent::No))?;
         self.exchange(in_flight.insert(chosen).endpoint(), request).await
     }
 

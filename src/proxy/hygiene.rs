@@ -237,9 +237,10 @@ fn nominates(headers: &HeaderMap, name: &str) -> bool {
 
 /// Whether our own mark is already on the request: it came back to the proxy that sent it.
 pub fn is_loop(headers: &HeaderMap, present: Present, own: &str) -> bool {
-    present.any(Present::VIA) && headers.get_all(VIA).iter().any(|line| {
-        line.to_str().is_ok_and(|text| text.split(',').any(|hop| hop.split_whitespace().nth(1) == Some(own)))
-    })
+    present.any(Present::VIA)
+        && headers.get_all(VIA).iter().any(|line| {
+            line.to_str().is_ok_and(|text| text.split(',').any(|hop| hop.split_whitespace().nth(1) == Some(own)))
+        })
 }
 
 /// Removes what belongs to the client's connection. `upgrade`: the switch is passed on.

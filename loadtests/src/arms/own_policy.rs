@@ -112,7 +112,9 @@ impl OwnPolicy {
         if !several || root.contains_key("listen") {
             root.insert("listen".to_owned(), json!(shared));
         }
-        serde_saphyr::to_string(&Value::Object(root)).map_err(|e| format!("the policy cannot be written again: {e}"))
+        // JSON is YAML.
+        serde_json::to_string_pretty(&Value::Object(root))
+            .map_err(|e| format!("the policy cannot be written again: {e}"))
     }
 }
 

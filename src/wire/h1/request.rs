@@ -230,7 +230,10 @@ mod tests {
         }
         let mut again = HeaderMap::new();
         own.append_to(&mut again);
-        assert_eq!((again.len(), again["x-n"].to_str().unwrap(), again["x-z"].to_str().unwrap()), (2, "18446744073709551615", "1"));
+        assert_eq!(
+            (again.len(), again["x-n"].to_str().unwrap(), again["x-z"].to_str().unwrap()),
+            (2, "18446744073709551615", "1")
+        );
         let target = Uri::from_static("/a?b=c");
         let host = HeaderValue::from_static("up:80");
         let head = Head { method: &Method::GET, target: &target, host: Some(&host), fields: &map, own: &own };

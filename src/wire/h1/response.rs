@@ -238,7 +238,8 @@ mod tests {
 
     #[test]
     fn the_end_of_a_head_is_found_wherever_the_packets_are_cut() {
-        for text in [&b"HTTP/1.1 200 OK\r\nA: b\r\n\r\n"[..], b"HTTP/1.1 200 OK\nA: b\n\n", b"HTTP/1.1 200 OK\r\n\r\n"] {
+        for text in [&b"HTTP/1.1 200 OK\r\nA: b\r\n\r\n"[..], b"HTTP/1.1 200 OK\nA: b\n\n", b"HTTP/1.1 200 OK\r\n\r\n"]
+        {
             for step in 1..text.len() {
                 let (mut end, mut at) = (HeadEnd::default(), 0);
                 while at < text.len() {
