@@ -334,7 +334,7 @@ fn side_by_side(a: &Path, b: &Path, thresholds: &[String]) -> Result<Outcome, St
 }
 
 fn print(run: &Run) -> Result<(), String> {
-    report::print(run, &mut io::stdout().lock()).map_err(|e| format!("standard output: {e}"))
+    report::show(run).map_err(|e| format!("standard output: {e}"))
 }
 
 fn say(text: &str) {

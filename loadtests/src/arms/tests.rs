@@ -1,7 +1,8 @@
 //! Configurations: filled for every arm, and accepted by the programs that are here.
 
 use std::fs;
-use std::net::SocketAddr;
+use std::io::{Read, Write};
+use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
@@ -11,9 +12,10 @@ use outrigger::policy::diagnostic::Format;
 
 use super::config::{Addresses, Context};
 use super::instance::{config_files, free_addresses};
-use super::{Kind, find};
+use super::{Arm, Choice, Instance, Kind, Place, find};
+use crate::measure::members;
 use crate::results::Mode;
-use crate::scenario::{Latency, LoadPlan, PolicyNeeds, Protocol, Scenario, UpstreamPlan};
+use crate::scenario::{Fault, FaultKind, Latency, LoadPlan, PolicyNeeds, Protocol, Scenario, UpstreamPlan};
 
 fn scenario(keyed: bool, protocol: Protocol) -> Scenario {
     Scenario {
@@ -173,6 +175,69 @@ fn envoy_accepts_its_configurations() {
     });
 }
 
+/// An upstream that answers every request on connections of their own, until the test ends.
+fn upstream() -> SocketAddr {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let address = listener.local_addr().expect("an address");
+    std::thread::spawn(move || {
+        for mut stream in listener.incoming().flatten() {
+            let mut head = [0; 4096];
+            // A check that only connects reads nothing and gets nothing.
+            if stream.read(&mut head).is_ok_and(|read| read > 0) {
+                let _ = stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\nconnection: close\r\n\r\nok");
+            }
+        }
+    });
+    address
+}
+
+fn answer(address: SocketAddr) -> String {
+    let mut stream = TcpStream::connect(address).expect("it listens");
+    stream.set_read_timeout(Some(Duration::from_secs(10))).expect("set");
+    stream.write_all(b"GET / HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n").expect("written");
+    let mut text = String::new();
+    let _ = stream.read_to_string(&mut text);
+    text
+}
+
+#[test]
+fn every_peer_that_is_here_starts_answers_reloads_and_leaves_nothing() {
+    let place = Place::new(None).expect("a folder");
+    let folder = place.folder.clone();
+    let endpoints = [upstream(), upstream()];
+    let mut scenario = scenario(false, Protocol::Http1);
+    for kind in [Kind::Envoy, Kind::Haproxy, Kind::Nginx, Kind::Pingora] {
+        let arm = match Arm::new(Choice::plain(kind)) {
+            Ok(arm) => arm,
+            Err(reason) => {
+                eprintln!("{} was not started: {reason}", kind.as_str());
+                continue;
+            }
+        };
+        scenario.faults.clear();
+        if kind != Kind::Pingora {
+            scenario.faults.push(Fault {
+                at: Duration::ZERO,
+                until: Duration::ZERO,
+                endpoints: Vec::new(),
+                kind: FaultKind::Reload,
+            });
+        }
+        let mut instance = Instance::start(&arm, 1, &endpoints, &scenario, &place).unwrap_or_else(|e| panic!("{e}"));
+        let group = instance.group();
+        assert!(!members(&[group]).is_empty());
+        assert!(answer(instance.listen()).starts_with("HTTP/1.1 200"), "{kind:?}");
+        assert_eq!(instance.reload().is_ok(), scenario.reloads(), "{kind:?}");
+        assert!(answer(instance.listen()).starts_with("HTTP/1.1 200"), "{kind:?} after its reload");
+        assert_eq!(instance.ended(), None);
+        assert!(!instance.config.contains("outrigger-bench-"), "paths of this machine: {}", instance.config);
+        drop(instance);
+        assert!(members(&[group]).is_empty(), "{kind:?} is still there");
+    }
+    drop(place);
+    assert!(!folder.exists());
+}
+
 #[test]
 fn what_a_program_cannot_do_is_said() {
     let plain = scenario(false, Protocol::Http1);
@@ -180,11 +245,11 @@ fn what_a_program_cannot_do_is_said() {
     assert!(Kind::ALL.iter().all(|kind| kind.unable(&plain).is_none()));
     assert_eq!(Kind::Outrigger.unable(&h2).as_deref(), Some("Outrigger speaks HTTP/1.1 only"));
     let mut reload = scenario(false, Protocol::Http1);
-    reload.faults.push(crate::scenario::Fault {
+    reload.faults.push(Fault {
         at: Duration::ZERO,
         until: Duration::ZERO,
         endpoints: Vec::new(),
-        kind: crate::scenario::FaultKind::Reload,
+        kind: FaultKind::Reload,
     });
     let unable: Vec<Kind> = Kind::ALL.into_iter().filter(|kind| kind.unable(&reload).is_some()).collect();
     assert_eq!(unable, [Kind::Direct, Kind::Pingora]);

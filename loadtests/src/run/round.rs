@@ -11,7 +11,7 @@ use crate::scenario::Scenario;
 use crate::stage::{Moment, Stage, Target};
 
 /// The pass that counts system calls: every call is stopped twice, so it is short.
-const COUNTED: Duration = Duration::from_secs(2);
+const COUNTED: Duration = Duration::from_secs(1);
 
 /// One arm in one round of one scenario.
 #[derive(Debug)]
