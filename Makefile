@@ -17,7 +17,7 @@ build: ## the program as it is shipped: $(TARGET)/release/outrigger
 	$(CARGO) build --locked --release
 
 test: tools ## every test: pure, in-process, and against the real program
-	$(CARGO) test --locked --profile quick --lib --test outrigger --test allocations
+	$(CARGO) test --locked --profile quick --lib --test outrigger --test allocations --bin outrigger-bench
 
 check: ## format, lints, docs, the wall around the pure core, dependencies
 	$(CARGO) fmt --check

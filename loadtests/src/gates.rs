@@ -73,13 +73,9 @@ impl Condition {
     }
 
     /// As written.
+    #[cfg(test)]
     pub fn text(&self) -> &str {
         &self.text
-    }
-
-    /// The figure it speaks of.
-    pub fn metric(&self) -> Metric {
-        self.metric
     }
 
     /// Whether it speaks of this arm: of the named one, and without a name of every `outrigger…`.
