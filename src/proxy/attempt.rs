@@ -59,7 +59,6 @@ pub struct Outgoing {
 }
 
 /// How the attempts ended.
-#[expect(clippy::large_enum_variant, reason = "one per request, moved once: a box would be an allocation for each")]
 pub enum Verdict {
     /// An upstream's answer goes to the client.
     Answered {
