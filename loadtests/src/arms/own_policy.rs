@@ -174,7 +174,7 @@ mod tests {
         let listeners: Vec<SocketAddr> = policy.listeners.iter().map(|listener| listener.addr).collect();
         assert_eq!(listeners, [address(1001)]);
         let text = policy.text;
-        assert!(text.contains("750ms") && text.contains("attempts: 3") && text.contains("roundRobin"), "{text}");
+        assert!(text.contains("750ms") && text.contains("\"attempts\": 3") && text.contains("roundRobin"), "{text}");
         assert!(text.contains("http://127.0.0.1:3001") && text.contains("http://127.0.0.1:3002"), "{text}");
         assert!(!text.contains("example"), "{text}");
     }
@@ -211,7 +211,7 @@ mod tests {
         let policy = OwnPolicy::parse(ONE, None).expect("a policy");
         let render = |flipped| policy.render(ours(), &spare(&policy), &[address(3001)], flipped).expect("rendered");
         assert_ne!(render(false), render(true));
-        assert_eq!(render(true).replace("21s", ""), render(true).replace("timeout: 21s", "timeout: "));
+        assert!(render(true).contains("\"timeout\": \"21s\"") && !render(false).contains("21s"), "{}", render(true));
         assert!(compile::load("own.yaml", &render(true)).is_ok());
     }
 }
