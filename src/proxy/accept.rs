@@ -146,13 +146,11 @@ impl Client {
             }
         })
         .await;
-        match (ended, serving.into_parts()) {
-            (false, Some(parts)) => match parts.io.into_inner().into_stream(parts.read_buf) {
-                Some((stream, read)) => Pause::Parked(stream, read),
-                None => Pause::Closed,
-            },
-            (true, _) | (false, None) => Pause::Closed,
+        if ended {
+            return Pause::Closed;
         }
+        let idle = serving.into_parts().and_then(|parts| parts.io.into_inner().into_stream(parts.read_buf));
+        idle.map_or(Pause::Closed, |(stream, read)| Pause::Parked(stream, read))
     }
 
     /// Once the alarm has rung: what the connection is to do. `Pending`: it has not.

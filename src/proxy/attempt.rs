@@ -4,31 +4,26 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use http::header::{CONTENT_LENGTH, TRANSFER_ENCODING};
-use http::{HeaderMap, HeaderValue, Method, Request, Uri, Version};
-use http_body::Body as _;
+use http::{HeaderMap, HeaderValue, Method, Uri};
 use tokio::time::sleep_until;
 
+use super::exchange::{Attempt, AttemptResult};
 use super::hygiene::Present;
 use super::record::{AttemptNote, Record};
+use super::respond;
 use super::route::Route;
-use super::{hygiene, respond};
 use crate::clock;
 use crate::drain::Tasks;
 use crate::random::Random;
 use crate::reliability::attempts::{AttemptId, Attempts, Denied, Kind, Plan, Step, Stop};
 use crate::reliability::breaker::{Permit, Refusal};
 use crate::reliability::classify::{self, Outcome, Reply};
-use crate::reliability::deadline;
 use crate::reliability::{Failure, Sent};
 use crate::telemetry::metrics::AttemptEnd;
+use crate::upstreams::Upstream;
 use crate::upstreams::endpoint::{Endpoint, InFlight};
-use crate::upstreams::{Upstream, pool_limits};
-use crate::wire::h1::Link;
-use crate::wire::{Alarm, Answer, Head, OwnFields, RequestBody, SendError, Terms, dial};
+use crate::wire::{Alarm, Answer, OwnFields, RequestBody};
 
-/// A connection that turns out to be closed before anything was written is replaced at once, so many times.
-const STALE_LINKS_MAX: u32 = 3;
 /// Of an answer that a retry supersedes, so much is read to keep its connection.
 const DRAIN_BYTES_MAX: usize = 64 * 1024;
 /// …and for so long.
@@ -233,8 +228,6 @@ fn verdict(
     Verdict::Failed { failure, sent, retry_after, stop }
 }
 
-type AttemptResult = Result<Answer, (Failure, Sent)>;
-
 fn outcome_of(result: &AttemptResult, cutoff: Instant, deadline: Instant) -> Outcome {
     match result {
         Ok(answer) => {
@@ -292,158 +285,4 @@ async fn discard(answer: Answer, deadline: Instant) {
     let rest = answer.into_body().drain(DRAIN_BYTES_MAX);
     let until = deadline.min(clock::now() + DRAIN_TIME);
     let _ = tokio::time::timeout_at(until.into(), rest).await;
-}
-
-/// One attempt: balance, connect, send.
-struct Attempt<'a> {
-    route: &'a Route<'a>,
-    /// Counted from 1.
-    number: u32,
-    launched: Instant,
-    cutoff: Instant,
-    used: &'a [Arc<Endpoint>],
-    alarm: &'a Alarm,
-    tasks: &'a Tasks,
-}
-
-impl Attempt<'_> {
-    /// `in_flight` is set as soon as the endpoint is chosen.
-    async fn run(&self, request: &mut Outgoing, in_flight: &mut Option<InFlight>) -> AttemptResult {
-        let state = self.route.state;
-        if state.is_resolving() {
-            Box::pin(state.resolved(self.cutoff)).await;
-        }
-        let key = request.hash_key.as_ref().map(HeaderValue::as_bytes);
-        let chosen =
-            state.pick(self.route.upstream, key, self.used, self.launched).map_err(|failure| (failure, Sent::No))?;
-        self.exchange(in_flight.insert(chosen).endpoint(), request).await
-    }
-
-    async fn exchange(&self, endpoint: &Arc<Endpoint>, request: &mut Outgoing) -> AttemptResult {
-        let limits = pool_limits(self.route.upstream);
-        let mut stale = 0;
-        self.set_own(request);
-        loop {
-            let kept = if request.upgrade || stale >= STALE_LINKS_MAX {
-                None
-            } else {
-                endpoint.pool.checkout(self.launched, &limits)
-            };
-            let reused = kept.is_some();
-            let link = match kept {
-                Some(link) => {
-                    self.route.state.meters.connection_reused();
-                    link
-                }
-                // What is rare is boxed: the future of every request would have to have room for it.
-                None => Box::pin(self.connect(endpoint)).await.map_err(|failure| (failure, Sent::No))?,
-            };
-            let held = request.body.as_ref().is_some_and(|b| !b.is_streaming()) && !request.upgrade;
-            let sent = if held {
-                self.send_held(link, endpoint, request, limits.idle_max).await
-            } else {
-                Box::pin(self.send_once(link, endpoint, request, limits.idle_max)).await
-            };
-            match sent {
-                Ok(answer) => return Ok(answer),
-                Err(SendError { failure, sent, unsent }) => {
-                    request.body = request.body.take().or(unsent);
-                    // A kept connection that was closed before a byte was written says nothing of the endpoint.
-                    if reused && sent == Sent::No && request.body.is_some() && clock::now() < self.cutoff {
-                        stale += 1;
-                        continue;
-                    }
-                    return Err((failure, sent));
-                }
-            }
-        }
-    }
-
-    async fn connect(&self, endpoint: &Arc<Endpoint>) -> Result<Link, Failure> {
-        let state = self.route.state;
-        let limits = pool_limits(self.route.upstream);
-        let opening = endpoint.pool.open(&limits).ok_or(Failure::ConnectionLimit)?;
-        let by = self.cutoff.min(clock::now() + self.route.upstream.connect_timeout);
-        let linked = dial::tcp(endpoint.addr, by).await.map(|stream| Link::new(stream, opening));
-        match &linked {
-            Ok(_) => state.meters.connection_opened(),
-            Err(_) => state.on_connect_failure(),
-        }
-        linked
-    }
-
-    /// What is held in memory is written by this task, and can be written again.
-    async fn send_held(
-        &self,
-        link: Link,
-        endpoint: &Endpoint,
-        request: &Outgoing,
-        idle_max: u32,
-    ) -> Result<Answer, SendError> {
-        let Some(body) = &request.body else { return Err(gone()) };
-        let head = Head {
-            method: &request.method,
-            target: &request.uri,
-            host: self.host(endpoint, &request.headers),
-            fields: &request.headers,
-            own: &request.own,
-        };
-        link.send(&head, body, Terms { cutoff: self.cutoff, idle_max, alarm: self.alarm }).await
-    }
-
-    /// What streams, or switches protocols, goes through a task of its own, and only once.
-    async fn send_once(
-        &self,
-        link: Link,
-        endpoint: &Endpoint,
-        request: &mut Outgoing,
-        idle_max: u32,
-    ) -> Result<Answer, SendError> {
-        let Some(body) = request.body.take() else { return Err(gone()) };
-        let head = self.whole_head(endpoint, request, body);
-        let answer = if request.upgrade {
-            link.send_upgrade(head, self.cutoff, self.tasks).await?
-        } else {
-            link.send_streaming(head, self.cutoff, idle_max, self.tasks).await?
-        };
-        let refused = |failure| SendError { failure, sent: Sent::Yes, unsent: None };
-        hygiene::check_response(answer.headers()).map_err(refused)?;
-        Ok(answer)
-    }
-
-    fn host<'e>(&self, endpoint: &'e Endpoint, headers: &HeaderMap) -> Option<&'e HeaderValue> {
-        let kept = self.route.upstream.preserve_host && headers.contains_key(http::header::HOST);
-        (!kept).then_some(&endpoint.authority)
-    }
-
-    fn set_own(&self, request: &mut Outgoing) {
-        let count = request.inbound_attempt.saturating_add(self.number - 1);
-        let policy = &self.route.policy.deadline;
-        let left = deadline::remaining(self.launched, self.cutoff, policy.margin);
-        hygiene::set_attempt(&mut request.headers, &mut request.own, request.present, count, left, policy);
-    }
-
-    fn whole_head(&self, endpoint: &Endpoint, request: &Outgoing, body: RequestBody) -> Request<RequestBody> {
-        // hyper gives a GET no framing of its own for a body of unknown length: the bytes would be dropped.
-        let chunked = !body.is_end_stream() && body.size_hint().exact().is_none();
-        let mut head = Request::new(body);
-        *head.method_mut() = request.method.clone();
-        *head.uri_mut() = request.uri.clone();
-        *head.version_mut() = Version::HTTP_11;
-        let mut headers = request.headers.clone();
-        if let Some(host) = self.host(endpoint, &headers) {
-            headers.insert(http::header::HOST, host.clone());
-        }
-        if chunked && !headers.contains_key(CONTENT_LENGTH) {
-            headers.insert(TRANSFER_ENCODING, HeaderValue::from_static("chunked"));
-        }
-        request.own.append_to(&mut headers);
-        *head.headers_mut() = headers;
-        head
-    }
-}
-
-/// The body has been sent and cannot be sent again. The machine does not ask for that.
-fn gone() -> SendError {
-    SendError { failure: Failure::Internal, sent: Sent::No, unsent: None }
 }

@@ -5,6 +5,7 @@ pub mod admit;
 pub mod attempt;
 pub mod body;
 pub mod connection;
+mod exchange;
 pub mod hygiene;
 pub mod listeners;
 pub mod record;

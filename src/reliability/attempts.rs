@@ -18,7 +18,7 @@ pub use vocabulary::{AttemptId, Denied, Kind, Plan, RetryPolicy, Step, Stop};
 
 use super::breaker::Permit;
 use super::budget::{Grant, RetryClass};
-use super::classify::{self, Contract, Outcome, Retry, Verdict};
+use super::classify::{self, Outcome, Retry, Verdict};
 use super::dependency::Dependency;
 use super::entropy::Entropy;
 use account::{acquire, admit_first, report, take_back};
@@ -289,7 +289,7 @@ impl<'a> Attempts<'a> {
     fn cutoff(&self, now: Instant, dependency: &mut Dependency) -> Instant {
         let plan = &self.plan;
         let policy = plan.policy;
-        let repeatable = plan.idempotent || policy.contract == Contract::Dedupes;
+        let repeatable = policy.may_repeat(plan.idempotent);
         let last =
             self.launched >= policy.retries || plan.chain_stop || !(plan.replayable && repeatable && policy.on.timeout);
         let limit = match plan.backend_request {

@@ -188,7 +188,7 @@ fn classify_failure(failure: Failure, outcome: &Outcome, policy: &RetryPolicy, i
             RetryClass::Ordinary
         }
     };
-    let safe = unprocessed || idempotent || policy.contract == Contract::Dedupes;
+    let safe = unprocessed || policy.may_repeat(idempotent);
     permit(safe, outcome, Retry { class, elsewhere: trigger == Trigger::Connect, hint: outcome.retry_after })
 }
 

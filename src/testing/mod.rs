@@ -15,6 +15,7 @@ mod metrics;
 mod policies;
 mod program;
 
+use std::net::SocketAddr;
 use std::time::Duration;
 
 pub use client::{Answer, Client, get};
@@ -49,4 +50,21 @@ pub async fn eventually<T>(what: &str, mut look: impl AsyncFnMut() -> Option<T>)
         }
     })
     .await
+}
+
+/// Waits until every connection to this address of a local server has been closed by the server, and the other
+/// side's kernel knows. That the server has called `close` is not enough: on a busy machine the last segment may
+/// still be on its way when the next request arrives.
+pub async fn closed_by(server: SocketAddr) {
+    const ESTABLISHED: &str = "01";
+    let remote = format!(":{:04X}", server.port());
+    eventually("closed connections", async || {
+        let sockets = std::fs::read_to_string("/proc/net/tcp").ok()?;
+        let open = sockets.lines().skip(1).any(|line| {
+            let mut columns = line.split_whitespace().skip(2);
+            columns.next().is_some_and(|r| r.ends_with(&remote)) && columns.next() == Some(ESTABLISHED)
+        });
+        (!open).then_some(())
+    })
+    .await;
 }

@@ -1,5 +1,5 @@
 use outrigger::faults::{Counts, FaultServer, Script};
-use outrigger::testing::{BOUND, Client, Program};
+use outrigger::testing::{BOUND, Client, Program, closed_by};
 
 /// The program under test: the one just built, or the one named by `OUTRIGGER_UNDER_TEST` (a release build).
 pub fn executable() -> String {
@@ -40,4 +40,10 @@ pub async fn until(server: &FaultServer, what: impl Fn(&Counts) -> bool) -> Coun
         Ok(counts) => counts,
         Err(counts) => panic!("the upstream did not see it: {counts:?}"),
     }
+}
+
+/// Waits until the upstream has no open connection, and the program's side has been told.
+pub async fn closed(server: &FaultServer) {
+    until(server, |c| c.open == 0).await;
+    closed_by(server.address()).await;
 }

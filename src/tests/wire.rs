@@ -3,9 +3,9 @@ mod fields;
 mod upgrades;
 
 use outrigger::faults::message::Framing;
-use outrigger::faults::{Answer, Behaviour, KeepAlive, Script};
+use outrigger::faults::{Answer, Behaviour, Hangup, KeepAlive, Point, Script};
 
-use crate::stage::{client, proxied, until};
+use crate::stage::{client, closed, proxied};
 
 #[tokio::test]
 async fn one_client_connection_carries_many_requests_over_one_upstream_connection() {
@@ -100,7 +100,7 @@ async fn an_upstream_that_closes_idle_connections_costs_no_request() {
     let mut client = client(&program).await;
     assert_eq!(client.get("/").await.status, 200);
     server.close_idle();
-    until(&server, |c| c.open == 0).await;
+    closed(&server).await;
     // Not safe to send twice, so that a retry could not hide a lost request.
     assert_eq!(client.post("/", "", b"x").await.status, 200);
     let counts = server.observed().counts();
@@ -116,11 +116,52 @@ async fn an_upstream_that_closes_after_every_second_answer_loses_no_request() {
         for number in 1..=6 {
             assert_eq!(client.get("/").await.status, 200, "request {number}, announced: {announced}");
             if number % 2 == 0 {
-                until(&server, |c| c.open == 0).await;
+                closed(&server).await;
             }
         }
         assert_eq!(server.observed().counts().accepted, 3);
     }
+}
+
+/// A server that reads the second request on a connection, or is about to, and closes: what a client sees when a
+/// server's idle timeout meets its request.
+fn racing() -> Script {
+    Script::sequence(
+        [Behaviour::from(Answer::ok("first")), Behaviour::hang_up(Hangup::Reset, Point::Head)],
+        Answer::ok("again"),
+    )
+}
+
+#[tokio::test]
+async fn a_get_that_meets_the_close_of_a_kept_connection_is_sent_over_another_one() {
+    let (server, program) = proxied(racing(), "").await;
+    let mut client = client(&program).await;
+    assert_eq!(client.get("/").await.text(), "first");
+    // No retry is configured: this is the transport's own affair.
+    assert_eq!(client.get("/").await.text(), "again");
+    assert_eq!(server.observed().counts().accepted, 2);
+}
+
+#[tokio::test]
+async fn a_post_that_meets_the_close_of_a_kept_connection_is_not_sent_twice() {
+    let (server, program) = proxied(racing(), "").await;
+    let mut client = client(&program).await;
+    assert_eq!(client.get("/").await.text(), "first");
+    let answer = client.post("/", "", b"x").await;
+    assert_eq!(answer.status, 502);
+    assert!(answer.text().contains(r#""sent":"maybe""#), "{}", answer.text());
+    assert_eq!(server.observed().counts().accepted, 1);
+}
+
+#[tokio::test]
+async fn a_get_that_is_cut_off_on_a_fresh_connection_too_is_not_sent_a_third_time() {
+    let cut = || Behaviour::hang_up(Hangup::Reset, Point::Head);
+    let script = Script::sequence([Behaviour::from(Answer::ok("first")), cut(), cut()], Answer::ok("late"));
+    let (server, program) = proxied(script, "").await;
+    let mut client = client(&program).await;
+    assert_eq!(client.get("/").await.text(), "first");
+    assert_eq!(client.get("/").await.status, 502);
+    assert_eq!(server.observed().counts().accepted, 2);
 }
 
 #[tokio::test]

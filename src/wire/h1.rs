@@ -86,14 +86,10 @@ pub struct Terms<'a> {
 impl Link {
     /// Speaks HTTP/1.1 on a fresh stream.
     pub fn new(stream: TcpStream, opening: Opening) -> Link {
-        Link::with_buffer(stream, opening, clock::now())
-    }
-
-    fn with_buffer(stream: TcpStream, opening: Opening, now: Instant) -> Link {
         Link(Box::new(Socket {
             stream,
             opening,
-            idle_since: now,
+            idle_since: clock::now(),
             outgoing: Outgoing::default(),
             broken: false,
             arrived: BytesMut::new(),

@@ -22,6 +22,13 @@ pub struct RetryPolicy {
     pub contract: Contract,
 }
 
+impl RetryPolicy {
+    /// Whether a request that the upstream may have processed may be sent again.
+    pub fn may_repeat(&self, idempotent: bool) -> bool {
+        idempotent || self.contract == Contract::Dedupes
+    }
+}
+
 impl Default for RetryPolicy {
     fn default() -> Self {
         RetryPolicy {

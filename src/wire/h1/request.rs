@@ -29,14 +29,14 @@ pub struct Head<'a> {
 pub struct OwnFields {
     /// Whole lines.
     text: Vec<u8>,
-    /// Where those of the attempt begin.
-    attempt: usize,
+    /// Where those of the attempt begin, once there is one.
+    attempt: Option<usize>,
 }
 
 impl OwnFields {
     /// None yet; room for those that every request gets.
     pub fn new() -> OwnFields {
-        OwnFields { text: Vec::with_capacity(256), attempt: 0 }
+        OwnFields { text: Vec::with_capacity(256), attempt: None }
     }
 
     /// Adds a field.
@@ -58,10 +58,8 @@ impl OwnFields {
 
     /// What is added from here on belongs to one attempt, and replaces what the attempt before it had.
     pub fn begin_attempt(&mut self) {
-        if self.attempt == 0 {
-            self.attempt = self.text.len();
-        }
-        self.text.truncate(self.attempt);
+        let begin = *self.attempt.get_or_insert(self.text.len());
+        self.text.truncate(begin);
     }
 
     /// Puts them into a map, where one is needed.

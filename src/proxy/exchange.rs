@@ -1,0 +1,190 @@
+//! One attempt: balance, connect, send.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use http::header::{CONTENT_LENGTH, TRANSFER_ENCODING};
+use http::{HeaderMap, HeaderValue, Request, Version};
+use http_body::Body as _;
+
+use super::attempt::Outgoing;
+use super::hygiene;
+use super::route::Route;
+use crate::clock;
+use crate::drain::Tasks;
+use crate::reliability::deadline;
+use crate::reliability::{Failure, Sent};
+use crate::upstreams::endpoint::{Endpoint, InFlight};
+use crate::upstreams::pool_limits;
+use crate::wire::h1::Link;
+use crate::wire::{Alarm, Answer, Head, RequestBody, SendError, Terms, dial};
+
+/// A connection that turns out to be closed before anything was written is replaced at once, so many times.
+const STALE_LINKS_MAX: u32 = 3;
+
+/// An answer, or why there is none and how much of the request left.
+pub(super) type AttemptResult = Result<Answer, (Failure, Sent)>;
+
+/// One attempt: balance, connect, send.
+pub(super) struct Attempt<'a> {
+    pub(super) route: &'a Route<'a>,
+    /// Counted from 1.
+    pub(super) number: u32,
+    pub(super) launched: Instant,
+    pub(super) cutoff: Instant,
+    /// Endpoints that have failed this request.
+    pub(super) used: &'a [Arc<Endpoint>],
+    /// The timer of this task.
+    pub(super) alarm: &'a Alarm,
+    pub(super) tasks: &'a Tasks,
+}
+
+impl Attempt<'_> {
+    /// `in_flight` is set as soon as the endpoint is chosen.
+    pub(super) async fn run(&self, request: &mut Outgoing, in_flight: &mut Option<InFlight>) -> AttemptResult {
+        let state = self.route.state;
+        let mut now = self.launched;
+        if state.is_resolving() {
+            Box::pin(state.resolved(self.cutoff)).await;
+            now = clock::now();
+        }
+        let key = request.hash_key.as_ref().map(HeaderValue::as_bytes);
+        let chosen = state.pick(self.route.upstream, key, self.used, now).map_err(|failure| (failure, Sent::No))?;
+        self.exchange(in_flight.insert(chosen).endpoint(), request, now).await
+    }
+
+    /// Over a kept connection if there is one. One that the endpoint has closed meanwhile says nothing of the
+    /// endpoint: the request goes out again, over another connection, where that is safe.
+    async fn exchange(&self, endpoint: &Arc<Endpoint>, request: &mut Outgoing, mut now: Instant) -> AttemptResult {
+        let limits = pool_limits(self.route.upstream);
+        let (mut unwritten, mut before) = (0, Sent::No);
+        loop {
+            let fresh = request.upgrade || before == Sent::Maybe || unwritten >= STALE_LINKS_MAX;
+            let kept = if fresh { None } else { endpoint.pool.checkout(now, &limits) };
+            let reused = kept.is_some();
+            let link = if let Some(link) = kept {
+                self.route.state.meters.connection_reused();
+                link
+            } else {
+                // What is rare is boxed: the future of every request would have to have room for it.
+                let link = Box::pin(self.connect(endpoint)).await.map_err(|failure| (failure, before))?;
+                now = clock::now();
+                link
+            };
+            self.set_own(request, now);
+            let held = request.body.as_ref().is_some_and(|b| !b.is_streaming()) && !request.upgrade;
+            let result = if held {
+                self.send_held(link, endpoint, request, limits.idle_max).await
+            } else {
+                Box::pin(self.send_once(link, endpoint, request, limits.idle_max)).await
+            };
+            let SendError { failure, sent, unsent } = match result {
+                Ok(answer) => return Ok(answer),
+                Err(error) => error,
+            };
+            request.body = request.body.take().or(unsent);
+            now = clock::now();
+            let again = reused && request.body.is_some() && now < self.cutoff;
+            match sent {
+                Sent::No if again => unwritten += 1,
+                Sent::Maybe if again && self.may_have_raced(request, failure) => before = sent,
+                Sent::No | Sent::Maybe | Sent::Yes => return Err((failure, sent.max(before))),
+            }
+        }
+    }
+
+    /// The endpoint closed a kept connection while the request was on its way to it, as it may at any time. Not a
+    /// byte of an answer came, but it may have read the request: only what may be repeated is sent again
+    /// (RFC 9112 §9.3.1), once, over a connection that cannot have been idle.
+    fn may_have_raced(&self, request: &Outgoing, failure: Failure) -> bool {
+        failure == Failure::ConnectionTerminated && self.route.policy.retry.may_repeat(request.method.is_idempotent())
+    }
+
+    async fn connect(&self, endpoint: &Arc<Endpoint>) -> Result<Link, Failure> {
+        let state = self.route.state;
+        let limits = pool_limits(self.route.upstream);
+        let opening = endpoint.pool.open(&limits).ok_or(Failure::ConnectionLimit)?;
+        let by = self.cutoff.min(clock::now() + self.route.upstream.connect_timeout);
+        let linked = dial::tcp(endpoint.addr, by).await.map(|stream| Link::new(stream, opening));
+        match &linked {
+            Ok(_) => state.meters.connection_opened(),
+            Err(_) => state.on_connect_failure(),
+        }
+        linked
+    }
+
+    /// What is held in memory is written by this task, and can be written again.
+    async fn send_held(
+        &self,
+        link: Link,
+        endpoint: &Endpoint,
+        request: &Outgoing,
+        idle_max: u32,
+    ) -> Result<Answer, SendError> {
+        let Some(body) = &request.body else { return Err(gone()) };
+        let head = Head {
+            method: &request.method,
+            target: &request.uri,
+            host: self.host(endpoint, &request.headers),
+            fields: &request.headers,
+            own: &request.own,
+        };
+        link.send(&head, body, Terms { cutoff: self.cutoff, idle_max, alarm: self.alarm }).await
+    }
+
+    /// What streams, or switches protocols, goes through a task of its own, and only once.
+    async fn send_once(
+        &self,
+        link: Link,
+        endpoint: &Endpoint,
+        request: &mut Outgoing,
+        idle_max: u32,
+    ) -> Result<Answer, SendError> {
+        let Some(body) = request.body.take() else { return Err(gone()) };
+        let head = self.whole_head(endpoint, request, body);
+        let answer = if request.upgrade {
+            link.send_upgrade(head, self.cutoff, self.tasks).await?
+        } else {
+            link.send_streaming(head, self.cutoff, idle_max, self.tasks).await?
+        };
+        let refused = |failure| SendError { failure, sent: Sent::Yes, unsent: None };
+        hygiene::check_response(answer.headers()).map_err(refused)?;
+        Ok(answer)
+    }
+
+    fn host<'e>(&self, endpoint: &'e Endpoint, headers: &HeaderMap) -> Option<&'e HeaderValue> {
+        let kept = self.route.upstream.preserve_host && headers.contains_key(http::header::HOST);
+        (!kept).then_some(&endpoint.authority)
+    }
+
+    fn set_own(&self, request: &mut Outgoing, now: Instant) {
+        let count = request.inbound_attempt.saturating_add(self.number - 1);
+        let policy = &self.route.policy.deadline;
+        let left = deadline::remaining(now, self.cutoff, policy.margin);
+        hygiene::set_attempt(&mut request.headers, &mut request.own, request.present, count, left, policy);
+    }
+
+    fn whole_head(&self, endpoint: &Endpoint, request: &Outgoing, body: RequestBody) -> Request<RequestBody> {
+        // hyper gives a GET no framing of its own for a body of unknown length: the bytes would be dropped.
+        let chunked = !body.is_end_stream() && body.size_hint().exact().is_none();
+        let mut head = Request::new(body);
+        *head.method_mut() = request.method.clone();
+        *head.uri_mut() = request.uri.clone();
+        *head.version_mut() = Version::HTTP_11;
+        let mut headers = request.headers.clone();
+        if let Some(host) = self.host(endpoint, &headers) {
+            headers.insert(http::header::HOST, host.clone());
+        }
+        if chunked && !headers.contains_key(CONTENT_LENGTH) {
+            headers.insert(TRANSFER_ENCODING, HeaderValue::from_static("chunked"));
+        }
+        request.own.append_to(&mut headers);
+        *head.headers_mut() = headers;
+        head
+    }
+}
+
+/// The body has been sent and cannot be sent again. The machine does not ask for that.
+fn gone() -> SendError {
+    SendError { failure: Failure::Internal, sent: Sent::No, unsent: None }
+}
