@@ -271,9 +271,9 @@ pub struct CircuitBreaker {
     pub consecutive_failures: Key<Text<Whole>>,
     /// Opens when this share of attempts is slow. Default: not used.
     pub slow_call: Key<SlowCall>,
-    /// How long it stays open the first time; doubles each time it opens again. Default 5s.
+    /// How long it stays open the first time; doubles each time it opens again. Default 1s.
     pub open_duration: Key<Text<Time>>,
-    /// The longest it stays open. Default 60s.
+    /// The longest it stays open. Default 30s.
     pub max_open_duration: Key<Text<Time>>,
     /// Attempts let through to see whether the dependency is back; all must succeed. Default 3.
     pub half_open_requests: Key<Text<Whole>>,

@@ -237,7 +237,11 @@ fn outcome_of(result: &AttemptResult, cutoff: Instant, deadline: Instant) -> Out
                 outcome.retry_after = headers.get(http::header::RETRY_AFTER).and_then(retry_after);
             }
             // Only what is not simply good can be retried.
-            outcome.final_by_peer = !answer.status().is_success() && headers.contains_key(respond::RETRY_MARK);
+            if !answer.status().is_success()
+                && let Some(mark) = headers.get(respond::RETRY_MARK)
+            {
+                outcome.mark = respond::read_mark(mark);
+            }
             outcome
         }
         Err((failure, sent)) => {

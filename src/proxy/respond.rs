@@ -13,6 +13,7 @@ use super::hygiene;
 use super::record::Record;
 use crate::policy::ProxyStatus;
 use crate::reliability::attempts::{Denied, Stop};
+use crate::reliability::classify::PeerMark;
 use crate::reliability::{Failure, Sent};
 use crate::wire::Answer;
 
@@ -91,7 +92,8 @@ pub fn fail(explained: Explained<'_>, mut record: Box<Record>) -> Response<Body>
         let seconds = after.as_secs() + u64::from(after.subsec_nanos() > 0);
         headers.insert(RETRY_AFTER, HeaderValue::from(seconds.max(1)));
     }
-    if let Some(mark) = explained.stop.and_then(|stop| retry_mark(stop, &record)) {
+    let gave_up = explained.stop.and_then(|stop| retry_mark(stop, &record));
+    if let Some(mark) = gave_up.or_else(|| refusal_mark(failure)) {
         headers.insert(RETRY_MARK, mark);
     }
     response.map(|()| Body::full(body, record))
@@ -183,6 +185,20 @@ fn denied_words(record: &Record) -> String {
 }
 
 /// Tells a proxy before us not to retry what we have given up on.
+/// What a proxy of our kind says of an answer, whatever else it may say one day.
+pub fn read_mark(mark: &HeaderValue) -> PeerMark {
+    if mark.as_bytes().starts_with(b"refused") { PeerMark::Refused } else { PeerMark::GaveUp }
+}
+
+/// Tells a proxy before us that our own breaker or throttle is in force.
+fn refusal_mark(failure: Failure) -> Option<HeaderValue> {
+    match failure {
+        Failure::CircuitOpen => Some(HeaderValue::from_static("refused;reason=circuit-open")),
+        Failure::Throttled => Some(HeaderValue::from_static("refused;reason=throttled")),
+        _ => None,
+    }
+}
+
 fn retry_mark(stop: Stop, record: &Record) -> Option<HeaderValue> {
     match stop {
         Stop::AttemptsSpent => HeaderValue::try_from(format!("exhausted;attempts={}", record.attempts())).ok(),
@@ -206,7 +222,9 @@ pub fn pass(answer: Answer, stop: Stop, mut end: End) -> Response<Body> {
         if let Some(value) = received_status(&end, status) {
             head.headers.append(PROXY_STATUS, value);
         }
-        if let Some(mark) = retry_mark(stop, &end.record) {
+        // What a proxy behind us says goes on to the one before us.
+        let passed_on = stop == Stop::Denied(Denied::Pushback);
+        if !passed_on && let Some(mark) = retry_mark(stop, &end.record) {
             head.headers.insert(RETRY_MARK, mark);
         }
     }

@@ -19,6 +19,20 @@ pub enum Reply {
     Failed(Failure),
 }
 
+/// What a proxy of our kind on the other side says of an answer that is not good. Either way a repetition would
+/// meet the same proxy in the same state, so there is none.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PeerMark {
+    /// Nothing.
+    None,
+    /// It tried: its retries are exhausted or denied.
+    GaveUp,
+    /// It did not try: its own breaker or throttle is in force. Cheap, and no news of the service behind it. If
+    /// this counted as a failure, the breakers of a chain would keep each other open: each one's probe would
+    /// find the next one open.
+    Refused,
+}
+
 /// How an attempt ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Outcome {
@@ -28,19 +42,19 @@ pub struct Outcome {
     pub sent: Sent,
     /// Retry-After of the answer (429, 503), capped at 300 s by whoever parsed it.
     pub retry_after: Option<Duration>,
-    /// A peer says that its retries are exhausted or denied (`x-outrigger-retry`), or pushback is < 0.
-    pub final_by_peer: bool,
+    /// What a proxy behind this attempt says of its own efforts (`x-outrigger-retry`).
+    pub mark: PeerMark,
 }
 
 impl Outcome {
     /// An answer with `status` and nothing special about it.
     pub const fn answered(status: u16) -> Self {
-        Outcome { reply: Reply::Status(status), sent: Sent::Yes, retry_after: None, final_by_peer: false }
+        Outcome { reply: Reply::Status(status), sent: Sent::Yes, retry_after: None, mark: PeerMark::None }
     }
 
     /// A failure without an answer.
     pub const fn failed(failure: Failure, sent: Sent) -> Self {
-        Outcome { reply: Reply::Failed(failure), sent, retry_after: None, final_by_peer: false }
+        Outcome { reply: Reply::Failed(failure), sent, retry_after: None, mark: PeerMark::None }
     }
 }
 
@@ -195,7 +209,7 @@ fn classify_failure(failure: Failure, outcome: &Outcome, policy: &RetryPolicy, i
 fn permit(safe: bool, outcome: &Outcome, retry: Retry) -> Verdict {
     if !safe {
         Verdict::Denied(Denied::NotIdempotent)
-    } else if outcome.final_by_peer {
+    } else if outcome.mark != PeerMark::None {
         Verdict::Denied(Denied::Pushback)
     } else {
         Verdict::Retry(retry)
@@ -239,6 +253,7 @@ const fn trigger(failure: Failure) -> Trigger {
 pub const fn signal(outcome: &Outcome) -> Signal {
     match outcome.reply {
         Reply::Status(429) => Signal::Overload,
+        Reply::Status(500..) if matches!(outcome.mark, PeerMark::Refused) => Signal::Ignored,
         Reply::Status(500..) => Signal::Failure,
         Reply::Status(_) => Signal::Success,
         Reply::Failed(failure) => match blame(failure) {
@@ -252,6 +267,7 @@ pub const fn signal(outcome: &Outcome) -> Signal {
 pub const fn endpoint_signal(outcome: &Outcome) -> EndpointSignal {
     match outcome.reply {
         Reply::Status(429) => EndpointSignal::Overload,
+        Reply::Status(500..) if matches!(outcome.mark, PeerMark::Refused) => EndpointSignal::Refused,
         Reply::Status(502..=504) => EndpointSignal::Hard,
         Reply::Status(500..) => EndpointSignal::Soft,
         Reply::Status(_) => EndpointSignal::Success,

@@ -65,6 +65,8 @@ pub enum EndpointSignal {
     Soft,
     /// 429: windowed rate only
     Overload,
+    /// a proxy in front of it protects what is behind it: windowed rate only, and a sign of life of the set
+    Refused,
     /// nothing learned
     Ignored,
 }
@@ -107,7 +109,7 @@ impl Ejection {
         match signal {
             EndpointSignal::Success => self.run = 0,
             EndpointSignal::Hard => self.run = self.run.saturating_add(1),
-            EndpointSignal::Soft | EndpointSignal::Overload => {}
+            EndpointSignal::Soft | EndpointSignal::Overload | EndpointSignal::Refused => {}
             EndpointSignal::Ignored => return None,
         }
         self.window.record(now).add(signal != EndpointSignal::Success, false);

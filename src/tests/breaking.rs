@@ -48,6 +48,22 @@ async fn an_open_breaker_answers_without_touching_the_network() {
 }
 
 #[tokio::test]
+async fn the_open_breaker_of_a_proxy_behind_does_not_open_the_one_in_front() {
+    let (_server, back) = proxied(Answer::status(503), &breaker("60s")).await;
+    trip(&mut client(&back).await).await;
+    let chained = format!("upstreams:\n  up:\n    url: http://{}\n    {}\n", back.listen(), breaker("60s"));
+    let front = program(&chained).await;
+    let mut client = client(&front).await;
+    for _ in 0..40 {
+        let answer = client.get("/").await;
+        assert!(is_open(&answer), "{}", answer.text());
+        // Its words, passed on: the breaker in front has nothing to say.
+        assert_eq!(answer.field("x-outrigger-retry"), Some("refused;reason=circuit-open"));
+    }
+    assert!(closed(&front).await, "else its probes would find the other breaker open for ever");
+}
+
+#[tokio::test]
 async fn a_breaker_with_a_single_endpoint_probes_and_closes_again() {
     let (server, program) = proxied(Answer::status(503), &breaker("100ms")).await;
     let mut client = client(&program).await;

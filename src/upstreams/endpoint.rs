@@ -116,7 +116,7 @@ impl Endpoint {
         let mut health = self.health();
         match end.signal {
             EndpointSignal::Success => health.ewma.record(now, end.elapsed),
-            EndpointSignal::Hard | EndpointSignal::Soft | EndpointSignal::Overload => {
+            EndpointSignal::Hard | EndpointSignal::Soft | EndpointSignal::Overload | EndpointSignal::Refused => {
                 let known = Duration::try_from_secs_f64(health.ewma.value(now)).unwrap_or(end.elapsed);
                 health.ewma.record(now, end.elapsed.max(known).max(end.penalty));
                 health.last_failure = end.failure;

@@ -200,6 +200,10 @@ impl Upstream {
         if signal == EndpointSignal::Ignored {
             return;
         }
+        if signal == EndpointSignal::Refused {
+            // It answers; what is behind it does not.
+            set.on_success();
+        }
         let penalty = self.lock().latency.p99(now).map_or(Duration::ZERO, |p99| p99 * 2);
         let record = AttemptRecord {
             signal,

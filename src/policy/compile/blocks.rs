@@ -194,8 +194,8 @@ impl Reader<'_> {
         let given = self.switched_on("circuitBreaker.mode", block);
         let mode = self.take("circuitBreaker.mode", block.pick(|b| &b.mode), |mode| Ok(*mode), Mode::Enforce);
         let open_found = block.pick(|b| &b.open_duration);
-        let open = self.take("circuitBreaker.openDuration", open_found, between(100 * MS, 10 * MINUTE), 5 * SECOND);
-        let most = (60 * SECOND).max(open);
+        let open = self.take("circuitBreaker.openDuration", open_found, between(100 * MS, 10 * MINUTE), SECOND);
+        let most = (30 * SECOND).max(open);
         let found = block.pick(|b| &b.max_open_duration);
         let max_open = self.take("circuitBreaker.maxOpenDuration", found, between(100 * MS, 60 * MINUTE), most);
         if let (true, Some((at, _))) = (open > max_open, open_found) {

@@ -2,7 +2,7 @@ use super::*;
 use crate::reliability::backoff::{Backoff, Jitter};
 use crate::reliability::breaker::{Breaker, BreakerPolicy, Refusal, Signal, State};
 use crate::reliability::budget::BudgetPolicy;
-use crate::reliability::classify::StatusSet;
+use crate::reliability::classify::{PeerMark, StatusSet};
 use crate::reliability::dependency::DependencyPolicy;
 use crate::reliability::entropy::SplitMix;
 use crate::reliability::failure::{Failure, Sent};
@@ -221,7 +221,7 @@ fn what_the_request_forbids_is_told_apart() {
         (Plan { idempotent: false, ..whole }, unavailable(), Denied::NotIdempotent),
         (Plan { replayable: false, ..whole }, unavailable(), Denied::BodyTooLarge),
         (Plan { chain_stop: true, ..whole }, unavailable(), Denied::ChainStop),
-        (whole, Outcome { final_by_peer: true, ..unavailable() }, Denied::Pushback),
+        (whole, Outcome { mark: PeerMark::GaveUp, ..unavailable() }, Denied::Pushback),
     ];
     for (plan, outcome, reason) in cases {
         assert_eq!(b.stop_after(plan, outcome), Some(Stop::Denied(reason)));

@@ -15,9 +15,9 @@ pub struct BreakerPolicy {
     pub consecutive_failures: Option<u32>,
     /// opens when calls are slow; None = off
     pub slow_call: Option<SlowCall>,
-    /// upper bound of the first open time; grows ×2 per trip up to `max_open`. default 5 s
+    /// upper bound of the first open time; grows ×2 per trip up to `max_open`. default 1 s
     pub open: Duration,
-    /// upper bound of every open time; default 60 s
+    /// upper bound of every open time; default 30 s
     pub max_open: Duration,
     /// probes that must all succeed; default 3
     pub half_open_requests: u32,
@@ -35,8 +35,8 @@ impl Default for BreakerPolicy {
             failure_percent: 50.0,
             consecutive_failures: None,
             slow_call: None,
-            open: Duration::from_secs(5),
-            max_open: Duration::from_secs(60),
+            open: Duration::from_secs(1),
+            max_open: Duration::from_secs(30),
             half_open_requests: 3,
             probe_timeout: Duration::from_secs(5),
             observe: false,

@@ -84,7 +84,8 @@ impl Bench {
 }
 
 fn policy() -> BreakerPolicy {
-    BreakerPolicy::default()
+    // Long enough that the steps of a test fit between two openings.
+    BreakerPolicy { open: seconds(5.0), max_open: seconds(60.0), ..BreakerPolicy::default() }
 }
 
 #[test]

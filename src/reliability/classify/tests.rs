@@ -116,10 +116,19 @@ fn overload_is_429_and_503_with_retry_after() {
 
 #[test]
 fn a_peer_that_gave_up_is_not_asked_again() {
-    let marked = Outcome { final_by_peer: true, ..Outcome::answered(503) };
+    let marked = Outcome { mark: PeerMark::GaveUp, ..Outcome::answered(503) };
     assert_eq!(classify(&marked, &with(Contract::Opaque), true), Verdict::Denied(Denied::Pushback));
-    let good = Outcome { final_by_peer: true, ..Outcome::answered(200) };
+    let good = Outcome { mark: PeerMark::GaveUp, ..Outcome::answered(200) };
     assert_eq!(classify(&good, &with(Contract::Opaque), true), Verdict::Success);
+}
+
+#[test]
+fn the_open_breaker_of_a_peer_says_nothing_of_the_service_behind_it() {
+    let refused = Outcome { mark: PeerMark::Refused, ..Outcome::answered(503) };
+    assert_eq!(classify(&refused, &with(Contract::Opaque), true), Verdict::Denied(Denied::Pushback));
+    assert_eq!((signal(&refused), endpoint_signal(&refused)), (Signal::Ignored, EndpointSignal::Refused));
+    let gave_up = Outcome { mark: PeerMark::GaveUp, ..Outcome::answered(503) };
+    assert_eq!((signal(&gave_up), endpoint_signal(&gave_up)), (Signal::Failure, EndpointSignal::Hard));
 }
 
 #[test]
@@ -184,17 +193,15 @@ fn a_status_set_holds_statuses_and_nothing_else() {
     assert!(!set.contains(502));
 }
 
+fn any_mark() -> impl Strategy<Value = PeerMark> {
+    prop::sample::select(vec![PeerMark::None, PeerMark::GaveUp, PeerMark::Refused])
+}
+
 fn any_outcome() -> impl Strategy<Value = Outcome> {
     let reply =
         prop_oneof![(100u16..600).prop_map(Reply::Status), prop::sample::select(Failure::ALL).prop_map(Reply::Failed),];
-    (reply, prop::sample::select(&SENT[..]), prop::option::of(0u64..400), any::<bool>()).prop_map(
-        |(reply, sent, hint, final_by_peer)| Outcome {
-            reply,
-            sent,
-            retry_after: hint.map(Duration::from_secs),
-            final_by_peer,
-        },
-    )
+    (reply, prop::sample::select(&SENT[..]), prop::option::of(0u64..400), any_mark())
+        .prop_map(|(reply, sent, hint, mark)| Outcome { reply, sent, retry_after: hint.map(Duration::from_secs), mark })
 }
 
 proptest! {

@@ -7,7 +7,7 @@ use super::{stall, steady};
 use crate::reliability::attempts::{Attempts, Plan, RetryPolicy, Step, Stop};
 use crate::reliability::backoff::Jitter;
 use crate::reliability::budget::BudgetPolicy;
-use crate::reliability::classify::Outcome;
+use crate::reliability::classify::{Outcome, PeerMark};
 use crate::reliability::dependency::{Dependency, DependencyPolicy};
 use crate::reliability::entropy::SplitMix;
 use std::time::{Duration, Instant};

@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::reliability::breaker::Signal;
-use crate::reliability::classify::{Contract, Reply, RetryOn};
+use crate::reliability::classify::{Contract, PeerMark, Reply, RetryOn};
 use proptest::prelude::*;
 
 fn ms(count: u64) -> Duration {
@@ -53,12 +53,18 @@ fn any_fate() -> impl Strategy<Value = Fate> {
         4 => prop::sample::select(Failure::ALL).prop_map(Reply::Failed),
     ];
     let sent = prop::sample::select(vec![Sent::No, Sent::Maybe, Sent::Yes]);
-    let ends = (reply, sent, prop::option::weighted(0.2, 0u64..5), prop::bool::weighted(0.05), 0u64..400).prop_map(
-        |(reply, sent, hint, final_by_peer, after_ms)| {
+    let ends = (
+        reply,
+        sent,
+        prop::option::weighted(0.2, 0u64..5),
+        prop::option::weighted(0.05, Just(PeerMark::GaveUp)),
+        0u64..400,
+    )
+        .prop_map(|(reply, sent, hint, mark, after_ms)| {
+            let mark = mark.unwrap_or(PeerMark::None);
             let retry_after = hint.map(Duration::from_secs);
-            Fate::Ends { outcome: Outcome { reply, sent, retry_after, final_by_peer }, after_ms }
-        },
-    );
+            Fate::Ends { outcome: Outcome { reply, sent, retry_after, mark }, after_ms }
+        });
     prop_oneof![20 => ends, 1 => Just(Fate::Cancelled)]
 }
 

@@ -63,7 +63,8 @@ impl Chain {
                 Step::Wait { until } => self.now = until,
                 Step::Finish { stop, .. } => {
                     let gave_up = matches!(stop, Stop::AttemptsSpent | Stop::Denied(_));
-                    return Outcome { final_by_peer: self.manners.marker && gave_up, ..Outcome::answered(503) };
+                    let mark = if self.manners.marker && gave_up { PeerMark::GaveUp } else { PeerMark::None };
+                    return Outcome { mark, ..Outcome::answered(503) };
                 }
             }
         }
