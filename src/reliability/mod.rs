@@ -25,6 +25,7 @@ pub mod dependency;
 pub mod ejection;
 pub mod entropy;
 pub mod failure;
+pub mod idempotency;
 pub mod latency;
 pub mod limit;
 pub mod sim;
