@@ -4,8 +4,9 @@ set -euo pipefail
 
 # command and the Debian package that brings it
 needed=(
-  "cc gcc"              # links the program and builds mimalloc
-  "promtool prometheus" # judges the metrics page
+  "cc gcc"                    # links the program and builds mimalloc
+  "promtool prometheus"       # judges the metrics page
+  "redis-server redis-server" # the store that replicas share
 )
 
 commands=() packages=()

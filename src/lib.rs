@@ -35,6 +35,8 @@ pub mod drain;
 #[cfg(feature = "proxy")]
 pub mod faults;
 #[cfg(feature = "proxy")]
+pub mod idempotency;
+#[cfg(feature = "proxy")]
 pub mod policy;
 #[cfg(feature = "proxy")]
 pub mod proxy;

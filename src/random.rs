@@ -1,6 +1,6 @@
 //! The process's generator: one SplitMix per thread, seeded from the system.
 //!
-//! Good enough for jitter, balancing and trace ids; never for secrets.
+//! Good enough for jitter, balancing and trace ids; never for secrets, which [`secret`] takes from the system.
 
 use std::cell::RefCell;
 
@@ -23,6 +23,16 @@ impl Entropy for Random {
 /// 128 random bits, for trace ids.
 pub fn bits128() -> u128 {
     (u128::from(Random.next_u64()) << 64) | u128::from(Random.next_u64())
+}
+
+/// 256 bits from the system that nobody can guess.
+///
+/// # Errors
+/// If the system has none; nothing else may take their place.
+pub fn secret() -> Result<[u8; 32], getrandom::Error> {
+    let mut bytes = [0; 32];
+    getrandom::fill(&mut bytes)?;
+    Ok(bytes)
 }
 
 fn seed() -> u64 {

@@ -3,6 +3,7 @@
 mod control;
 mod news;
 mod run;
+mod stores;
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -94,6 +95,7 @@ struct Core {
     proxy: OnceLock<Arc<Proxy>>,
     listeners: Listeners,
     registry: Registry,
+    stores: stores::Open,
     metrics: Arc<Metrics>,
     telemetry: Arc<Telemetry>,
     tasks: Tasks,
@@ -105,15 +107,20 @@ impl Core {
     /// Brings a policy into force: bind, reconcile, swap, start. On an error nothing has changed.
     fn install(&self, policy: &Arc<Policy>, revision: u64) -> Result<(), String> {
         let prepared = self.listeners.prepare(&policy.listeners)?;
+        let stores = Arc::new(self.stores.follow(&policy.stores)?);
         let snapshot = self.registry.reconcile(Arc::clone(policy), revision);
         let proxy = match self.proxy.get() {
             Some(proxy) => {
+                // Before the policy that names them; what a request of the old one uses stays open with it.
+                proxy.stores.store(stores);
                 proxy.snapshot.store(Arc::new(snapshot));
                 proxy
             }
             None => {
                 let telemetry = Arc::clone(&self.telemetry);
-                self.proxy.get_or_init(|| Arc::new(Proxy::new(snapshot, telemetry, self.tasks.clone())))
+                let proxy = Proxy::new(snapshot, telemetry, self.tasks.clone());
+                proxy.stores.store(stores);
+                self.proxy.get_or_init(|| Arc::new(proxy))
             }
         };
         self.listeners.commit(&policy.listeners, prepared, proxy);
@@ -256,6 +263,7 @@ fn build(
         proxy: OnceLock::new(),
         listeners: Listeners::new(data.handle().clone()),
         registry: Registry::new(Arc::clone(metrics), events, control.handle().clone()),
+        stores: stores::Open::new(data.handle().clone()),
         metrics: Arc::clone(metrics),
         telemetry: Arc::new(Telemetry { metrics: Arc::clone(metrics), access_log }),
         tasks: Tasks::default(),

@@ -5,10 +5,13 @@
 //! `diff` and the lints read those places; nothing is parsed twice.
 
 mod blocks;
+mod environment;
+mod idempotency;
 mod inbound;
 mod listeners;
 mod parse;
 mod read;
+mod stores;
 mod target;
 mod upstreams;
 
@@ -23,7 +26,9 @@ use super::origin::Origins;
 use super::raw::scalar::{AddressOrNone, At, Key, Position, Text};
 use super::raw::{self, LogErrors, LogFormat};
 use super::{AccessLog, Drain, Policy};
+use environment::Environment;
 use read::{Layer, PROCESS, Reader};
+use stores::StorePlaces;
 
 /// Files beyond this are refused unread: a ConfigMap holds 1 MiB at most.
 pub const FILE_BYTES_MAX: usize = 4 << 20;
@@ -50,9 +55,14 @@ pub struct Compiled {
 /// # Errors
 /// All that is wrong with it, warnings included.
 pub fn load(file_name: &str, text: &str) -> Result<Compiled, Diagnostics> {
+    load_in(file_name, text, environment::of_process)
+}
+
+/// As `load`, in an environment that tests can choose.
+fn load_in(file_name: &str, text: &str, environment: Environment) -> Result<Compiled, Diagnostics> {
     let refuse = |findings| Diagnostics::new(file_name, text, findings);
     let file = parse::parse(text).map_err(|finding| refuse(vec![*finding]))?;
-    let mut context = Context::default();
+    let mut context = Context::new(environment);
     let policy = context.file(&file, text);
     if !context.has_errors() {
         lint::policy(&policy, &context.origins, &mut context.findings);
@@ -80,13 +90,19 @@ pub fn load_bytes(file_name: &str, bytes: &[u8]) -> Result<Compiled, Diagnostics
 }
 
 /// What one run of the compiler gathers.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Context {
     findings: Vec<Diagnostic>,
     origins: Origins,
+    store_places: StorePlaces,
+    environment: Environment,
 }
 
 impl Context {
+    fn new(environment: Environment) -> Self {
+        Context { findings: Vec::new(), origins: Origins::default(), store_places: StorePlaces::default(), environment }
+    }
+
     fn has_errors(&self) -> bool {
         self.findings.iter().any(|finding| finding.severity == super::diagnostic::Severity::Error)
     }
@@ -113,6 +129,8 @@ impl Context {
             |size| read::size(size, 0, 1 << 40),
             REPLAY_BYTES,
         );
+        // Before the routes, which refer to them.
+        let stores = self.stores(file.stores.get(), name.as_deref());
         let upstreams = self.upstreams(file);
         let listeners = self.listeners(file, &upstreams, admin, metrics);
         Policy {
@@ -122,6 +140,7 @@ impl Context {
             drain,
             access_log,
             replay_bytes_max: usize::try_from(replay_bytes).unwrap_or(usize::MAX),
+            stores,
             listeners,
             upstreams: upstreams.into_iter().map(|upstream| upstream.policy).collect(),
             hash: hash(text),

@@ -2,6 +2,7 @@
 //!
 //! `payments/charge: retry.attempts 1 -> 3; worst-case load x2 -> x4; worst-case wait 2s -> 5s`
 
+mod effects;
 mod routes;
 
 use std::collections::{HashMap, HashSet};
@@ -73,7 +74,8 @@ impl fmt::Display for Change {
 /// those that are gone. Empty = the policies do the same.
 pub fn diff(old: &Policy, new: &Policy) -> Vec<Change> {
     let mut changes = Vec::new();
-    let settings = differences(&effective::process(old), &effective::process(new));
+    let mut settings = differences(&effective::process(old), &effective::process(new));
+    settings.extend(effects::another_server(old, new));
     changes.extend(changed("outrigger".to_owned(), settings));
     let (before, after) = (sides(old), sides(new));
     let known: HashMap<&str, &Side<'_>> = before.iter().map(|side| (&*side.upstream.name, side)).collect();
@@ -145,7 +147,13 @@ fn differences(old: &[Setting], new: &[Setting]) -> Vec<Difference> {
 const SWITCHES: [(&str, &str); 2] = [("circuitBreaker", "circuit breaker"), ("throttle", "throttle")];
 
 /// What is read at the start only.
-const AT_START: [&str; 2] = ["admin.listen", "metrics.listen"];
+const AT_START: [&str; 5] = [
+    "admin.listen",
+    "metrics.listen",
+    "stores.embedded.maxBytes",
+    "stores.embedded.maxRecords",
+    "stores.embedded.durability",
+];
 
 /// The settings in words. A block that is switched on or off is told as that: its values follow from it.
 fn told(settings: &[Difference]) -> Vec<String> {
@@ -156,11 +164,17 @@ fn told(settings: &[Difference]) -> Vec<String> {
         (!names.is_empty()).then(|| format!("{} {}", names.join(" and "), if on { "on" } else { "off" }))
     };
     let mut parts: Vec<String> = [names(true), names(false)].into_iter().flatten().collect();
+    let deduplication = effects::Deduplication::of(settings);
+    parts.extend(deduplication.map(|switched| switched.told().to_owned()));
     for setting in settings {
         let block = setting.key.split('.').next();
-        if switched.iter().all(|(hidden, _, _)| Some(*hidden) != block) {
-            let when = if AT_START.contains(&setting.key) { " (takes effect at the next start)" } else { "" };
-            parts.push(format!("{setting}{when}"));
+        let follows = deduplication.is_some_and(|switched| switched.explains(setting));
+        if !follows && switched.iter().all(|(hidden, _, _)| Some(*hidden) != block) {
+            // A store that comes or goes is opened or closed at once.
+            let later = AT_START.contains(&setting.key) && setting.old.is_some() && setting.new.is_some();
+            let when = if later { " (takes effect at the next start)" } else { "" };
+            let effect = effects::effect(setting).map_or(String::new(), |effect| format!(" ({effect})"));
+            parts.push(format!("{setting}{effect}{when}"));
         }
     }
     parts

@@ -3,6 +3,8 @@
 //! `explain` adds where they come from, `diff` compares two of them, and the journal of changes keeps the
 //! difference. Structs are taken apart without `..`, so that a new field cannot be forgotten here.
 
+mod idempotency;
+
 use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -17,12 +19,14 @@ use crate::reliability::backoff::{Backoff, Jitter};
 use crate::reliability::balance::Balance;
 use crate::reliability::breaker::BreakerPolicy;
 use crate::reliability::budget::BudgetPolicy;
-use crate::reliability::classify::{Contract, RetryOn};
+use crate::reliability::classify::RetryOn;
 use crate::reliability::deadline::Timeouts;
 use crate::reliability::dependency::DependencyPolicy;
 use crate::reliability::ejection::EjectionPolicy;
 use crate::reliability::limit::Limits;
 use crate::reliability::throttle::ThrottlePolicy;
+
+pub(super) use idempotency::store;
 
 /// A key of the file format and its value in effect.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -70,6 +74,7 @@ pub fn process(policy: &Policy) -> Vec<Setting> {
         drain,
         access_log,
         replay_bytes_max,
+        stores,
         listeners: _,
         upstreams: _,
         hash: _,
@@ -77,7 +82,7 @@ pub fn process(policy: &Policy) -> Vec<Setting> {
     } = policy;
     let Drain { delay, timeout } = *drain;
     let AccessLog { sample_ratio, errors_always } = *access_log;
-    vec![
+    let mut settings = vec![
         set("name", name.as_deref().unwrap_or("none")),
         address("admin.listen", *admin),
         address("metrics.listen", *metrics),
@@ -86,7 +91,9 @@ pub fn process(policy: &Policy) -> Vec<Setting> {
         number("accessLog.sampleRatio", sample_ratio),
         set("accessLog.errors", if errors_always { "always" } else { "sampled" }),
         set("limits.replayBytes", size::print(*replay_bytes_max as u64)),
-    ]
+    ];
+    settings.extend(idempotency::stores(stores));
+    settings
 }
 
 /// What all routes of an upstream share.
@@ -235,7 +242,7 @@ fn ejection(policy: &EjectionPolicy) -> Vec<Setting> {
 
 /// What holds for the requests of one route.
 pub fn route(direction: Direction, policy: &RoutePolicy) -> Vec<Setting> {
-    let RoutePolicy { name: _, timeouts, retry, replay_body_max, deadline, proxy_status } = policy;
+    let RoutePolicy { name: _, timeouts, retry, replay_body_max, deadline, proxy_status, idempotency } = policy;
     let Timeouts { request, backend_request, connect, idle } = *timeouts;
     let mut settings = vec![time("timeouts.request", request)];
     match direction {
@@ -250,6 +257,7 @@ pub fn route(direction: Direction, policy: &RoutePolicy) -> Vec<Setting> {
         Direction::Inbound => {}
         Direction::Outbound => settings.extend(self::retry(retry, *replay_body_max)),
     }
+    settings.extend(self::idempotency::route(direction, retry.contract, idempotency.as_deref()));
     let DeadlinePolicy { grpc_timeout, envoy_timeout, propagate, margin } = *deadline;
     let headers = [(grpc_timeout, "grpc-timeout"), (envoy_timeout, "x-envoy-expected-rq-timeout-ms")];
     settings.push(set("deadline.headers", words(&headers)));
@@ -272,7 +280,7 @@ fn words(flags: &[(bool, &str)]) -> String {
 }
 
 fn retry(policy: &RetryPolicy, replay_body_max: usize) -> Vec<Setting> {
-    let RetryPolicy { retries, on, codes, backoff, respect_retry_after, contract } = policy;
+    let RetryPolicy { retries, on, codes, backoff, respect_retry_after, contract: _ } = policy;
     let mut settings = vec![count("retry.attempts", *retries)];
     if *retries > 0 {
         let RetryOn { connect_failure, refused_stream, reset, timeout } = *on;
@@ -301,12 +309,6 @@ fn retry(policy: &RetryPolicy, replay_body_max: usize) -> Vec<Setting> {
             set("retry.maxBody", size::print(replay_body_max as u64)),
         ]);
     }
-    let contract = match contract {
-        Contract::Opaque => "opaque",
-        Contract::Atomic5xx => "atomic5xx",
-        Contract::Dedupes => "dedupes",
-    };
-    settings.push(set("idempotency.contract", contract));
     settings
 }
 

@@ -9,8 +9,9 @@ use http::{Method, Uri};
 
 use super::compile::Compiled;
 use super::effective::{self, Setting};
+use super::idempotency::{IdempotencyPolicy, InFlight, OnStoreError};
 use super::lint::Code;
-use super::origin::{Origin, Origins};
+use super::origin::{Origin, Origins, PROCESS};
 use super::routes::RouteId;
 use super::{Direction, Listener, Policy, RoutePolicy, UpstreamPolicy, duration};
 use crate::reliability::backoff::{Backoff, Jitter};
@@ -151,12 +152,17 @@ fn values(
         let origin = origins.of(id.upstream, Some(id.route), setting.key);
         rows.push((setting, origin));
     }
+    if let Some(deduplication) = &route.idempotency {
+        for setting in effective::store(&policy.stores, deduplication.store) {
+            let origin = origins.of(PROCESS, None, setting.key);
+            rows.push((setting, origin));
+        }
+    }
     for setting in effective::reach(effective::reached(policy).get(&id.upstream).copied())
         .into_iter()
         .chain(effective::upstream(upstream))
     {
-        let shared =
-            if setting.key == "listen" { origins.of(super::origin::PROCESS, None, "listen") } else { Origin::BuiltIn };
+        let shared = if setting.key == "listen" { origins.of(PROCESS, None, "listen") } else { Origin::BuiltIn };
         let own = origins.of(id.upstream, None, setting.key);
         rows.push((setting, if own == Origin::BuiltIn { shared } else { own }));
     }
@@ -240,7 +246,35 @@ fn notes(upstream: &UpstreamPolicy, route: &RoutePolicy, method: &Method, retrie
     if upstream.dependency.throttle.as_ref().is_some_and(|throttle| !throttle.observe) {
         note("While more than half of the requests fail, a growing share is refused at once (throttle).".into());
     }
+    if let Some(policy) = route.idempotency.as_ref().filter(|policy| policy.methods.contains(method)) {
+        deduplication(policy, route.retry.contract, method).into_iter().for_each(note);
+    }
     text
+}
+
+/// What becomes of a request with a key, and of one without.
+fn deduplication(policy: &IdempotencyPolicy, contract: Contract, method: &Method) -> Vec<String> {
+    let (header, ttl) = (&policy.header, duration::print(policy.ttl));
+    let in_flight = match policy.in_flight {
+        InFlight::Wait(wait) => format!("waits up to {} while the first one runs", millis(wait)),
+        InFlight::Reject => "is refused (409) while the first one runs".to_owned(),
+    };
+    let without = if policy.required { "is refused (400)" } else { "is executed each time" };
+    let unknown = match contract {
+        Contract::Opaque | Contract::Atomic5xx => {
+            format!("it is refused (409) for {}: nothing is executed twice", duration::print(policy.unknown_ttl))
+        }
+        Contract::Dedupes => "it is sent again with the same key (contract: dedupes)".to_owned(),
+    };
+    let down = match policy.on_store_error {
+        OnStoreError::Closed => "it is refused (503)",
+        OnStoreError::Open => "it is executed each time",
+    };
+    vec![
+        format!("A repeated {method} with the same {header} {in_flight}, and gets its answer for {ttl}."),
+        format!("If the outcome of the first one is unknown, {unknown}."),
+        format!("While the store ({}) is down, {down}. A {method} without a key {without}.", policy.store.as_str()),
+    ]
 }
 
 fn tries(retries: u32) -> String {
@@ -281,83 +315,4 @@ fn millis(duration: Duration) -> String {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::policy::compile::load;
-
-    const POLICY: &str = "version: 1\ndefaults: { timeouts: { connect: 100ms } }\nupstreams:\n  payments:\n    url: http://payments\n    \
-                          timeouts: { request: 2s, backendRequest: 500ms }\n    retry: { attempts: 2 }\n    circuitBreaker: {}\n    routes:\n    - name: charge\n      \
-                          match: { methods: [POST], path: /v1/charges }\n      timeouts: { request: 5s }\n  ledger:\n    url: http://ledger\n    listen: 127.0.0.1:4501\n";
-
-    fn explained(method: &str, url: &str) -> Result<String, Unexplained> {
-        request(&load("p.yaml", POLICY).unwrap(), "p.yaml", &method.parse().unwrap(), url)
-    }
-
-    #[test]
-    fn the_route_is_named_with_the_reason() {
-        let text = explained("POST", "http://payments/v1/charges?x=1").unwrap_err();
-        assert!(matches!(text, Unexplained::WhichListener(_)), "a single upstream's shared listener takes any host");
-        let text = explained("POST", "http://127.0.0.1:4400/v1/charges?x=1").unwrap();
-        assert!(text.contains("route     charge (POST /v1/charges)"), "{text}");
-        let text = explained("GET", "http://localhost:4501/x").unwrap();
-        assert!(text.contains("upstream  ledger\n  route     default (no other route matches)"), "{text}");
-    }
-
-    #[test]
-    fn every_value_has_its_origin() {
-        let text = explained("POST", "http://127.0.0.1:4400/v1/charges").unwrap();
-        let origin = |key: &str| {
-            let line = text.lines().find(|line| line.trim_start().starts_with(key)).unwrap();
-            line.split("  ").last().unwrap().trim().to_owned()
-        };
-        assert_eq!(origin("timeouts.request"), "p.yaml:12:28");
-        assert_eq!(origin("timeouts.backendRequest"), "p.yaml:6:46");
-        assert_eq!(origin("timeouts.connect"), "defaults, p.yaml:2:34");
-        assert_eq!(origin("timeouts.idle"), "built in");
-        assert_eq!(origin("limits.requests"), "built in");
-        assert_eq!(origin("url"), "p.yaml:5:10");
-        assert_eq!(origin("circuitBreaker.mode"), "p.yaml:8:21", "on because the block is there");
-    }
-
-    #[test]
-    fn the_time_line_shows_each_try_and_wait_up_to_the_deadline() {
-        let text = explained("GET", "http://127.0.0.1:4400/").unwrap();
-        let line = text.split("Time line").nth(1).unwrap();
-        let parts: Vec<String> = line.lines().map(|l| l.split_whitespace().collect::<Vec<_>>().join(" ")).collect();
-        let expected = [
-            "of the worst case: 1 try + up to 2 retries",
-            "0ms try 1, given up after 500ms",
-            "500ms wait 0ms .. 25ms",
-            "500ms .. 525ms try 2, given up after 500ms",
-            "1s .. 1s25ms wait 0ms .. 50ms",
-            "1s .. 1s75ms try 3, may use all that is left",
-            "2s deadline: 504",
-        ];
-        assert!(parts[0].ends_with(expected[0]), "{line}");
-        assert_eq!(parts[1..7], expected[1..]);
-    }
-
-    #[test]
-    fn a_post_is_shown_to_be_repeated_only_under_its_condition() {
-        let tries = |method| {
-            let text = explained(method, "http://127.0.0.1:4400/").unwrap();
-            let lines = text.lines().filter_map(|line| Some(line.split_once("  try ")?.1.to_owned()));
-            lines.collect::<Vec<_>>()
-        };
-        let post = tries("POST");
-        assert_eq!(post.len(), 3);
-        assert_eq!(post[0], "1, given up after 500ms");
-        assert_eq!(post[1], "2 only if nothing was sent before, given up after 500ms");
-        assert_eq!(post[2], "3 only if nothing was sent before, may use all that is left");
-        assert_eq!(tries("GET")[1], "2, given up after 500ms");
-    }
-
-    #[test]
-    fn every_code_has_a_page() {
-        for known in Code::ALL {
-            let page = code(*known);
-            assert!(page.starts_with(known.as_str()) && page.contains("\nWhy   ") && page.contains("\nFix   "));
-            assert_eq!(Code::parse(&known.as_str().to_lowercase()), Some(*known));
-        }
-    }
-}
+mod tests;

@@ -2,6 +2,7 @@
 //! second look are found while compiling.
 
 mod code;
+mod idempotency;
 
 use std::collections::HashSet;
 use std::time::Duration;
@@ -26,19 +27,23 @@ pub(super) fn policy(policy: &Policy, origins: &Origins, findings: &mut Vec<Diag
     let known = findings.iter().map(|finding| (finding.code, finding.position)).collect();
     let mut lint = Lint { origins, findings, known };
     lint.process(policy);
+    lint.stores(&policy.stores);
     for (index, upstream) in policy.upstreams.iter().enumerate() {
         lint.upstream(index as u32, upstream);
         // The default route first: what is inherited is reported there, once.
         for (number, route) in upstream.routes.iter().enumerate().rev() {
             lint.route(index as u32, upstream, number as u32, route);
+            lint.idempotency(index as u32, upstream, number as u32, route);
         }
     }
     for entry in policy.listeners.iter().flat_map(|listener| listener.table.entries()) {
         let Some(upstream) = policy.upstreams.get(entry.upstream as usize) else { continue };
         for (number, (wanted, route)) in entry.routes.iter().zip(&upstream.routes).enumerate() {
-            if let Some(position) = origins.position(entry.upstream, Some(number as u32), "retry") {
+            let place = (entry.upstream, number as u32);
+            if let Some(position) = origins.position(place.0, Some(place.1), "retry") {
                 lint.unsafe_methods(position, &format!("{}/{}", upstream.name, route.name), &wanted.methods, route);
             }
+            lint.keyed_methods(place, upstream, &wanted.methods, route);
         }
     }
 }

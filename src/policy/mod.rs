@@ -6,6 +6,7 @@ pub mod diff;
 pub mod duration;
 pub mod effective;
 pub mod explain;
+pub mod idempotency;
 pub mod journal;
 pub mod lint;
 pub mod origin;
@@ -41,6 +42,8 @@ pub struct Policy {
     pub access_log: AccessLog,
     /// Bytes of request bodies held for replay, over all requests. `limits.replayBytes`, default 64 MiB.
     pub replay_bytes_max: usize,
+    /// Where records of idempotency keys can be kept.
+    pub stores: idempotency::Stores,
     /// Every address traffic is accepted on.
     pub listeners: Vec<Listener>,
     /// Outbound dependencies in file order; the inbound app, if any, is last and named `app`.
@@ -145,6 +148,8 @@ pub struct RoutePolicy {
     pub replay_body_max: usize,
     pub deadline: DeadlinePolicy,
     pub proxy_status: ProxyStatus,
+    /// Deduplication by key. None = off: keys are passed on and mean nothing.
+    pub idempotency: Option<Arc<idempotency::IdempotencyPolicy>>,
 }
 
 /// `deadline`. Present by default.

@@ -4,10 +4,15 @@
 //! and described in `config/outrigger.yaml`; tests hold the four together. The sentences below are what
 //! editors show, because the JSON Schema is generated from them.
 
+mod idempotency;
 pub mod scalar;
+mod stores;
 
 use schemars::JsonSchema;
 use serde::Deserialize;
+
+pub use idempotency::Idempotency;
+pub use stores::{EmbeddedStore, RedisStore, Stores};
 
 use scalar::{
     Address, AddressOrNone, At, Flag, HashOn, Host, Key, Method, Name, Named, Path, Percent, Rate, Ratio, Size, Text,
@@ -36,6 +41,8 @@ pub struct File {
     pub access_log: Key<AccessLog>,
     /// Limits of the whole process.
     pub limits: Key<ProcessLimits>,
+    /// Where records of idempotency keys are kept. Needed by routes that deduplicate.
+    pub stores: Key<Stores>,
     /// Merged under every upstream, key by key inside each block. Inbound is not affected.
     pub defaults: Key<Defaults>,
     /// The services that the app calls, by name.
@@ -179,7 +186,7 @@ pub struct Route {
     pub deadline: Key<Deadline>,
     /// Retries; keys left out come from the upstream. attempts: 0 = no retries here.
     pub retry: Key<Retry>,
-    /// What the upstream promises about requests sent twice.
+    /// What the upstream promises about requests sent twice, and deduplication by key. With any key but contract it is on.
     pub idempotency: Key<Idempotency>,
     /// How much the Proxy-Status header tells.
     pub proxy_status: Key<ProxyStatus>,
@@ -355,14 +362,6 @@ pub struct KeepAlive {
     pub idle: Key<Text<Time>>,
 }
 
-/// What the upstream promises about requests sent twice.
-#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
-#[serde(rename_all = "camelCase", deny_unknown_fields, default)]
-pub struct Idempotency {
-    /// opaque: nothing; atomic5xx: an answered 5xx had no effect; dedupes: it recognises a repeated request. Default opaque.
-    pub contract: Key<Contract>,
-}
-
 /// caller -> Outrigger -> app. Inbound never retries or balances.
 #[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
@@ -379,7 +378,7 @@ pub struct Inbound {
     pub deadline: Key<Deadline>,
     /// How much the Proxy-Status header tells callers. Default basic.
     pub proxy_status: Key<ProxyStatus>,
-    /// Requests with time limits of their own.
+    /// Requests that are treated differently. What matches none of them goes by the route named default.
     pub routes: Key<Vec<At<InboundRoute>>>,
 }
 
@@ -394,7 +393,7 @@ pub struct InboundTimeouts {
     pub idle: Key<Text<Time>>,
 }
 
-/// Requests with time limits of their own.
+/// Requests that are treated differently.
 #[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
 pub struct InboundRoute {
@@ -405,6 +404,8 @@ pub struct InboundRoute {
     pub matches: Key<RouteMatch>,
     /// Time limits; keys left out come from inbound.
     pub timeouts: Key<InboundTimeouts>,
+    /// What the app promises about requests sent twice, and deduplication by key. With any key but contract it is on.
+    pub idempotency: Key<Idempotency>,
 }
 
 macro_rules! words {
@@ -429,5 +430,12 @@ words! {
     ObserveMode("camelCase") { Enforce, Observe }
     BalanceBy("camelCase") { PeakEwma, LeastRequest, RoundRobin, Hash }
     Contract("camelCase") { Opaque, Atomic5xx, Dedupes }
+    StoreKind("camelCase") { Embedded, Redis }
+    Durability("camelCase") { Process, Power }
+    KeySyntax("camelCase") { Lenient, Strict }
+    InFlight("camelCase") { Wait, Reject }
+    Oversize("camelCase") { Reject, Bypass }
+    OnStoreError("camelCase") { Closed, Open }
+    ForwardKey("camelCase") { AsIs, Strip }
     DeadlineHeader("kebab-case") { GrpcTimeout, XEnvoyExpectedRqTimeoutMs }
 }

@@ -11,6 +11,7 @@ use super::raw::File;
 const REQUIRED: &[(&str, &[&str])] = &[
     ("Inbound", &["forward"]),
     ("InboundRoute", &["name", "match"]),
+    ("RedisStore", &["url"]),
     ("Route", &["name", "match"]),
     ("SlowCall", &["threshold"]),
 ];
@@ -28,5 +29,16 @@ pub fn json() -> String {
             block.insert("required".to_owned(), (*keys).into());
         }
     }
+    deduplication_needs_its_principal(&mut value);
     format!("{value:#}\n")
+}
+
+/// Any key but `contract` switches deduplication on, and then there is no default for whose keys they are.
+fn deduplication_needs_its_principal(schema: &mut serde_json::Value) {
+    let Some(block) = schema.pointer_mut("/$defs/Idempotency").and_then(|block| block.as_object_mut()) else { return };
+    let keys = block.get("properties").and_then(|keys| keys.as_object()).into_iter().flat_map(|keys| keys.keys());
+    let switches = keys.filter(|key| !["contract", "principal"].contains(&key.as_str()));
+    let needs: serde_json::Map<_, _> =
+        switches.map(|key| (key.clone(), serde_json::Value::from(["principal"].as_slice()))).collect();
+    block.insert("dependentRequired".to_owned(), needs.into());
 }

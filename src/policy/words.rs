@@ -120,6 +120,57 @@ const FOREIGN: &[Foreign] = &[
     foreign("kind", "Kubernetes' word; this is no cluster object", "version: 1"),
     foreign("accesslogs", "a word of others", "accessLog"),
     foreign("idempotency", "a key of a route", "idempotency in an entry of `routes`"),
+    foreign("dedup", "a word of others", "idempotency in an entry of `routes`"),
+    foreign("dedupe", "a word of others", "idempotency in an entry of `routes`"),
+    foreign("deduplicate", "a word of others", "idempotency in an entry of `routes`"),
+    foreign("deduplication", "a word of others", "idempotency in an entry of `routes`"),
+    foreign("idempotencykey", "the usual name of the header", "idempotency.header"),
+    foreign("idempotencyheader", "a word of others", "idempotency.header"),
+    foreign("headername", "a word of others", "idempotency.header"),
+    foreign("keyheader", "fiber's word", "idempotency.header"),
+    foreign("header", "a key of `idempotency` in a route", "idempotency.header"),
+    foreign("required", "a key of `idempotency` in a route", "idempotency.required"),
+    foreign("requirekey", "a word of others", "idempotency.required"),
+    foreign("scope", "a word of others", "idempotency.principal"),
+    foreign("principal", "a key of `idempotency` in a route", "idempotency.principal"),
+    foreign("tenant", "a word of others", "idempotency.principal"),
+    foreign("ttl", "a key of `idempotency` in a route", "idempotency.ttl"),
+    foreign("retention", "a word of others", "idempotency.ttl"),
+    foreign("lifetime", "fiber's word", "idempotency.ttl"),
+    foreign("expiry", "a word of others", "idempotency.ttl"),
+    foreign("expiration", "a word of others", "idempotency.ttl"),
+    foreign("expiresafterseconds", "Powertools' word", "idempotency.ttl"),
+    foreign("unknownretention", "a word of others", "idempotency.unknownTtl"),
+    foreign("locktimeout", "a word of others; the right to run a key renews itself", "idempotency.inFlightWait"),
+    foreign("lockttl", "a word of others; the right to run a key renews itself", "idempotency.inFlightWait"),
+    foreign("lease", "a word of others; the right to run a key renews itself", "idempotency.inFlightWait"),
+    foreign("waittimeout", "a word of others", "idempotency.inFlightWait"),
+    foreign("inflight", "a key of `idempotency` in a route", "idempotency.inFlight"),
+    foreign("onconflict", "a word of others", "idempotency.inFlight"),
+    foreign("maxrequestbody", "a word of others", "idempotency.maxBody"),
+    foreign("maxresponsebody", "a word of others", "idempotency.maxStoredBody"),
+    foreign("failopen", "a word of others", "idempotency.onStoreError: open"),
+    foreign("failuremodeallow", "Envoy's word", "idempotency.onStoreError: open"),
+    foreign("store", "a key of `idempotency` in a route", "idempotency.store, of those in `stores`"),
+    foreign("storage", "fiber's word", "idempotency.store, of those in `stores`"),
+    foreign("database", "a word of others", "stores.embedded"),
+    foreign("sqlite", "the engine of the embedded store", "stores.embedded"),
+    foreign("valkey", "it speaks redis", "stores.redis"),
+    foreign("memory", "what is in memory alone dies with the process", "stores.embedded"),
+    foreign("dbpath", "a word of others", "stores.embedded.path"),
+    foreign("file", "a word of others", "stores.embedded.path"),
+    foreign("filename", "a word of others", "stores.embedded.path"),
+    foreign("maxsize", "a word of others", "stores.embedded.maxBytes"),
+    foreign("maxentries", "a word of others", "stores.embedded.maxRecords"),
+    foreign("synchronous", "SQLite's word", "stores.embedded.durability"),
+    foreign("fsync", "a word of others", "stores.embedded.durability: power"),
+    foreign("keyprefix", "a word of others", "stores.redis.service"),
+    foreign("namespace", "a word of others", "stores.redis.service"),
+    foreign(
+        "password",
+        "a secret, which does not belong in a file",
+        "url: \"${env:NAME}\", a URL with the password in it",
+    ),
     foreign("enabled", "a word of others; a block that is present is on", "mode: none to switch a default off"),
     // Values.
     foreign("5xx", "Envoy's word", "retry.codes: [500, 502, 503, 504]"),
@@ -139,12 +190,14 @@ const FOREIGN: &[Foreign] = &[
     foreign("random", "Envoy's word", "peakEwma, which chooses between two at random"),
     foreign("off", "a bare word that YAML 1.1 takes for false", "none"),
     foreign("false", "no word of this key", "none"),
+    foreign("passthrough", "a word of others", "bypass"),
+    foreign("conflict", "a word of others", "reject"),
+    foreign("normal", "SQLite's word", "process"),
 ];
 
 /// Keys that the format has, or will have, and this version does not act on.
 const LATER: &[&str] = &[
     "tls",
-    "stores",
     "deadletter",
     "hedge",
     "hedging",
@@ -156,16 +209,9 @@ const LATER: &[&str] = &[
     "http3",
     "mtls",
     "certificate",
-    "idempotencykey",
     "tracing",
     "ratelimit",
     "ratelimits",
-    "store",
-    "header",
-    "required",
-    "principal",
-    "ttl",
-    "inflight",
     "callers",
     "priority",
     "healthcheck",
@@ -285,10 +331,32 @@ mod tests {
     #[test]
     fn a_key_of_a_later_version_is_recognised_as_such() {
         assert_eq!(hint("tls", &["url", "retry"]), Some(Hint::Later));
-        for later in ["deadLetter", "hedge", "hedging", "http2", "stores", "tracing", "idempotencyKey"] {
+        for later in ["deadLetter", "hedge", "hedging", "http2", "tracing"] {
             assert_eq!(hint(later, &["name", "match", "url"]), Some(Hint::Later), "{later}");
         }
-        assert_eq!(hint("header", &["contract"]), Some(Hint::Later));
+    }
+
+    #[test]
+    fn words_of_other_idempotency_layers_lead_to_ours() {
+        let keys = ["contract", "principal", "header", "store", "ttl", "unknownTtl", "inFlight", "inFlightWait"];
+        assert_eq!(said("idempotencyKey", &keys), "the usual name of the header; use header");
+        assert_eq!(said("scope", &keys), "a word of others; use principal");
+        assert_eq!(said("retention", &keys), "a word of others; use ttl");
+        assert_eq!(said("storage", &keys), "fiber's word; use idempotency.store, of those in `stores`");
+        let lock = "a word of others; the right to run a key renews itself; use inFlightWait";
+        assert_eq!(said("lockTimeout", &keys), lock);
+        assert_eq!(said("sqlite", &["embedded", "redis"]), "the engine of the embedded store; use embedded");
+        assert_eq!(said("fail-open", &["closed", "open"]), "a word of others; use idempotency.onStoreError: open");
+    }
+
+    #[test]
+    fn a_key_of_a_route_is_sent_there_from_elsewhere() {
+        let upstream = ["url", "endpoints", "listen", "match", "timeouts", "retry", "routes"];
+        let route = "idempotency in an entry of `routes`";
+        assert_eq!(said("idempotency", &upstream), format!("a key of a route; use {route}"));
+        assert_eq!(said("dedup", &upstream), format!("a word of others; use {route}"));
+        assert_eq!(said("ttl", &upstream), "a key of `idempotency` in a route; use idempotency.ttl");
+        assert_eq!(said("store", &["version", "stores"]), "did you mean `stores`?");
     }
 
     #[test]

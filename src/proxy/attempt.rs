@@ -14,10 +14,11 @@ use super::respond;
 use super::route::Route;
 use crate::clock;
 use crate::drain::Tasks;
+use crate::idempotency::claim::Claim;
 use crate::random::Random;
 use crate::reliability::attempts::{AttemptId, Attempts, Denied, Kind, Plan, Step, Stop};
 use crate::reliability::breaker::{Permit, Refusal};
-use crate::reliability::classify::{self, Outcome, Reply};
+use crate::reliability::classify::{self, Contract, Outcome, Reply};
 use crate::reliability::{Failure, Sent};
 use crate::telemetry::metrics::AttemptEnd;
 use crate::upstreams::Upstream;
@@ -51,6 +52,15 @@ pub struct Outgoing {
     pub deadline: Instant,
     /// Value of the header that the policy hashes on.
     pub hash_key: Option<HeaderValue>,
+    /// It has an idempotency key: leave to send is the store's to give.
+    pub claim: Option<Arc<Claim>>,
+}
+
+impl Outgoing {
+    /// Whether sending it twice is harmless by its method alone. With a key it is not: somebody asked for once.
+    pub fn is_idempotent(&self) -> bool {
+        self.method.is_idempotent() && self.claim.is_none()
+    }
 }
 
 /// How the attempts ended.
@@ -63,6 +73,8 @@ pub enum Verdict {
         in_flight: InFlight,
         /// Why no further attempt was made.
         stop: Stop,
+        /// What the attempts before it may have done.
+        earlier: Sent,
     },
     /// No answer.
     Failed {
@@ -70,6 +82,8 @@ pub enum Verdict {
         failure: Failure,
         /// Of the attempt that got furthest.
         sent: Sent,
+        /// As `sent`, less what the upstream has answered without doing it, by its contract.
+        executed: Sent,
         /// When a retry makes sense, where known.
         retry_after: Option<Duration>,
         /// Why no further attempt was made.
@@ -133,11 +147,12 @@ pub async fn run(
     alarm: &Alarm,
     tasks: &Tasks,
 ) -> Verdict {
+    let policy = &route.policy.retry;
     let mut running = Running { upstream: route.state, machine: Attempts::new(plan(route, request)) };
     let machine = &mut running.machine;
     let mut used: Vec<Arc<Endpoint>> = Vec::new();
     let mut landed: Option<(AttemptId, Landed)> = None;
-    let mut last = (Failure::Internal, Sent::No);
+    let (mut last, mut executed) = ((Failure::Internal, Sent::No), Sent::No);
     let mut now = clock::now();
     loop {
         let step = route.state.decide(|d| machine.next(now, d, &mut Random));
@@ -163,9 +178,13 @@ pub async fn run(
                     route.state.decide(|d| machine.on_outcome(now, id, permit, outcome, elapsed, d, &mut Random));
                 if let Reply::Failed(failure) = outcome.reply {
                     last = (failure, last.1.max(outcome.sent));
+                    executed = executed.max(outcome.sent);
                 } else {
                     // Of a superseded answer nothing is kept: only the breaker or the deadline can stop its retry.
                     last = (if superseded { Failure::CircuitOpen } else { last.0 }, Sent::Yes);
+                }
+                if superseded && matches!(outcome.reply, Reply::Status(_)) && policy.contract != Contract::Atomic5xx {
+                    executed = Sent::Yes;
                 }
                 if superseded {
                     // Allocates, so only where another attempt follows.
@@ -188,7 +207,7 @@ pub async fn run(
                 if let Some(reason) = machine.denied() {
                     record.deny(reason);
                 }
-                return verdict(stop, answer, landed, last);
+                return verdict(stop, answer, landed, last, executed);
             }
         }
     }
@@ -199,7 +218,7 @@ fn plan<'a>(route: &Route<'a>, request: &Outgoing) -> Plan<'a> {
         policy: &route.policy.retry,
         deadline: request.deadline,
         backend_request: route.policy.timeouts.backend_request,
-        idempotent: request.method.is_idempotent(),
+        idempotent: request.is_idempotent(),
         replayable: request.body.as_ref().is_some_and(|b| !b.is_streaming()) && !request.upgrade,
         chain_stop: request.inbound_attempt > 1,
         endpoints: route.state.endpoint_count(),
@@ -211,11 +230,12 @@ fn verdict(
     answer: Option<AttemptId>,
     landed: Option<(AttemptId, Landed)>,
     last: (Failure, Sent),
+    executed: Sent,
 ) -> Verdict {
     if let (Some(wanted), Some((id, landed))) = (answer, landed)
         && wanted == id
     {
-        return Verdict::Answered { answer: landed.answer, in_flight: landed.in_flight, stop };
+        return Verdict::Answered { answer: landed.answer, in_flight: landed.in_flight, stop, earlier: executed };
     }
     let (failure, sent) = last;
     let (failure, retry_after) = match stop {
@@ -225,7 +245,7 @@ fn verdict(
         Stop::Denied(Denied::Breaker) if failure == Failure::CircuitOpen => (failure, Some(Duration::from_secs(1))),
         Stop::Answered | Stop::AttemptsSpent | Stop::Denied(_) => (failure, None),
     };
-    Verdict::Failed { failure, sent, retry_after, stop }
+    Verdict::Failed { failure, sent, executed, retry_after, stop }
 }
 
 fn outcome_of(result: &AttemptResult, cutoff: Instant, deadline: Instant) -> Outcome {

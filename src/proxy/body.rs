@@ -14,6 +14,7 @@ use http_body::{Body as _, Frame, SizeHint};
 use hyper::body::Incoming;
 use tokio::time::{Sleep, timeout_at};
 
+use super::execution::Keeper;
 use super::hygiene;
 use super::record::Record;
 use crate::clock;
@@ -203,6 +204,8 @@ pub struct End {
     pub deadline: Instant,
     /// Between two frames.
     pub idle: Duration,
+    /// Settles the record of an idempotency key when the body has ended.
+    pub keeper: Option<Keeper>,
 }
 
 /// The timer of a body that does not arrive at once.
@@ -216,7 +219,7 @@ impl Body {
     pub fn full(bytes: Bytes, record: Box<Record>) -> Body {
         let kind = if bytes.is_empty() { Kind::Empty } else { Kind::Full(bytes) };
         let deadline = record.started();
-        let end = End { record, slot: None, in_flight: None, deadline, idle: Duration::ZERO };
+        let end = End { record, slot: None, in_flight: None, deadline, idle: Duration::ZERO, keeper: None };
         Body { kind, end: Some(end), clock: None }
     }
 
@@ -233,6 +236,9 @@ impl Body {
     fn cut(&mut self, failure: Failure) -> Poll<Option<Result<Frame<Bytes>, Cut>>> {
         if let Some(end) = &mut self.end {
             end.record.failed(failure, Sent::Yes);
+            if let Some(keeper) = end.keeper.take() {
+                keeper.settle(true);
+            }
             if let (Some(in_flight), Some(upstream)) = (&end.in_flight, end.record.upstream()) {
                 let policy = end.record.target().map(|(upstream, _)| upstream);
                 if let (Some(policy), true) = (policy, failure != Failure::DeadlineExceeded) {
@@ -341,10 +347,48 @@ impl Drop for Body {
             Kind::Empty | Kind::Full(_) => true,
             Kind::Upstream { body, ended } => *ended || body.is_end_stream(),
         };
-        if let Some(end) = &mut self.end
-            && complete
-        {
+        let Some(end) = &mut self.end else { return };
+        if complete {
             end.record.complete();
+        }
+        if let Some(keeper) = end.keeper.take() {
+            // A client that left before the end does not make the answer any other.
+            keeper.settle(false);
+        }
+    }
+}
+
+/// The body of an answer that is to be kept.
+pub enum Collected {
+    /// All of it.
+    Whole(Bytes),
+    /// Larger than the bound: what has been read goes first.
+    TooMuch(AnswerBody),
+    /// It did not arrive.
+    Broken(Failure),
+}
+
+/// Reads up to `max` bytes. `idle`: between two frames. Trailers are dropped: nobody was told to expect any.
+pub async fn collect(mut body: AnswerBody, max: usize, deadline: Instant, idle: Duration) -> Collected {
+    let mut chunks = Chunks::default();
+    loop {
+        if body.is_end_stream() {
+            return Collected::Whole(chunks.join());
+        }
+        let until = deadline.min(clock::now() + idle);
+        let frame = timeout_at(until.into(), std::future::poll_fn(|cx| Pin::new(&mut body).poll_frame(cx))).await;
+        match frame {
+            Ok(None) => return Collected::Whole(chunks.join()),
+            Ok(Some(Ok(frame))) => {
+                let Ok(data) = frame.into_data() else { continue };
+                chunks.push(data);
+                if chunks.len() > max {
+                    return Collected::TooMuch(body.preceded_by(chunks.join()));
+                }
+            }
+            Ok(Some(Err(_broken))) => return Collected::Broken(Failure::ResponseIncomplete),
+            Err(_elapsed) if until >= deadline => return Collected::Broken(Failure::DeadlineExceeded),
+            Err(_elapsed) => return Collected::Broken(Failure::IdleTimeout),
         }
     }
 }

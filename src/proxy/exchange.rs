@@ -71,6 +71,10 @@ impl Attempt<'_> {
                 now = clock::now();
                 link
             };
+            if let Some(claim) = request.claim.clone() {
+                Box::pin(claim.before_first_byte()).await.map_err(|failure| (failure, before))?;
+                now = clock::now();
+            }
             self.set_own(request, now);
             let held = request.body.as_ref().is_some_and(|b| !b.is_streaming()) && !request.upgrade;
             let result = if held {
@@ -97,7 +101,7 @@ impl Attempt<'_> {
     /// byte of an answer came, but it may have read the request: only what may be repeated is sent again
     /// (RFC 9112 §9.3.1), once, over a connection that cannot have been idle.
     fn may_have_raced(&self, request: &Outgoing, failure: Failure) -> bool {
-        failure == Failure::ConnectionTerminated && self.route.policy.retry.may_repeat(request.method.is_idempotent())
+        failure == Failure::ConnectionTerminated && self.route.policy.retry.may_repeat(request.is_idempotent())
     }
 
     async fn connect(&self, endpoint: &Arc<Endpoint>) -> Result<Link, Failure> {

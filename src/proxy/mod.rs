@@ -6,7 +6,9 @@ pub mod attempt;
 pub mod body;
 pub mod connection;
 mod exchange;
+mod execution;
 pub mod hygiene;
+mod keyed;
 pub mod listeners;
 pub mod record;
 pub mod respond;
@@ -14,31 +16,40 @@ pub mod route;
 pub mod upgrade;
 
 use std::sync::Arc;
+use std::time::Instant;
 
 use arc_swap::ArcSwap;
-use http::header::{CONTENT_LENGTH, VIA};
+use http::header::{CONTENT_LENGTH, TE, VIA};
 use http::{HeaderMap, HeaderName, HeaderValue, Request, Response};
 use http_body::Body as _;
 use hyper::body::Incoming;
+use tokio::sync::oneshot;
 
 use self::admit::Refusal;
 use self::attempt::{Outgoing, Verdict};
 use self::body::{Body, End, Held, ReadAhead, ReplayBytes};
 use self::connection::Connection;
+use self::execution::Execution;
 use self::hygiene::Present;
+use self::keyed::{Asked, Told};
 use self::record::{Record, Telemetry};
 use self::respond::Explained;
 use self::route::Route;
 use crate::clock;
 use crate::drain::Tasks;
+use crate::idempotency::store::StoreError;
+use crate::idempotency::stores::Stores;
+use crate::idempotency::waiting::Waiting;
 use crate::policy::Direction;
+use crate::policy::idempotency::{ForwardKey, IdempotencyPolicy, OnStoreError, Oversize};
 use crate::random::Random;
 use crate::reliability::attempts::Denied;
 use crate::reliability::entropy::Entropy;
+use crate::reliability::idempotency::KeyStatus;
 use crate::reliability::{Failure, Sent};
 use crate::upstreams::reconcile::Snapshot;
 use crate::upstreams::slots::Slot;
-use crate::wire::OwnFields;
+use crate::wire::{OwnFields, RequestBody};
 
 const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
 const TRACESTATE: HeaderName = HeaderName::from_static("tracestate");
@@ -52,6 +63,9 @@ pub struct Proxy {
     pub tasks: Tasks,
     telemetry: Arc<Telemetry>,
     replay_bytes: Arc<ReplayBytes>,
+    /// Where idempotency keys are kept; they outlive policies.
+    pub stores: ArcSwap<Stores>,
+    waiting: Arc<Waiting>,
     outbound: Identity,
     inbound: Identity,
 }
@@ -73,11 +87,23 @@ impl Identity {
 
 /// A request that was let in, and what it was granted.
 struct Admitted {
+    prepared: Prepared,
+    slot: Slot,
+}
+
+/// A request as it will go out, its body read as far as it is held.
+struct Prepared {
     outgoing: Outgoing,
     client_upgrade: Option<hyper::upgrade::OnUpgrade>,
-    slot: Slot,
     held: Held,
     too_large: bool,
+}
+
+/// A request's idempotency key, and how the route treats it.
+struct Keyed<'a> {
+    policy: &'a Arc<IdempotencyPolicy>,
+    key: &'a [u8],
+    principal: &'a [u8],
 }
 
 impl Proxy {
@@ -89,6 +115,8 @@ impl Proxy {
             tasks,
             telemetry,
             replay_bytes: Arc::default(),
+            stores: ArcSwap::default(),
+            waiting: Arc::default(),
             outbound: Identity::new(instance, "out"),
             inbound: Identity::new(instance, "in"),
         }
@@ -128,29 +156,49 @@ impl Proxy {
         };
         record.routed(route.id);
 
+        let mut invent = None;
+        if let Some(policy) = &route.policy.idempotency {
+            let contract = route.policy.retry.contract;
+            match keyed::asked(policy, contract, request.method(), request.headers()) {
+                Ok(Asked::Nothing) => {}
+                Ok(Asked::Ignored) => record.key_status = Some(KeyStatus::Ignored),
+                Ok(Asked::Invent) => invent = Some(&policy.header),
+                Ok(Asked::Key { key, principal }) => {
+                    let key = Keyed { policy, key: &key, principal: &principal };
+                    return Box::pin(self.handle_keyed(connection, &route, key, request, present, record)).await;
+                }
+                Err((failure, words)) => {
+                    return respond::fail(Explained { detail: Some(words), ..failure.into() }, record);
+                }
+            }
+        }
         let admitted = match self.admit(connection, &route, request, present, &mut record).await {
             Ok(admitted) => admitted,
             Err(Refusal { failure, retry_after }) => {
                 return respond::fail(Explained { retry_after, ..failure.into() }, record);
             }
         };
-        let Admitted { mut outgoing, client_upgrade, slot, held, too_large } = admitted;
+        let Admitted { prepared, slot } = admitted;
+        let Prepared { mut outgoing, client_upgrade, held, too_large } = prepared;
+        if let Some(header) = invent {
+            outgoing.own.text(header, keyed::invented().as_bytes());
+        }
         let asked = outgoing.upgrade.then(|| outgoing.headers.clone());
         let deadline = outgoing.deadline;
         let verdict = attempt::run(&route, &mut outgoing, &mut record, connection.alarm(), &self.tasks).await;
 
         match verdict {
-            Verdict::Failed { failure, sent, retry_after, stop } => {
+            Verdict::Failed { failure, sent, retry_after, stop, executed: _ } => {
                 if too_large && record.denied().is_none() && sent != Sent::No {
                     record.deny(Denied::BodyTooLarge);
                 }
                 respond::fail(Explained { failure, sent, detail: None, retry_after, stop: Some(stop) }, record)
             }
-            Verdict::Answered { answer, in_flight, stop } => {
+            Verdict::Answered { answer, in_flight, stop, earlier: _ } => {
                 let idle = route.policy.timeouts.idle;
                 // Nothing is sent again from here on.
                 drop(held);
-                let end = End { record, slot: Some(slot), in_flight: Some(in_flight), deadline, idle };
+                let end = End { record, slot: Some(slot), in_flight: Some(in_flight), deadline, idle, keeper: None };
                 if answer.status() == http::StatusCode::SWITCHING_PROTOCOLS {
                     return self.switch(asked, client_upgrade, answer, end);
                 }
@@ -164,27 +212,55 @@ impl Proxy {
         &self,
         connection: &Connection,
         route: &Route<'_>,
-        mut request: Request<Incoming>,
+        request: Request<Incoming>,
         present: Present,
         record: &mut Record,
     ) -> Result<Admitted, Refusal> {
-        let now = record.started();
-        let identity = match route.upstream.direction {
+        let deadline = self.enter(connection, route, &request, present, record)?;
+        let slot = admit::admit(route, record.started(), deadline).await?;
+        let bound = route.policy.replay_body_max;
+        let prepared = self.prepare(connection, route, request, present, record, (deadline, bound)).await?;
+        Ok(Admitted { prepared, slot })
+    }
+
+    /// No loop, and time left: its deadline.
+    fn enter<B>(
+        &self,
+        connection: &Connection,
+        route: &Route<'_>,
+        request: &Request<B>,
+        present: Present,
+        record: &Record,
+    ) -> Result<Instant, Failure> {
+        if hygiene::is_loop(request.headers(), present, &self.identity(route).mark) {
+            return Err(Failure::LoopDetected);
+        }
+        let deadline = admit::deadline(route.policy, request.headers(), present, record.started())?;
+        connection.set_deadline(deadline);
+        Ok(deadline)
+    }
+
+    fn identity(&self, route: &Route<'_>) -> &Identity {
+        match route.upstream.direction {
             Direction::Outbound => &self.outbound,
             Direction::Inbound => &self.inbound,
-        };
-        if hygiene::is_loop(request.headers(), present, &identity.mark) {
-            return Err(Failure::LoopDetected.into());
         }
-        let deadline = admit::deadline(route.policy, request.headers(), present, now)?;
-        connection.set_deadline(deadline);
-        let slot = admit::admit(route, now, deadline).await?;
+    }
 
+    /// The body, as far as `bound` bytes of it are held, and the head as the next hop gets it.
+    async fn prepare(
+        &self,
+        connection: &Connection,
+        route: &Route<'_>,
+        mut request: Request<Incoming>,
+        present: Present,
+        record: &mut Record,
+        (deadline, bound): (Instant, usize),
+    ) -> Result<Prepared, Failure> {
         let upgrade = hygiene::wants_upgrade(&request, present, !request.body().is_end_stream());
         let client_upgrade = upgrade.then(|| hyper::upgrade::on(&mut request));
         let (head, body) = request.into_parts();
         let policy = record.snapshot().policy.replay_bytes_max;
-        let bound = route.policy.replay_body_max;
         let ReadAhead { body, held, too_large } =
             body::read_ahead(body, bound, &self.replay_bytes, policy, deadline).await?;
         record.request_bytes = body.size_hint().lower();
@@ -198,7 +274,7 @@ impl Proxy {
             headers.remove(CONTENT_LENGTH);
         }
         let mut own = OwnFields::new();
-        own.value(&VIA, &identity.via);
+        own.value(&VIA, &self.identity(route).via);
         forward(&mut headers, &mut own, present, record, connection, route.upstream.direction);
         let outgoing = Outgoing {
             method: head.method,
@@ -211,8 +287,116 @@ impl Proxy {
             inbound_attempt,
             deadline,
             hash_key,
+            claim: None,
         };
-        Ok(Admitted { outgoing, client_upgrade, slot, held, too_large })
+        Ok(Prepared { outgoing, client_upgrade, held, too_large })
+    }
+
+    /// A request with an idempotency key: its body first, then the store, and only then everything else. What was
+    /// answered before is answered again whatever the breaker says.
+    async fn handle_keyed(
+        &self,
+        connection: &Arc<Connection>,
+        route: &Route<'_>,
+        key: Keyed<'_>,
+        request: Request<Incoming>,
+        present: Present,
+        mut record: Box<Record>,
+    ) -> Response<Body> {
+        let policy = key.policy;
+        let entered = self.enter(connection, route, &request, present, &record);
+        let prepared = match entered {
+            Ok(deadline) => {
+                let bounds = (deadline, policy.max_body);
+                self.prepare(connection, route, request, present, &mut record, bounds).await
+            }
+            Err(failure) => Err(failure),
+        };
+        let Prepared { mut outgoing, held, too_large, .. } = match prepared {
+            Ok(prepared) => prepared,
+            Err(failure) => return respond::fail(failure.into(), record),
+        };
+        if outgoing.body.as_ref().is_some_and(RequestBody::is_streaming) && policy.oversize == Oversize::Reject {
+            // What is left of it is not read: the connection cannot be used again.
+            connection.close_soon();
+            return respond::fail(Failure::RequestBodyTooLarge.into(), record);
+        }
+        let told = if too_large || outgoing.upgrade { None } else { self.ask(route, &key, &outgoing).await };
+        if policy.forward_key == ForwardKey::Strip {
+            outgoing.headers.remove(&policy.header);
+        }
+        // What is kept is the body alone, and for everyone who may ask again.
+        outgoing.headers.remove(TE);
+        let claim = match told {
+            Some(Told::Execute(claim)) => Arc::new(claim),
+            Some(Told::Replay(answer)) => {
+                record.key_status = Some(KeyStatus::Replayed);
+                return respond::replay(answer, record);
+            }
+            Some(Told::Refused { failure, status, retry_after }) => {
+                record.key_status = Some(status);
+                return respond::fail(Explained { retry_after, ..failure.into() }, record);
+            }
+            None => {
+                record.key_status = Some(KeyStatus::Bypassed);
+                return self.bypass(connection, route, outgoing, record, held).await;
+            }
+        };
+        outgoing.claim = Some(Arc::clone(&claim));
+        let (waiting, tasks) = (Arc::clone(&self.waiting), self.tasks.clone());
+        let execution =
+            Execution { route: route.id, policy: Arc::clone(policy), outgoing, record, claim, waiting, tasks, held };
+        let (tell, told) = oneshot::channel();
+        self.tasks.spawn(async move {
+            // Nobody may be there any more to be told.
+            let _ = tell.send(execution.run().await);
+        });
+        told.await.unwrap_or_else(|_| respond::cut_short())
+    }
+
+    /// What the store says to a key. `None`: it fails, and the policy lets requests through without it.
+    async fn ask(&self, route: &Route<'_>, key: &Keyed<'_>, outgoing: &Outgoing) -> Option<Told> {
+        let asked = async {
+            let Some(store) = self.stores.load().of(key.policy.store).cloned() else {
+                return Err(StoreError::Unavailable("no such store is open".to_owned()));
+            };
+            let named = keyed::name(&store, route, (key.key, key.principal), outgoing).await?;
+            keyed::claim(&store, &self.waiting, route, key.policy, named, outgoing.deadline).await
+        };
+        match asked.await {
+            Ok(told) => Some(told),
+            Err(StoreError::Full) => Some(keyed::closed(&StoreError::Full)),
+            Err(error) => (key.policy.on_store_error == OnStoreError::Closed).then(|| keyed::closed(&error)),
+        }
+    }
+
+    /// Without deduplication, as the policy says.
+    async fn bypass(
+        &self,
+        connection: &Connection,
+        route: &Route<'_>,
+        mut outgoing: Outgoing,
+        mut record: Box<Record>,
+        held: Held,
+    ) -> Response<Body> {
+        let deadline = outgoing.deadline;
+        let slot = match admit::admit(route, record.started(), deadline).await {
+            Ok(slot) => slot,
+            Err(Refusal { failure, retry_after }) => {
+                return respond::fail(Explained { retry_after, ..failure.into() }, record);
+            }
+        };
+        match attempt::run(route, &mut outgoing, &mut record, connection.alarm(), &self.tasks).await {
+            Verdict::Failed { failure, sent, retry_after, stop, executed: _ } => {
+                respond::fail(Explained { failure, sent, detail: None, retry_after, stop: Some(stop) }, record)
+            }
+            Verdict::Answered { answer, in_flight, stop, earlier: _ } => {
+                drop(held);
+                let idle = route.policy.timeouts.idle;
+                let end = End { record, slot: Some(slot), in_flight: Some(in_flight), deadline, idle, keeper: None };
+                respond::pass(answer, stop, end)
+            }
+        }
     }
 
     /// A 101 is passed on only to who asked for it.

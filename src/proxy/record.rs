@@ -18,6 +18,7 @@ use crate::policy::{Direction, RoutePolicy, UpstreamPolicy};
 use crate::random::{self, Random};
 use crate::reliability::attempts::{Denied, Kind};
 use crate::reliability::entropy::Entropy;
+use crate::reliability::idempotency::KeyStatus;
 use crate::reliability::{Failure, Sent};
 use crate::telemetry::access_log::{self, AccessEntry, AccessLog, AttemptEndEntry, AttemptEntry};
 use crate::telemetry::metrics::{AttemptEnd, Metrics, RequestOutcome, RouteMeters};
@@ -66,6 +67,8 @@ pub struct Record {
     first: Option<AttemptNote>,
     more: Vec<AttemptNote>,
     denied: Option<Denied>,
+    /// What became of its idempotency key.
+    pub key_status: Option<KeyStatus>,
     /// Bytes of body sent to the client.
     pub response_bytes: u64,
     /// Bytes of body read from the client, if they were buffered.
@@ -102,6 +105,7 @@ impl Record {
             first: None,
             more: Vec::new(),
             denied: None,
+            key_status: None,
             response_bytes: 0,
             request_bytes: 0,
         })
@@ -242,6 +246,9 @@ impl Record {
         if let Some(meters) = self.meters() {
             let status = if self.status == 0 { 499 } else { self.status };
             meters.request(&self.method, status, error, outcome, elapsed);
+            if let Some(key) = self.key_status {
+                meters.keyed(key);
+            }
         }
         let Some(upstream) = self.upstream() else {
             let reason = error.map_or("none", Failure::token);
@@ -311,6 +318,7 @@ impl Record {
             sent: self.failure.map(|(_, sent)| sent),
             attempts: &attempts,
             retry_denied: self.denied.map(Denied::token),
+            idempotency: self.key_status.map(KeyStatus::as_str),
             policy_revision: self.snapshot.revision,
             request_bytes: self.request_bytes,
             response_bytes: self.response_bytes,

@@ -4,13 +4,14 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::header::{CONTENT_TYPE, HeaderName, HeaderValue, RETRY_AFTER};
-use http::{Response, StatusCode};
+use http::header::{CONTENT_LENGTH, CONTENT_TYPE, HeaderName, HeaderValue, RETRY_AFTER};
+use http::{HeaderMap, Response, StatusCode};
 use serde::Serialize;
 
 use super::body::{Body, End};
 use super::hygiene;
 use super::record::Record;
+use crate::idempotency::answer::StoredAnswer;
 use crate::policy::ProxyStatus;
 use crate::reliability::attempts::{Denied, Stop};
 use crate::reliability::classify::PeerMark;
@@ -20,6 +21,10 @@ use crate::wire::Answer;
 const PROXY_STATUS: HeaderName = HeaderName::from_static("proxy-status");
 /// Says that retries of this request are exhausted or denied.
 pub const RETRY_MARK: HeaderName = HeaderName::from_static("x-outrigger-retry");
+/// What became of the request's idempotency key.
+const KEY_STATUS: HeaderName = HeaderName::from_static("idempotency-status");
+/// `true`: this answer was given before.
+const KEY_REPLAYED: HeaderName = HeaderName::from_static("idempotency-replayed");
 const PROBLEM_JSON: HeaderValue = HeaderValue::from_static("application/problem+json");
 
 /// Where the problem types are described.
@@ -96,6 +101,7 @@ pub fn fail(explained: Explained<'_>, mut record: Box<Record>) -> Response<Body>
     if let Some(mark) = gave_up.or_else(|| refusal_mark(failure)) {
         headers.insert(RETRY_MARK, mark);
     }
+    tell_key_status(headers, &record);
     response.map(|()| Body::full(body, record))
 }
 
@@ -228,7 +234,67 @@ pub fn pass(answer: Answer, stop: Stop, mut end: End) -> Response<Body> {
             head.headers.insert(RETRY_MARK, mark);
         }
     }
+    tell_key_status(&mut head.headers, &end.record);
     Response::from_parts(head, Body::upstream(body, end))
+}
+
+/// Passes an upstream's answer on whose body has been read.
+pub fn whole(mut head: http::response::Parts, body: Bytes, stop: Stop, mut record: Box<Record>) -> Response<Body> {
+    hygiene::clean_response(&mut head.headers);
+    head.version = http::Version::HTTP_11;
+    head.extensions.clear();
+    let status = head.status.as_u16();
+    record.answered(status);
+    if let Some(mark) = retry_mark(stop, &record) {
+        head.headers.insert(RETRY_MARK, mark);
+    }
+    // The body has its length now, whatever way it came.
+    if !body.is_empty() {
+        head.headers.insert(CONTENT_LENGTH, HeaderValue::from(body.len()));
+    }
+    tell_key_status(&mut head.headers, &record);
+    Response::from_parts(head, Body::full(body, record))
+}
+
+/// Gives an answer again.
+pub fn replay(answer: StoredAnswer, mut record: Box<Record>) -> Response<Body> {
+    record.answered(answer.status);
+    let mut response = Response::new(());
+    *response.status_mut() = StatusCode::from_u16(answer.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+    let headers = response.headers_mut();
+    *headers = answer.headers();
+    headers.insert(KEY_REPLAYED, HeaderValue::from_static("true"));
+    if disclosure(&record) != ProxyStatus::None {
+        let name = &record.snapshot().proxy_name;
+        let text = format!("{name}; received-status={}; details=\"idempotent replay\"", answer.status);
+        if let Ok(value) = HeaderValue::try_from(text) {
+            headers.append(PROXY_STATUS, value);
+        }
+    }
+    tell_key_status(headers, &record);
+    response.map(|()| Body::full(answer.body.unwrap_or_default(), record))
+}
+
+/// For a client whose request is being executed while this process is made to end.
+pub fn cut_short() -> Response<Body> {
+    let mut response = Response::new(Body::switched());
+    *response.status_mut() = StatusCode::SERVICE_UNAVAILABLE;
+    response
+}
+
+/// The fields of an answer that are not its connection's.
+pub fn cleaned(headers: &HeaderMap) -> HeaderMap {
+    let mut headers = headers.clone();
+    hygiene::clean_response(&mut headers);
+    // Made anew for each answer.
+    headers.remove(CONTENT_LENGTH);
+    headers
+}
+
+fn tell_key_status(headers: &mut HeaderMap, record: &Record) {
+    if let Some(status) = record.key_status {
+        headers.insert(KEY_STATUS, HeaderValue::from_static(status.as_str()));
+    }
 }
 
 fn received_status(end: &End, status: u16) -> Option<HeaderValue> {

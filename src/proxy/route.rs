@@ -29,10 +29,8 @@ pub fn listener(snapshot: &Snapshot, addr: SocketAddr) -> Option<&Listener> {
     snapshot.policy.listeners.iter().find(|l| l.addr == addr)
 }
 
-/// The route of `request`, or `None` if no upstream matches.
-pub fn select<'a, B>(snapshot: &'a Snapshot, listener: &Listener, request: &Request<B>) -> Option<Route<'a>> {
-    let path = request.uri().path();
-    let id = listener.table.select(hygiene::requested_host(request), path, request.method())?;
+/// The route with this index.
+pub fn of(snapshot: &Snapshot, id: RouteId) -> Option<Route<'_>> {
     let upstream = snapshot.policy.upstreams.get(id.upstream as usize)?;
     Some(Route {
         id,
@@ -40,4 +38,11 @@ pub fn select<'a, B>(snapshot: &'a Snapshot, listener: &Listener, request: &Requ
         policy: upstream.routes.get(id.route as usize)?,
         state: snapshot.upstreams.get(id.upstream as usize)?,
     })
+}
+
+/// The route of `request`, or `None` if no upstream matches.
+pub fn select<'a, B>(snapshot: &'a Snapshot, listener: &Listener, request: &Request<B>) -> Option<Route<'a>> {
+    let path = request.uri().path();
+    let id = listener.table.select(hygiene::requested_host(request), path, request.method())?;
+    of(snapshot, id)
 }

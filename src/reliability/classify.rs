@@ -245,6 +245,16 @@ const fn trigger(failure: Failure) -> Trigger {
         | Failure::DeadlineExceeded
         | Failure::ResponseHeadTooLarge
         | Failure::UpgradeFailed
+        | Failure::KeyMissing
+        | Failure::KeyMalformed
+        | Failure::KeyOfNobody
+        | Failure::KeyReused
+        | Failure::RequestBodyTooLarge
+        | Failure::KeyInProgress
+        | Failure::OutcomeUnknown
+        | Failure::AnswerNotRetained
+        | Failure::StoreUnavailable
+        | Failure::StoreFull
         | Failure::Internal => Trigger::Never,
     }
 }
@@ -338,6 +348,16 @@ const fn blame(failure: Failure) -> Blame {
         | Failure::QueueTimeout
         | Failure::ConnectionLimit
         | Failure::Draining
+        | Failure::KeyMissing
+        | Failure::KeyMalformed
+        | Failure::KeyOfNobody
+        | Failure::KeyReused
+        | Failure::RequestBodyTooLarge
+        | Failure::KeyInProgress
+        | Failure::OutcomeUnknown
+        | Failure::AnswerNotRetained
+        | Failure::StoreUnavailable
+        | Failure::StoreFull
         | Failure::Internal => Blame::Nobody,
     }
 }

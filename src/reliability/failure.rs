@@ -129,6 +129,26 @@ failures! {
     RequestBodyTimeout => "http_request_error", "request-body-timeout", 408, Client, RequestBody, "The request body did not arrive in time";
     /// The client's body ended early or was malformed.
     RequestBodyIncomplete => "http_request_error", "request-body-incomplete", 400, Client, RequestBody, "The request body ended early or was malformed";
+    /// The route requires an idempotency key, and there is none.
+    KeyMissing => "http_request_error", "key-missing", 400, Client, Admit, "This route requires an idempotency key";
+    /// The idempotency key cannot be read, or there are several.
+    KeyMalformed => "http_request_error", "key-malformed", 400, Client, Admit, "The idempotency key cannot be read";
+    /// The header that tells whose key it is, is missing.
+    KeyOfNobody => "http_request_error", "key-of-nobody", 400, Client, Admit, "The header that tells whose idempotency key this is, is missing";
+    /// The key was used for another request.
+    KeyReused => "http_request_error", "key-reused", 422, Client, Admit, "This idempotency key belongs to another request";
+    /// The body of a keyed request is larger than the route takes.
+    RequestBodyTooLarge => "http_request_error", "request-body-too-large", 413, Client, RequestBody, "The body is too large for a request with an idempotency key";
+    /// A request with this key is being executed.
+    KeyInProgress => "http_request_error", "in-progress", 409, Client, Admit, "A request with this idempotency key is in progress";
+    /// A request with this key may have been executed.
+    OutcomeUnknown => "http_request_error", "outcome-unknown", 409, Upstream, Admit, "A request with this idempotency key was sent and its outcome is not known";
+    /// A request with this key was executed, and only head of its answer is known.
+    AnswerNotRetained => "http_request_error", "response-not-retained", 409, Ourselves, Admit, "A request with this idempotency key was executed; its answer was too large to be kept";
+    /// The store of keys does not work.
+    StoreUnavailable => "proxy_internal_error", "store-unavailable", 503, Ourselves, Admit, "The store of idempotency keys is not available; nothing was sent";
+    /// The store of keys is full.
+    StoreFull => "proxy_internal_error", "store-full", 503, Ourselves, Admit, "The store of idempotency keys is full; nothing was sent";
     /// The client went away before the answer was complete. Nobody reads the status.
     ClientGone => "http_request_error", "client-gone", 499, Client, Exchange, "The client went away";
     /// The client stopped reading the answer.

@@ -73,6 +73,8 @@ pub struct AccessEntry<'a> {
     pub attempts: &'a [AttemptEntry<'a>],
     /// `outrigger.retry_denied`: why an eligible retry was not made.
     pub retry_denied: Option<&'a str>,
+    /// `outrigger.idempotency`: what became of the key, in the words of `Idempotency-Status`.
+    pub idempotency: Option<&'a str>,
     /// `outrigger.policy_revision` that the request ran under.
     pub policy_revision: u64,
     /// `http.request.body.size`: bytes of body read from the client.
@@ -162,6 +164,9 @@ impl Serialize for AccessEntry<'_> {
         map.serialize_entry("outrigger.attempts", &self.attempts[..self.attempts.len().min(ATTEMPTS_MAX)])?;
         if let Some(denied) = self.retry_denied {
             map.serialize_entry("outrigger.retry_denied", denied)?;
+        }
+        if let Some(status) = self.idempotency {
+            map.serialize_entry("outrigger.idempotency", status)?;
         }
         map.serialize_entry("outrigger.policy_revision", &self.policy_revision)?;
         map.end()

@@ -51,6 +51,11 @@ pub enum Event<'a> {
     PolicyRejected { source: &'a str, author: &'a str, error: &'a str },
     /// A change was made and could not be written to the journal.
     JournalLost { error: &'a str },
+    /// A store of idempotency keys is open. `unknown`: requests that an earlier process had sent and did not see the
+    /// end of. `quarantined`: the damaged file that was put aside, or empty.
+    StoreOpened { store: &'a str, records: u64, unknown: u64, quarantined: &'a str },
+    /// A store of idempotency keys is open and not as it should be.
+    StoreDegraded { store: &'a str, reason: &'a str },
     /// A breaker changed its state.
     Circuit { upstream: &'a str, from: &'a str, to: &'a str, cause: &'a str, failure_percent: f64, samples: u32 },
     /// An endpoint was taken out of rotation.
@@ -75,6 +80,8 @@ impl Event<'_> {
             Event::PolicyApplied { .. } => "policy-applied",
             Event::PolicyRejected { .. } => "policy-rejected",
             Event::JournalLost { .. } => "journal-lost",
+            Event::StoreOpened { .. } => "store-opened",
+            Event::StoreDegraded { .. } => "store-degraded",
             Event::Circuit { .. } => "circuit",
             Event::Ejected { .. } => "ejected",
             Event::Returned { .. } => "returned",
@@ -101,6 +108,16 @@ impl Event<'_> {
             }
             Event::JournalLost { error } => {
                 error!(target: "outrigger", event, error, "a change was made and not written to the journal");
+            }
+            Event::StoreOpened { store, records, unknown, quarantined: "" } => {
+                info!(target: "outrigger", event, store, records, unknown, "store of idempotency keys opened");
+            }
+            Event::StoreOpened { store, records, unknown, quarantined } => {
+                let message = "the store of idempotency keys was damaged and begins anew; the old file was put aside";
+                error!(target: "outrigger", event, store, records, unknown, quarantined, "{message}");
+            }
+            Event::StoreDegraded { store, reason } => {
+                warn!(target: "outrigger", event, store, reason, "store of idempotency keys is not as it should be");
             }
             Event::Circuit { upstream, from, to, cause, failure_percent, samples } => {
                 let message = format_args!("circuit breaker: {from} -> {to}");
@@ -210,11 +227,14 @@ mod tests {
         String::from_utf8(bytes).unwrap()
     }
 
-    const EVENTS: [Event<'static>; 11] = [
+    const EVENTS: [Event<'static>; 14] = [
         Event::Started { version: "1", policy_revision: 1, policy_hash: "h" },
         Event::PolicyApplied { revision: 1, hash: "h", source: "s", author: "a", effect: &[] },
         Event::PolicyRejected { source: "s", author: "a", error: "e" },
         Event::JournalLost { error: "e" },
+        Event::StoreOpened { store: "embedded", records: 1, unknown: 0, quarantined: "" },
+        Event::StoreOpened { store: "embedded", records: 0, unknown: 0, quarantined: "/old" },
+        Event::StoreDegraded { store: "redis", reason: "r" },
         Event::Circuit { upstream: "u", from: "closed", to: "open", cause: "c", failure_percent: 50.0, samples: 20 },
         Event::Ejected { upstream: "u", endpoint: "e", cause: "c", for_ms: 1 },
         Event::Returned { upstream: "u", endpoint: "e" },
@@ -235,8 +255,8 @@ mod tests {
                 assert!(line[key].is_string(), "{key} of {line}");
             }
         }
-        assert_eq!(lines[4]["failure_percent"], 50.0);
-        assert_eq!(lines[4]["to"], "open");
+        assert_eq!(lines[7]["failure_percent"], 50.0);
+        assert_eq!(lines[7]["to"], "open");
     }
 
     #[test]

@@ -51,6 +51,10 @@ const RETRIES: CounterName = CounterName(
     "outrigger_retries_total",
     "Requests with a retry that ended well (rescued) or badly (failed), and eligible retries not made (suppressed), by reason.",
 );
+const IDEMPOTENCY: CounterName = CounterName(
+    "outrigger_idempotency_total",
+    "Requests of routes that deduplicate, by what became of their key (the words of Idempotency-Status).",
+);
 const TRANSITIONS: CounterName =
     CounterName("outrigger_circuit_transitions_total", "State changes of the circuit breaker.");
 const OPENED: CounterName = CounterName("outrigger_connections_opened_total", "Connections opened to the upstream.");
@@ -61,8 +65,8 @@ const SET_CHANGES: CounterName =
     CounterName("outrigger_endpoint_set_changes_total", "Changes of the set of addresses of the upstream.");
 const UNROUTED: CounterName =
     CounterName("outrigger_unrouted_requests_total", "Requests answered before a route was chosen, by reason.");
-const COUNTERS: [&CounterName; 9] =
-    [&REQUESTS, &ATTEMPTS, &RETRIES, &TRANSITIONS, &OPENED, &REUSED, &EJECTIONS, &SET_CHANGES, &UNROUTED];
+const COUNTERS: [&CounterName; 10] =
+    [&REQUESTS, &ATTEMPTS, &RETRIES, &IDEMPOTENCY, &TRANSITIONS, &OPENED, &REUSED, &EJECTIONS, &SET_CHANGES, &UNROUTED];
 
 const SERVER_DURATION: Family = Family {
     name: "http_server_request_duration_seconds",

@@ -14,6 +14,7 @@ mod load;
 mod metrics;
 mod policies;
 mod program;
+mod redis;
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -23,6 +24,7 @@ pub use load::{Load, Report};
 pub use metrics::Metrics;
 pub use policies::{PolicySize, RoutedRequest};
 pub use program::{Program, Signal, free_address};
+pub use redis::RedisServer;
 
 /// The longest that any single step of a test may take. Far above what it needs on a busy machine: reaching
 /// it means failure, and no test passes or fails by how fast it was.

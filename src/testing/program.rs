@@ -19,6 +19,8 @@ const PRELUDE: &str = "version: 1\nlisten: %listen%\nadmin: { listen: %admin% }\
 pub struct Program {
     child: Child,
     exited: Option<ExitStatus>,
+    executable: String,
+    policy: PathBuf,
     directory: PathBuf,
     addresses: BTreeMap<String, SocketAddr>,
 }
@@ -30,6 +32,8 @@ pub enum Signal {
     Terminate,
     /// Read the policy again.
     Hangup,
+    /// End at once: the program cannot see it.
+    Kill,
 }
 
 impl Program {
@@ -73,21 +77,17 @@ impl Program {
         let mut addresses = BTreeMap::new();
         let text = fill(policy, &mut addresses);
         place(&config.join(file), &text);
-        let log = |name: &str| {
-            let path = directory.join(name);
-            File::create(&path).unwrap_or_else(|e| panic!("cannot create {}: {e}", path.display()))
-        };
-        let child = Command::new(executable)
-            .args(["run", "--policy"])
-            .arg(config.join(file))
-            .current_dir(&directory)
-            .env("NO_COLOR", "1")
-            .stdin(std::process::Stdio::null())
-            .stdout(log("stdout"))
-            .stderr(log("stderr"))
-            .spawn()
-            .unwrap_or_else(|e| panic!("cannot start {executable}: {e}"));
-        Program { child, exited: None, directory, addresses }
+        let policy = config.join(file);
+        let child = launch(executable, &policy, &directory);
+        Program { child, exited: None, executable: executable.to_owned(), policy, directory, addresses }
+    }
+
+    /// Starts it again after its end, with the same policy file and addresses, and waits until it is ready.
+    pub async fn restart(&mut self) {
+        assert!(self.exited.is_some(), "the program still runs");
+        self.child = launch(&self.executable, &self.policy, &self.directory);
+        self.exited = None;
+        self.ready().await;
     }
 
     /// The address that `%NAME%` stands for; panics if the policy does not mention it.
@@ -158,6 +158,7 @@ impl Program {
         let number = match signal {
             Signal::Hangup => 1,
             Signal::Terminate => 15,
+            Signal::Kill => 9,
         };
         let pid = i32::try_from(self.child.id()).unwrap_or_else(|_| panic!("the process id is too large"));
         assert_eq!(send_signal(pid, number), 0, "cannot signal: {}", std::io::Error::last_os_error());
@@ -198,6 +199,24 @@ impl Drop for Program {
         }
         let _ = fs::remove_dir_all(&self.directory);
     }
+}
+
+fn launch(executable: &str, policy: &Path, directory: &Path) -> Child {
+    let log = |name: &str| {
+        let path = directory.join(name);
+        let file = File::options().create(true).append(true).open(&path);
+        file.unwrap_or_else(|e| panic!("cannot open {}: {e}", path.display()))
+    };
+    Command::new(executable)
+        .args(["run", "--policy"])
+        .arg(policy)
+        .current_dir(directory)
+        .env("NO_COLOR", "1")
+        .stdin(std::process::Stdio::null())
+        .stdout(log("stdout"))
+        .stderr(log("stderr"))
+        .spawn()
+        .unwrap_or_else(|e| panic!("cannot start {executable}: {e}"))
 }
 
 fn fill(policy: &str, addresses: &mut BTreeMap<String, SocketAddr>) -> String {
@@ -242,7 +261,7 @@ pub fn free_address() -> SocketAddr {
 }
 
 #[expect(unsafe_code, reason = "the standard library can only send SIGKILL")]
-fn send_signal(pid: i32, signal: i32) -> i32 {
+pub(super) fn send_signal(pid: i32, signal: i32) -> i32 {
     unsafe extern "C" {
         safe fn kill(pid: i32, signal: i32) -> i32;
     }

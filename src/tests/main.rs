@@ -36,6 +36,7 @@ mod breaking;
 mod answers;
 
 /// The other direction: callers in front, the app behind.
+mod idempotency;
 mod inbound;
 
 /// Start, drain, end.

@@ -23,9 +23,9 @@ use crate::reliability::ejection::EjectionPolicy;
 use crate::reliability::limit::Limits;
 use crate::reliability::throttle::ThrottlePolicy;
 
-const MS: Duration = Duration::from_millis(1);
-const SECOND: Duration = Duration::from_secs(1);
-const MINUTE: Duration = Duration::from_secs(60);
+pub(super) const MS: Duration = Duration::from_millis(1);
+pub(super) const SECOND: Duration = Duration::from_secs(1);
+pub(super) const MINUTE: Duration = Duration::from_secs(60);
 const DAY: Duration = Duration::from_secs(24 * 3600);
 
 /// `retry.attempts` at most: beyond it, retries are load and not help.
@@ -45,7 +45,7 @@ pub(super) const INBOUND_LIMITS: Limits = Limits { connections: 512, requests: 1
 
 type Found<'a, T> = Option<(&'a At<T>, Layer)>;
 
-fn between(least: Duration, most: Duration) -> impl Fn(&Text<Time>) -> Result<Duration, String> {
+pub(super) fn between(least: Duration, most: Duration) -> impl Fn(&Text<Time>) -> Result<Duration, String> {
     move |text| time(text, least, most)
 }
 
@@ -389,17 +389,5 @@ impl Reader<'_> {
             })
         };
         self.take("proxyStatus", found, read, default)
-    }
-
-    pub(super) fn contract(&mut self, block: Option<&At<raw::Idempotency>>) -> Contract {
-        let read = |contract: &raw::Contract| {
-            Ok(match contract {
-                raw::Contract::Opaque => Contract::Opaque,
-                raw::Contract::Atomic5xx => Contract::Atomic5xx,
-                raw::Contract::Dedupes => Contract::Dedupes,
-            })
-        };
-        let found = Layered::own(block).pick(|i| &i.contract);
-        self.take("idempotency.contract", found, read, Contract::Opaque)
     }
 }

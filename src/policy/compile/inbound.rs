@@ -9,10 +9,9 @@ use super::upstreams::{APP, Compiled, DEFAULT_ROUTE};
 use super::{Context, target};
 use crate::policy::lint::Code;
 use crate::policy::raw;
-use crate::policy::raw::scalar::{At, Position};
+use crate::policy::raw::scalar::Position;
 use crate::policy::{Direction, FixedEndpoint, ProxyStatus, RoutePolicy, Target, UpstreamPolicy};
 use crate::reliability::balance::Balance;
-use crate::reliability::classify::Contract;
 use crate::reliability::dependency::DependencyPolicy;
 use crate::reliability::limit::Limits;
 
@@ -21,17 +20,22 @@ impl Context {
         let app = self.app(inbound, position);
         self.reader(index, None).note("forward", inbound.forward.position().unwrap_or(position), Layer::Own);
         let given = inbound.routes.value().map(Vec::as_slice).unwrap_or_default();
-        let compile = |reader: &mut Reader<'_>, name: &str, route: Option<&At<raw::InboundTimeouts>>| RoutePolicy {
-            name: name.into(),
-            timeouts: reader.inbound_timeouts(Layered::new(inbound.timeouts.get(), None).under(route)),
-            retry: reader.retry(Layered::own(None), Contract::Opaque).0,
-            replay_body_max: 0,
-            deadline: reader.deadline(Layered::own(inbound.deadline.get())),
-            proxy_status: reader.proxy_status(&[(&inbound.proxy_status, Layer::Own)], ProxyStatus::Basic),
+        let compile = |reader: &mut Reader<'_>, name: &str, route: &raw::InboundRoute| {
+            let contract = reader.contract(route.idempotency.get());
+            RoutePolicy {
+                name: name.into(),
+                timeouts: reader
+                    .inbound_timeouts(Layered::new(inbound.timeouts.get(), None).under(route.timeouts.get())),
+                retry: reader.retry(Layered::own(None), contract).0,
+                replay_body_max: 0,
+                deadline: reader.deadline(Layered::own(inbound.deadline.get())),
+                proxy_status: reader.proxy_status(&[(&inbound.proxy_status, Layer::Own)], ProxyStatus::Basic),
+                idempotency: reader.deduplication(route.idempotency.get()),
+            }
         };
-        let (matches, mut routes) =
-            self.routes(index, given, |reader, name, route| compile(reader, name, route.timeouts.get()));
-        routes.push(compile(&mut self.reader(index, Some(given.len() as u32)), DEFAULT_ROUTE, None));
+        let (matches, mut routes) = self.routes(index, given, compile);
+        let mut reader = self.reader(index, Some(given.len() as u32));
+        routes.push(compile(&mut reader, DEFAULT_ROUTE, &raw::InboundRoute::default()));
         let mut reader = self.reader(index, None);
         let limits = reader.limits(Layered::own(inbound.limits.get()), INBOUND_LIMITS);
         let policy = UpstreamPolicy {

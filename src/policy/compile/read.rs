@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use super::Context;
+use super::stores::StorePlaces;
 use crate::policy::diagnostic::Diagnostic;
 use crate::policy::lint::Code;
 use crate::policy::origin::Origin;
@@ -126,6 +127,11 @@ impl<'c> Reader<'c> {
             self.note(key, position, layer);
         }
         place.is_some()
+    }
+
+    /// Which stores the file configures.
+    pub(super) fn stores(&self) -> StorePlaces {
+        self.context.store_places
     }
 
     pub(super) fn note(&mut self, key: &'static str, position: Position, layer: Layer) {

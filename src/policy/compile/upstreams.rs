@@ -74,7 +74,7 @@ impl Context {
             self.report(Code::UnusedDefaults, position, "`defaults` are merged under upstreams, and there is none");
         }
         let none = raw::Upstream::default();
-        let mut scratch = Context::default();
+        let mut scratch = Context::new(self.environment);
         let blocks = Blocks { own: &none, defaults, process: &file.proxy_status };
         blocks.route(&mut scratch.reader(0, Some(0)), DEFAULT_ROUTE, &raw::Route::default());
         blocks.dependency(&mut scratch.reader(0, None), Duration::from_secs(15), Duration::from_secs(15));
@@ -259,6 +259,7 @@ impl<'a> Blocks<'a> {
             replay_body_max,
             deadline: reader.deadline(deadline.under(route.deadline.get())),
             proxy_status: reader.proxy_status(&status, ProxyStatus::Full),
+            idempotency: reader.deduplication(route.idempotency.get()),
         }
     }
 
@@ -349,7 +350,7 @@ pub(super) fn host(text: &Text<Host>) -> Result<HostPattern, String> {
     HostPattern::parse(&text.text).ok_or_else(wrong)
 }
 
-fn method(text: &Text<MethodKind>) -> Result<Method, String> {
+pub(super) fn method(text: &Text<MethodKind>) -> Result<Method, String> {
     let upper = text.text.to_ascii_uppercase();
     if upper != text.text {
         return Err(format!("methods are written in capitals: {upper}"));

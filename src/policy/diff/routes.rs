@@ -31,14 +31,19 @@ pub(super) fn changes(was: &Side<'_>, is: &Side<'_>) -> Vec<Change> {
                 let (old, new) = (effective::worst_case(was.upstream, old), effective::worst_case(is.upstream, route));
                 compared(settings, old, new)
             }
-            None => Some(Change { kind: Kind::Added, ..empty(match_difference(None, is.wanted(number))) }),
+            None => {
+                let mut settings = match_difference(None, is.wanted(number));
+                settings.extend(deduplication(None, Some(route)));
+                Some(Change { kind: Kind::Added, ..empty(settings) })
+            }
         };
         if let Some(change) = change {
             groups.add(change, &route.name);
         }
     }
     for route in was.upstream.routes.iter().filter(|route| !after.contains_key(&*route.name)) {
-        groups.add(Change { kind: Kind::Removed, ..empty(Vec::new()) }, &route.name);
+        let settings = deduplication(Some(route), None).into_iter().collect();
+        groups.add(Change { kind: Kind::Removed, ..empty(settings) }, &route.name);
     }
     let upstream = &is.upstream.name;
     let named =
@@ -95,12 +100,20 @@ impl<'a> Treatments<'a> {
 
 /// Equal but for the name. Taken apart without `..`, so that a new field cannot be forgotten.
 fn is_treated_alike(a: &RoutePolicy, b: &RoutePolicy) -> bool {
-    let RoutePolicy { name: _, timeouts, retry, replay_body_max, deadline, proxy_status } = a;
+    let RoutePolicy { name: _, timeouts, retry, replay_body_max, deadline, proxy_status, idempotency } = a;
     *timeouts == b.timeouts
         && *retry == b.retry
         && *replay_body_max == b.replay_body_max
         && *deadline == b.deadline
         && *proxy_status == b.proxy_status
+        && *idempotency == b.idempotency
+}
+
+/// Of a route that comes or goes: whether its duplicates are recognised.
+fn deduplication(old: Option<&RoutePolicy>, new: Option<&RoutePolicy>) -> Option<Difference> {
+    let store = |route: Option<&RoutePolicy>| Some(route?.idempotency.as_ref()?.store.as_str().to_owned());
+    let (old, new) = (store(old), store(new));
+    (old != new).then_some(Difference { key: "idempotency.store", old, new })
 }
 
 fn match_difference(old: Option<&RouteMatch>, new: Option<&RouteMatch>) -> Vec<Difference> {

@@ -85,6 +85,90 @@ fn a_breaker_that_is_switched_is_told_as_that_and_its_values_are_in_the_json_onl
     assert_eq!(lines(alone, observed), ["a: circuitBreaker.mode enforce -> observe"]);
 }
 
+/// One route of payments with this block.
+fn charge(idempotency: &str) -> String {
+    format!(
+        "name: checkout\nstores: {{ embedded: {{}}, redis: {{ url: 'redis://r' }} }}\nupstreams:\n  payments:\n    url: http://p\n    \
+         {ROUTE}{idempotency} }}]\n"
+    )
+}
+
+#[test]
+fn deduplication_that_is_switched_is_told_as_that_with_its_effect() {
+    let (off, on) = (charge(""), charge(", idempotency: { principal: none }"));
+    assert_eq!(lines(&off, &on), ["payments/charge: deduplication on"]);
+    assert_eq!(lines(&on, &off), ["payments/charge: deduplication off: duplicates are executed again"]);
+    let contract = charge(", idempotency: { contract: dedupes }");
+    assert_eq!(
+        lines(&on, &contract),
+        ["payments/charge: deduplication off: duplicates are executed again; \
+          idempotency.contract opaque -> dedupes (an unknown outcome may now be executed again)"]
+    );
+}
+
+#[test]
+fn a_route_that_comes_or_goes_with_deduplication_says_so() {
+    let without = "name: checkout\nstores: { embedded: {}, redis: { url: 'redis://r' } }\nupstreams:\n  payments:\n    url: http://p\n";
+    let with = charge(", idempotency: { principal: none }");
+    assert_eq!(lines(without, &with), ["payments/charge: added; deduplication on; match /c"]);
+    assert_eq!(lines(&with, without), ["payments/charge: removed; deduplication off: duplicates are executed again"]);
+}
+
+#[test]
+fn a_looser_contract_and_a_shorter_memory_are_told_with_what_they_allow() {
+    let policy = |keys: &str| charge(&format!(", idempotency: {{ principal: none{keys} }}"));
+    for (old, new, told) in [
+        ("", ", contract: atomic5xx", "contract opaque -> atomic5xx (an unknown outcome may now be executed again)"),
+        (", contract: dedupes", ", contract: atomic5xx", "contract dedupes -> atomic5xx"),
+        ("", ", ttl: 1h", "ttl 24h -> 1h (a duplicate is executed again earlier)"),
+        ("", ", ttl: 25h", "ttl 24h -> 25h"),
+        ("", ", unknownTtl: 2h", "unknownTtl 168h -> 2h (a request of unknown outcome may be executed again earlier)"),
+        ("", ", onStoreError: open", "onStoreError closed -> open (duplicates are executed while the store is down)"),
+        (", onStoreError: open", "", "onStoreError open -> closed"),
+        (
+            "",
+            ", store: redis",
+            "store embedded -> redis (keys known so far are not recognised: their duplicates are executed again)",
+        ),
+        (
+            ", header: X-Key",
+            "",
+            "header x-key -> idempotency-key (keys known so far are not recognised: their duplicates are executed again)",
+        ),
+        ("", ", forwardKey: strip", "forwardKey asIs -> strip"),
+        ("", ", methods: [POST]", "methods [POST, PATCH] -> [POST]"),
+        ("", ", maxBody: 1KiB", "maxBody 1MiB -> 1KiB"),
+    ] {
+        assert_eq!(lines(&policy(old), &policy(new)), [format!("payments/charge: idempotency.{told}")]);
+    }
+    assert_eq!(
+        lines(&policy(""), &policy(", inFlight: reject")),
+        ["payments/charge: idempotency.inFlight wait -> reject; idempotency.inFlightWait 5s -> gone"]
+    );
+}
+
+#[test]
+fn another_place_of_records_is_told_and_no_password_with_it() {
+    let policy = |stores: &str| format!("name: n\nstores: {{ {stores} }}\nupstreams: {{ a: {{ url: http://a }} }}\n");
+    assert_eq!(
+        lines(&policy("embedded: {}"), &policy("embedded: { path: /data/o.db }")),
+        ["outrigger: stores.embedded.path /var/lib/outrigger/outrigger.db -> /data/o.db \
+          (records stay behind: their duplicates are executed again)"]
+    );
+    assert_eq!(
+        lines(&policy("redis: { url: 'redis://a' }"), &policy("redis: { url: 'redis://b' }")),
+        ["outrigger: stores.redis.url redis://*** -> redis://*** (another address or password)"]
+    );
+    assert_eq!(
+        lines(&policy("embedded: {}"), &policy("embedded: {}, redis: { url: 'redis://b' }")),
+        ["outrigger: stores.redis.url redis://***; stores.redis.timeout 50ms; stores.redis.service n"]
+    );
+    assert_eq!(
+        lines(&policy("embedded: {}"), &policy("embedded: { maxRecords: 5 }")),
+        ["outrigger: stores.embedded.maxRecords 1000000 -> 5 (takes effect at the next start)"]
+    );
+}
+
 #[test]
 fn what_is_read_at_the_start_only_says_so() {
     let policy = |address| format!("admin: {{ listen: '{address}' }}\nupstreams: {{ a: {{ url: http://a }} }}\n");

@@ -105,6 +105,33 @@ codes! {
     QueueLongerThanLimit = "OR023", Warning, "More requests may wait than may run",
         "limits.pending is larger than limits.requests. Requests wait at most 100 ms for a place; a long queue is refused late instead of early.",
         "Keep pending at about a quarter of requests.";
+    NothingDeduplicated = "OR024", Warning, "No request of a route is deduplicated",
+        "The route's match.methods and its idempotency.methods have no method in common. Keys of all other methods are passed on and mean nothing: a safe method may be repeated as it is, PUT and DELETE are left out unless they are asked for.",
+        "Add the method to idempotency.methods, or remove the block.";
+    DuplicatesIfStoreIsDown = "OR025", Warning, "Duplicates are possible while the store is down",
+        "With onStoreError: open, requests are sent as if they had no key while the store does not answer. A client that repeats one then has it executed twice.",
+        "Remove it: with closed, the default, such requests get 503 and can be repeated safely later. If availability matters more than duplicates, keep it and watch the store.";
+    KeyNotForwarded = "OR026", Error, "The upstream cannot recognise a request by a key that it does not get",
+        "contract: dedupes says that the upstream recognises a repeated request by its key, so that any attempt may be repeated. forwardKey: strip takes the key away: every repetition would be executed.",
+        "Remove forwardKey: strip. If the upstream does not deduplicate, the contract is opaque.";
+    ForgottenTooEarly = "OR027", Error, "An answer is forgotten before its request may be over",
+        "idempotency.ttl is shorter than timeouts.request. A client that waited for the whole request and then repeats it would find its key forgotten, and have the request executed again.",
+        "Raise ttl; 24h is the default. It should be longer than the time in which clients repeat requests.";
+    StoreIsTemporary = "OR028", Warning, "The store is in a folder that is emptied",
+        "stores.embedded.path is under /tmp or /dev/shm. What is there goes with a restart of the machine or of the container, and with it the memory of what has been executed.",
+        "Use a volume, such as /var/lib/outrigger. It survives the Pod on a PersistentVolume, and not on an emptyDir.";
+    PrincipalNotWritten = "OR029", Error, "Nothing says whose idempotency keys they are",
+        "Equal keys of two callers would be one key, and one caller would get an answer that belongs to the other. Only you know whether callers differ and which header tells them apart, so there is no default.",
+        "Write principal: none if all callers may share keys, as behind an outbound listener with one app. Otherwise principal: header:NAME, with a header that callers cannot choose.";
+    StoreNotConfigured = "OR030", Error, "A route needs a store that is not configured",
+        "Deduplication keeps a record of every key. The store for it is configured once, at the top level.",
+        "Add stores: { embedded: {} } for a file beside this process, or stores: { redis: { url: redis://HOST:PORT } } for one that replicas share.";
+    VariableNotSet = "OR031", Error, "An environment variable is not set",
+        "The policy takes a value from the environment, and there is none. Starting without it would mean to run without the safeguard that needs it.",
+        "Set the variable. Where the policy is only checked, as in CI, any value of the right form will do.";
+    ContractWithoutEffect = "OR032", Warning, "A contract that nothing asks for",
+        "Inbound never retries. What the app promises about requests sent twice matters there only together with deduplication, which is off in this route.",
+        "Remove the block, or switch deduplication on: add principal and a store.";
     Syntax = "OR100", Error, "Not a readable file",
         "The text is no YAML, no UTF-8, empty, or too large.",
         "See the place that is named. Tabs cannot indent YAML; a value with a colon followed by a blank must be quoted.";

@@ -66,10 +66,58 @@ const CASES: &[(Code, u32, &str)] = &[
     (Code::UnusedListener, 2, "listen: 127.0.0.1:4400\nupstreams: { a: { url: http://a, listen: '127.0.0.1:9' } }\n"),
     (Code::BalanceWithoutChoice, 3, "upstreams:\n  a: { url: 'http://10.0.0.1', balance: { by: roundRobin } }\n"),
     (Code::QueueLongerThanLimit, 3, "upstreams:\n  a: { url: http://a, limits: { requests: 8, pending: 9 } }\n"),
+    (
+        Code::NothingDeduplicated,
+        7,
+        "stores: { embedded: {} }\nupstreams:\n  a:\n    url: http://a\n    routes:\n    \
+         - { name: r, match: { methods: [GET, PUT] }, idempotency: { principal: none } }\n",
+    ),
+    (
+        Code::DuplicatesIfStoreIsDown,
+        7,
+        "stores: { embedded: {} }\nupstreams:\n  a:\n    url: http://a\n    routes:\n    \
+         - { name: r, match: { path: /r }, idempotency: { principal: none, onStoreError: open } }\n",
+    ),
+    (
+        Code::KeyNotForwarded,
+        7,
+        "stores: { embedded: {} }\nupstreams:\n  a:\n    url: http://a\n    routes:\n    \
+         - { name: r, match: { path: /r }, idempotency: { principal: none, contract: dedupes, forwardKey: strip } }\n",
+    ),
+    (
+        Code::ForgottenTooEarly,
+        7,
+        "stores: { embedded: {} }\nupstreams:\n  a:\n    url: http://a\n    routes:\n    \
+         - { name: r, match: { path: /r }, timeouts: { request: 2m }, idempotency: { principal: none, ttl: 1m } }\n",
+    ),
+    (Code::StoreIsTemporary, 2, "stores: { embedded: { path: /tmp/x/o.db } }\nupstreams: { a: { url: http://a } }\n"),
+    (
+        Code::PrincipalNotWritten,
+        7,
+        "stores: { embedded: {} }\nupstreams:\n  a:\n    url: http://a\n    routes:\n    \
+         - { name: r, match: { path: /r }, idempotency: { required: true } }\n",
+    ),
+    (
+        Code::StoreNotConfigured,
+        6,
+        "upstreams:\n  a:\n    url: http://a\n    routes:\n    \
+         - { name: r, match: { path: /r }, idempotency: { principal: none } }\n",
+    ),
+    (
+        Code::VariableNotSet,
+        2,
+        "stores: { redis: { service: s, url: '${env:OUTRIGGER_IS_NOT_SET}' } }\nupstreams: { a: { url: http://a } }\n",
+    ),
+    (
+        Code::ContractWithoutEffect,
+        4,
+        "inbound:\n  forward: http://127.0.0.1:1\n  \
+         routes: [{ name: r, match: { path: /r }, idempotency: { contract: dedupes } }]\n",
+    ),
     (Code::Syntax, 2, "upstreams: {\n"),
     (Code::UnknownKey, 2, "upstream: {}\n"),
     (Code::InvalidValue, 2, "name: a b\n"),
-    (Code::NotSupported, 2, "stores: {}\n"),
+    (Code::NotSupported, 2, "deadLetter: {}\n"),
 ];
 
 fn findings(text: &str) -> Vec<(Code, u32, Severity)> {
@@ -132,6 +180,46 @@ fn a_listener_that_is_exposed_is_found_where_it_is_written() {
     let shared =
         "listen: 0.0.0.0:3\nupstreams:\n  a: { url: http://a, listen: '127.0.0.1:1' }\n  b: { url: http://b }\n";
     assert_eq!(findings(shared), [(Code::OutboundExposed, 2, Severity::Warning)]);
+}
+
+#[test]
+fn a_store_beside_a_temporary_folder_is_no_finding() {
+    for path in ["/tmpfs/o.db", "/var/tmp/o.db", "/dev/shmem/o.db", "/data/tmp/o.db"] {
+        let text = format!("stores: {{ embedded: {{ path: {path} }} }}\nupstreams: {{ a: {{ url: http://a }} }}\n");
+        assert_eq!(findings(&text), [], "{path}");
+    }
+    let text = "stores: { embedded: { path: /dev/shm/o.db } }\nupstreams: { a: { url: http://a } }\n";
+    assert_eq!(findings(text), [(Code::StoreIsTemporary, 2, Severity::Warning)]);
+}
+
+#[test]
+fn a_route_of_safe_methods_is_found_at_the_list_that_leaves_its_method_out() {
+    let route = |methods: &str, keyed: &str| {
+        let text = format!(
+            "stores: {{ embedded: {{}} }}\nupstreams:\n  a:\n    url: http://a\n    routes:\n    - name: r\n      \
+             match: {{ {methods} }}\n      idempotency:\n        principal: none\n{keyed}"
+        );
+        findings(&text)
+    };
+    assert_eq!(route("methods: [GET, POST]", ""), []);
+    assert_eq!(route("path: /r", ""), []);
+    assert_eq!(route("methods: [PUT]", "        methods: [PUT]\n"), []);
+    let found = route("methods: [PUT]", "        methods: [DELETE]\n");
+    assert_eq!(found, [(Code::NothingDeduplicated, 11, Severity::Warning)]);
+}
+
+#[test]
+fn an_answer_must_be_kept_as_long_as_its_request_may_take() {
+    let route = |timeouts: &str, ttl: &str| {
+        let text = format!(
+            "stores: {{ embedded: {{}} }}\ninbound:\n  forward: http://127.0.0.1:1\n  timeouts: {{ {timeouts} }}\n  \
+             routes: [{{ name: r, match: {{ path: /r }}, idempotency: {{ principal: none{ttl} }} }}]\n"
+        );
+        findings(&text)
+    };
+    assert_eq!(route("request: 1m", ", ttl: 1m"), []);
+    assert_eq!(route("request: 24h", ""), []);
+    assert_eq!(route("request: 90s", ", ttl: 1m"), [(Code::ForgottenTooEarly, 6, Severity::Error)]);
 }
 
 #[test]

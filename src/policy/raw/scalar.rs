@@ -163,6 +163,14 @@ kinds! {
     AddressOrNone => { "type": "string", "pattern": "^(none|.+:[0-9]+)$" };
     /// `http://host:port`.
     Url => { "type": "string", "pattern": "^http://" };
+    /// `redis://host:port`, or `${env:NAME}` in any part of it.
+    StoreUrl => { "type": "string", "pattern": "^(redis://|[$][{]env:[A-Z0-9_]+[}])" };
+    /// A file: an absolute path.
+    FilePath => { "type": "string", "pattern": "^/." };
+    /// The name of a header.
+    Header => { "type": "string", "pattern": "^[!#$%&'*+.^_`|~0-9A-Za-z-]+$" };
+    /// `header:NAME`, or `none`.
+    Principal => { "type": "string", "pattern": "^(none|header:.+)$" };
     /// A name: letters, digits, `.`, `_`, `-`.
     Name => { "type": "string", "pattern": "^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$" };
     /// A path that begins with `/`.

@@ -37,6 +37,7 @@ fn entry<'a>() -> AccessEntry<'a> {
         sent: Some(Sent::Maybe),
         attempts: &ATTEMPTS,
         retry_denied: Some("budget"),
+        idempotency: Some("unknown"),
         policy_revision: 7,
         request_bytes: 12,
         response_bytes: 345,
@@ -106,6 +107,7 @@ fn a_line_tells_what_happened_and_never_the_query() {
             {"endpoint": "10.0.0.2:80", "kind": "retry", "ms": 500.0, "error": "try-timeout"},
         ],
         "outrigger.retry_denied": "budget",
+        "outrigger.idempotency": "unknown",
         "outrigger.policy_revision": 7,
     });
     assert_eq!(json, expected);
@@ -120,6 +122,7 @@ fn what_did_not_happen_has_no_key() {
         failure: None,
         sent: None,
         retry_denied: None,
+        idempotency: None,
         attempts: &[],
         ..entry()
     };

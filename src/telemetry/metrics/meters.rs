@@ -7,11 +7,13 @@ use metrics::Counter;
 
 use super::exposition::{Exposition, Family};
 use super::{
-    ATTEMPTS, EJECTIONS, ERROR_FAILURE, OPENED, OVERFLOW, REQUESTS, RETRIES, REUSED, Registry, SET_CHANGES, TRANSITIONS,
+    ATTEMPTS, EJECTIONS, ERROR_FAILURE, IDEMPOTENCY, OPENED, OVERFLOW, REQUESTS, RETRIES, REUSED, Registry,
+    SET_CHANGES, TRANSITIONS,
 };
 use crate::policy::Direction;
 use crate::reliability::Failure;
 use crate::reliability::attempts::{Denied, Kind};
+use crate::reliability::idempotency::KeyStatus;
 use crate::telemetry::histogram::HistogramSeries;
 
 /// How a request ended, as the client saw it.
@@ -73,6 +75,7 @@ pub struct RouteMeters {
     /// By kind and outcome. Registered at first use: most routes never see most of them.
     attempts: [[OnceLock<Counter>; ATTEMPT_OUTCOMES.len()]; Kind::ALL.len()],
     denied: [OnceLock<Counter>; Denied::ALL.len()],
+    keyed: [OnceLock<Counter>; KeyStatus::ALL.len()],
     pub(super) server: HistogramSeries,
     pub(super) client: HistogramSeries,
 }
@@ -101,6 +104,7 @@ impl RouteMeters {
             http_route: format!("{upstream}/{route}"),
             attempts: Default::default(),
             denied: Default::default(),
+            keyed: Default::default(),
             server: HistogramSeries::default(),
             client: HistogramSeries::default(),
             registry,
@@ -148,6 +152,15 @@ impl RouteMeters {
     /// An eligible retry was not made.
     pub fn retry_denied(&self, reason: Denied) {
         self.denied[reason as usize].get_or_init(|| self.denied_counter(reason.token())).increment(1);
+    }
+
+    /// A request with an idempotency key ended.
+    pub fn keyed(&self, status: KeyStatus) {
+        let counter = || {
+            let labels = [("upstream", self.upstream.as_str()), ("route", &self.route), ("result", status.as_str())];
+            self.registry.counter(&IDEMPOTENCY, &labels)
+        };
+        self.keyed[status as usize].get_or_init(counter).increment(1);
     }
 
     fn attempt_counter(&self, kind: Kind, outcome: usize) -> Counter {

@@ -28,7 +28,11 @@ impl std::error::Error for Broken {}
 
 /// The body of an answer. At its end the connection becomes idle; dropped before, the connection is closed.
 #[derive(Debug)]
-pub struct AnswerBody(Source);
+pub struct AnswerBody {
+    /// Read before, and goes first.
+    read: Bytes,
+    source: Source,
+}
 
 #[derive(Debug)]
 enum Source {
@@ -38,6 +42,12 @@ enum Source {
     Arrived(Bytes),
     /// hyper reads it in another task.
     Streamed(Box<Streamed>),
+}
+
+impl From<Source> for AnswerBody {
+    fn from(source: Source) -> AnswerBody {
+        AnswerBody { read: Bytes::new(), source }
+    }
 }
 
 /// A body that is read in place.
@@ -53,17 +63,22 @@ impl AnswerBody {
     pub(super) fn held(mut held: Held) -> AnswerBody {
         let whole = held.framing.left().is_some_and(|left| left == held.link.0.arrived.len() as u64);
         if !whole {
-            return AnswerBody(Source::Held(held));
+            return Source::Held(held).into();
         }
         // The usual case: a small body arrived with its head.
         let body = held.link.0.arrived.split().freeze();
         held.framing = Framing::Ended;
         held.finish();
-        AnswerBody(Source::Arrived(body))
+        Source::Arrived(body).into()
     }
 
     pub(in crate::wire) fn streamed(streamed: Streamed) -> AnswerBody {
-        AnswerBody(Source::Streamed(Box::new(streamed)))
+        Source::Streamed(Box::new(streamed)).into()
+    }
+
+    /// Puts back what was read of it.
+    pub fn preceded_by(self, read: Bytes) -> AnswerBody {
+        AnswerBody { read, ..self }
     }
 
     /// Reads and discards the rest, so that the connection can be used again. At most `bytes_max`.
@@ -118,7 +133,10 @@ impl Body for AnswerBody {
     type Error = Broken;
 
     fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Broken>>> {
-        let held = match &mut self.0 {
+        if !self.read.is_empty() {
+            return Poll::Ready(Some(Ok(Frame::data(std::mem::take(&mut self.read)))));
+        }
+        let held = match &mut self.source {
             Source::Arrived(bytes) if bytes.is_empty() => return Poll::Ready(None),
             Source::Arrived(bytes) => return Poll::Ready(Some(Ok(Frame::data(std::mem::take(bytes))))),
             Source::Streamed(streamed) => return streamed.poll_frame(cx).map_err(|_hyper| Broken),
@@ -131,25 +149,31 @@ impl Body for AnswerBody {
             // The connection goes with this body.
             Err(broken) => return Poll::Ready(Some(Err(broken))),
         };
-        if over && let Source::Held(held) = std::mem::replace(&mut self.0, Source::Arrived(Bytes::new())) {
+        if over && let Source::Held(held) = std::mem::replace(&mut self.source, Source::Arrived(Bytes::new())) {
             held.finish();
         }
         Poll::Ready(frame)
     }
 
     fn is_end_stream(&self) -> bool {
-        match &self.0 {
+        let ended = match &self.source {
             Source::Arrived(bytes) => bytes.is_empty(),
             Source::Held(held) => held.framing == Framing::Ended,
             Source::Streamed(streamed) => streamed.is_end_stream(),
-        }
+        };
+        ended && self.read.is_empty()
     }
 
     fn size_hint(&self) -> SizeHint {
-        match &self.0 {
+        let rest = match &self.source {
             Source::Arrived(bytes) => SizeHint::with_exact(bytes.len() as u64),
             Source::Held(held) => held.framing.left().map_or_else(SizeHint::default, SizeHint::with_exact),
             Source::Streamed(streamed) => streamed.size_hint(),
+        };
+        if self.read.is_empty() {
+            return rest;
         }
+        let read = self.read.len() as u64;
+        rest.exact().map_or_else(SizeHint::default, |rest| SizeHint::with_exact(rest.saturating_add(read)))
     }
 }

@@ -1,0 +1,225 @@
+//! The store beside this process: one SQLite file, one thread that writes it, and an index in memory.
+//!
+//! The index is the truth while the process runs, and decides every command by the pure machine. A claim never touches
+//! the disk: a crash there has sent nothing. What must outlive a crash (SENT, and everything after it) goes through
+//! the writer, which decides when its turn has come, and is acknowledged after the commit. While the writer has a
+//! command of some key in hand, every other command of that key queues up behind it; so nobody is told of a change
+//! that may still be taken back.
+
+mod batch;
+mod error;
+mod file;
+mod index;
+mod load;
+mod rows;
+mod settings;
+mod shared;
+mod step;
+mod sweep;
+mod time;
+mod trips;
+mod writer;
+
+use std::sync::atomic::Ordering;
+use std::sync::mpsc::{self, Receiver, SyncSender, TrySendError};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::{self, JoinHandle};
+use std::time::Duration;
+
+use tokio::sync::oneshot;
+
+pub use self::error::OpenError;
+pub use self::settings::{Durability, EmbeddedSettings, Opened, Orphan};
+pub use self::time::{Clock, Moment, system_clock};
+
+use self::batch::Ask;
+use self::index::{Live, alive};
+use self::shared::{Shared, closed};
+use self::step::{Effect, Step};
+use self::time::Timekeeper;
+use self::writer::{Order, Writer};
+use super::store::{Answered, Command, Pending, Shown, Store, StoreError};
+use crate::random;
+use crate::reliability::idempotency::{Millis, RecordId};
+
+/// How long closing waits for the writer.
+const CLOSE_MAX: Duration = Duration::from_secs(10);
+
+/// A full store looks for expired records at most this often, in ms.
+const SEARCH_EVERY: Millis = 200;
+
+/// Records in one file. Closes itself when it is dropped.
+pub struct EmbeddedStore {
+    shared: Arc<Shared>,
+    orders: SyncSender<Order>,
+    secret: [u8; 32],
+    thread: Mutex<Option<(JoinHandle<()>, Receiver<()>)>>,
+}
+
+/// What is known at once.
+enum Started<T> {
+    Now(Result<T, StoreError>),
+    Later(oneshot::Receiver<Result<T, StoreError>>),
+    /// There is no room, unless something has expired.
+    Crowded(Command),
+}
+
+impl EmbeddedStore {
+    /// Opens the file, or makes it, and starts the writer. Reads and waits: not for a thread that carries traffic.
+    ///
+    /// # Errors
+    /// [`OpenError`]
+    pub fn open(settings: &EmbeddedSettings) -> Result<(EmbeddedStore, Opened), OpenError> {
+        let lock = file::own(&settings.path)?;
+        let time = Timekeeper::new(Arc::clone(&settings.clock));
+        let found = load::open(settings, time.now())?;
+        let shared = Arc::new(Shared::new(found.index, time, settings.records_max, found.amnesia_until));
+        shared.set_full(found.used >= file::full_pages(settings.bytes_max));
+        let (orders, queue) = mpsc::sync_channel(settings.queue_max);
+        let (ends, finished) = mpsc::channel();
+        let boot = random::bits128().to_be_bytes();
+        let writer = Writer { shared: Arc::clone(&shared), settings: settings.clone(), orders: queue, boot, lock };
+        let thread = thread::Builder::new().name("idempotency".to_owned()).spawn(move || {
+            writer.run(found.connection);
+            drop::<mpsc::Sender<()>>(ends);
+        });
+        let thread = thread.map_err(|error| OpenError::Unusable { path: settings.path.clone(), error })?;
+        let thread = Mutex::new(Some((thread, finished)));
+        Ok((EmbeddedStore { shared, orders, secret: found.secret, thread }, found.opened))
+    }
+
+    /// Records, those included that have expired and were not swept yet.
+    pub fn records(&self) -> usize {
+        self.shared.index.len()
+    }
+
+    /// Does what is queued, and closes the file; commands after that are refused. Waits for it, within a bound. Does
+    /// nothing the second time.
+    pub fn close(&self) {
+        self.shared.closing.store(true, Ordering::SeqCst);
+        // If there is no room for it, the writer is awake anyway.
+        let _ = self.orders.try_send(Order::Close);
+        let thread = self.thread.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let Some((thread, finished)) = thread else { return };
+        match finished.recv_timeout(CLOSE_MAX) {
+            Err(mpsc::RecvTimeoutError::Timeout) => {
+                tracing::warn!("the store of idempotency records is still writing; the next start reads its log");
+            }
+            Ok(()) | Err(mpsc::RecvTimeoutError::Disconnected) => drop(thread.join()),
+        }
+    }
+
+    fn start(&self, command: Command) -> Started<Answered> {
+        if let Some(error) = self.shared.refusal() {
+            return Started::Now(Err(error));
+        }
+        let now = self.shared.time.now();
+        self.shared.index.with(command.id, |live| {
+            if live.pending == 0 {
+                let step = Step::of(live, &command.op, now);
+                if step.fresh {
+                    match self.shared.room_for_one(now) {
+                        Ok(true) => {}
+                        Ok(false) => return Started::Crowded(command),
+                        Err(error) => return Started::Now(Err(error)),
+                    }
+                }
+                if step.effect == Effect::Nothing {
+                    step.take_place(live, command.route);
+                    return Started::Now(Ok(Answered::from(step.reply)));
+                }
+            }
+            let (reply, answered) = oneshot::channel();
+            self.hand_over(live, Ask::Apply(command, reply), answered)
+        })
+    }
+
+    fn start_show(&self, id: RecordId) -> Started<Option<Shown>> {
+        if let Some(error) = self.shared.refusal() {
+            return Started::Now(Err(error));
+        }
+        let now = self.shared.time.now();
+        self.shared.index.with(id, |live| {
+            if live.pending == 0 && live.record.and_then(|record| alive(record, now)).is_none() {
+                return Started::Now(Ok(None));
+            }
+            let (reply, shown) = oneshot::channel();
+            self.hand_over(live, Ask::Show(id, reply), shown)
+        })
+    }
+
+    /// Queues it for the writer. Called with the key locked, so that the order in the queue is the order of events.
+    fn hand_over<T>(
+        &self,
+        live: &mut Live,
+        ask: Ask,
+        answered: oneshot::Receiver<Result<T, StoreError>>,
+    ) -> Started<T> {
+        match self.orders.try_send(Order::Ask(ask)) {
+            Ok(()) => {
+                live.pending += 1;
+                Started::Later(answered)
+            }
+            Err(TrySendError::Full(_)) => Started::Now(Err(StoreError::Busy)),
+            Err(TrySendError::Disconnected(_)) => Started::Now(Err(closed())),
+        }
+    }
+
+    /// Looks for expired records, unless that was done just now.
+    async fn search(&self) {
+        let (now, last) = (self.shared.time.now(), self.shared.searched.load(Ordering::Relaxed));
+        let due = now.saturating_sub(last) >= SEARCH_EVERY;
+        let relaxed = Ordering::Relaxed;
+        if !due || self.shared.searched.compare_exchange(last, now, relaxed, relaxed).is_err() {
+            return;
+        }
+        let (done, waits) = oneshot::channel();
+        if self.orders.try_send(Order::Sweep(done)).is_ok() {
+            // An error means that the writer has gone, which the next command will say.
+            let _ = waits.await;
+        }
+    }
+}
+
+impl Store for EmbeddedStore {
+    fn secret(&self) -> Pending<'_, [u8; 32]> {
+        // Made with the file, and lost with it.
+        Box::pin(std::future::ready(Ok(self.secret)))
+    }
+
+    fn apply(&self, command: Command) -> Pending<'_, Answered> {
+        Box::pin(async move {
+            let started = match self.start(command) {
+                Started::Crowded(command) => {
+                    self.search().await;
+                    self.start(command)
+                }
+                started => started,
+            };
+            started.ended().await
+        })
+    }
+
+    fn show(&self, id: RecordId) -> Pending<'_, Option<Shown>> {
+        Box::pin(async move { self.start_show(id).ended().await })
+    }
+}
+
+impl Drop for EmbeddedStore {
+    fn drop(&mut self) {
+        self.close();
+    }
+}
+
+impl<T> Started<T> {
+    async fn ended(self) -> Result<T, StoreError> {
+        match self {
+            Started::Now(result) => result,
+            Started::Later(answered) => answered.await.unwrap_or_else(|_| Err(closed())),
+            Started::Crowded(_) => Err(StoreError::Full),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

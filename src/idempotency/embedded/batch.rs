@@ -1,0 +1,227 @@
+//! The commands of one transaction.
+
+use rusqlite::{Error, ErrorCode};
+use tokio::sync::oneshot;
+
+use super::Shared;
+use super::index::alive;
+use super::rows::{Rows, Written};
+use super::step::{Effect, Step};
+use crate::idempotency::store::{Answered, Command, Shown, StoreError};
+use crate::reliability::idempotency::{Millis, Record, RecordId, State};
+
+/// What somebody waits for.
+pub(super) enum Ask {
+    Apply(Command, oneshot::Sender<Result<Answered, StoreError>>),
+    Show(RecordId, oneshot::Sender<Result<Option<Shown>, StoreError>>),
+}
+
+/// The disk does not do what it should.
+pub(super) struct Broken {
+    pub error: Error,
+    /// Records of which the file may say something else than the index.
+    pub suspects: Vec<RecordId>,
+}
+
+impl From<Error> for Broken {
+    fn from(error: Error) -> Broken {
+        Broken { error, suspects: Vec::new() }
+    }
+}
+
+/// Commands that are committed together.
+#[derive(Default)]
+pub(super) struct Batch {
+    jobs: Vec<Job>,
+}
+
+struct Job {
+    id: RecordId,
+    /// Taken when it is answered.
+    ask: Option<Ask>,
+    told: Option<Told>,
+    /// What was known of the key before, and whether it was in the file: for the way back.
+    before: Option<(Option<Record>, bool)>,
+}
+
+enum Told {
+    Answered(Result<Answered, StoreError>),
+    Shown(Result<Option<Shown>, StoreError>),
+}
+
+impl Batch {
+    pub fn push(&mut self, ask: Ask) {
+        self.jobs.push(Job { id: ask.id(), ask: Some(ask), told: None, before: None });
+    }
+
+    pub fn len(&self) -> usize {
+        self.jobs.len()
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.jobs.is_empty()
+    }
+
+    /// Does all of it and tells everybody, or does nothing of it.
+    pub fn run(&mut self, shared: &Shared, rows: &mut Rows<'_>) -> Result<(), Broken> {
+        let Err(error) = attempt(&mut self.jobs, shared, rows) else {
+            self.jobs.iter_mut().for_each(|job| job.tell(shared, None));
+            return Ok(());
+        };
+        give_up(&mut self.jobs, shared, rows);
+        if !is_full(&error) {
+            return Err(self.fail(shared, error));
+        }
+        // No room for all of them. Those that need none, or make some, must not suffer for the others.
+        for at in 0..self.jobs.len() {
+            let Some(job) = self.jobs.get_mut(at..=at) else { continue };
+            let full = match attempt(job, shared, rows) {
+                Ok(()) => None,
+                Err(error) => {
+                    give_up(job, shared, rows);
+                    if !is_full(&error) {
+                        return Err(self.fail(shared, error));
+                    }
+                    Some(StoreError::Full)
+                }
+            };
+            job.iter_mut().for_each(|job| job.tell(shared, full.clone()));
+        }
+        Ok(())
+    }
+
+    fn fail(&mut self, shared: &Shared, error: Error) -> Broken {
+        // First, so that nobody who is told can find the store open.
+        let why = format!("writing failed ({error}); the file will be opened again");
+        shared.fall(why.clone());
+        let waiting = self.jobs.iter_mut().filter(|job| job.ask.is_some());
+        let told = waiting.map(|job| {
+            job.tell(shared, Some(StoreError::Unavailable(why.clone())));
+            job.id
+        });
+        Broken { error, suspects: told.collect() }
+    }
+}
+
+/// There is no room, in the file or on the disk. Nothing is damaged by that.
+pub(super) fn is_full(error: &Error) -> bool {
+    error.sqlite_error_code() == Some(ErrorCode::DiskFull)
+}
+
+fn attempt(jobs: &mut [Job], shared: &Shared, rows: &mut Rows<'_>) -> rusqlite::Result<()> {
+    let now = shared.time.now();
+    for job in jobs {
+        job.run(shared, rows, now)?;
+    }
+    shared.trips.pass()?;
+    rows.commit().map(|_| ())
+}
+
+/// Everything is again as it was before the transaction: the last change is undone first.
+fn give_up(jobs: &mut [Job], shared: &Shared, rows: &mut Rows<'_>) {
+    rows.abandon();
+    for job in jobs.iter_mut().rev() {
+        job.told = None;
+        if let Some((record, on_disk)) = job.before.take() {
+            shared.index.with(job.id, |live| {
+                live.record = record;
+                live.on_disk = on_disk;
+            });
+        }
+    }
+}
+
+impl Job {
+    fn run(&mut self, shared: &Shared, rows: &mut Rows<'_>, now: Millis) -> rusqlite::Result<()> {
+        let told = match &self.ask {
+            None => return Ok(()),
+            Some(Ask::Show(id, _)) => Told::Shown(show(*id, shared, rows, now)),
+            Some(Ask::Apply(command, _)) => {
+                let (step, before, route) = shared.index.with(command.id, |live| {
+                    let before = (live.record, live.on_disk);
+                    let step = Step::of(live, &command.op, now);
+                    step.take_place(live, command.route.clone());
+                    (step, before, live.route.clone())
+                });
+                self.before = Some(before);
+                Told::Answered(carry_out(command, &step, (before.1, route.as_deref()), rows, now)?)
+            }
+        };
+        self.told = Some(told);
+        Ok(())
+    }
+
+    /// Lets go of the key, then answers: who hears it finds the key free.
+    fn tell(&mut self, shared: &Shared, error: Option<StoreError>) {
+        let Some(ask) = self.ask.take() else { return };
+        if let Some(error) = error {
+            return ask.refuse(shared, error);
+        }
+        shared.release(self.id);
+        // Who has gone does not need to know.
+        match (ask, self.told.take()) {
+            (Ask::Apply(_, reply), Some(Told::Answered(told))) => drop(reply.send(told)),
+            (Ask::Show(_, reply), Some(Told::Shown(told))) => drop(reply.send(told)),
+            // Their ends close, which says that the store is not available.
+            (Ask::Apply(..) | Ask::Show(..), _) => {}
+        }
+    }
+}
+
+fn carry_out(
+    command: &Command,
+    step: &Step,
+    (known, route): (bool, Option<&str>),
+    rows: &mut Rows<'_>,
+    now: Millis,
+) -> rusqlite::Result<Result<Answered, StoreError>> {
+    match (step.effect, step.after) {
+        (Effect::Read, _) => {
+            // What cannot be read is not replayed; that alone does not stop the store.
+            return Ok(match rows.read(command.id) {
+                Ok(Some(Written { answer, .. })) => Ok(Answered { reply: step.reply, answer }),
+                Ok(None) => Err(StoreError::Unavailable("the stored answer is gone".to_owned())),
+                Err(error) => Err(StoreError::Unavailable(format!("the stored answer cannot be read: {error}"))),
+            });
+        }
+        (Effect::Write, Some(record)) => {
+            rows.write(command.id, &record, route, known, now)?;
+            if let Some(answer) = command.answer.as_ref().filter(|_| record.state == State::Complete) {
+                rows.answer(command.id, answer)?;
+            }
+        }
+        (Effect::Pin, Some(record)) => rows.pin(command.id, record.pinned)?,
+        (Effect::Delete, _) => rows.delete(command.id)?,
+        (Effect::Nothing | Effect::Write | Effect::Pin, _) => {}
+    }
+    Ok(Ok(Answered::from(step.reply)))
+}
+
+fn show(id: RecordId, shared: &Shared, rows: &mut Rows<'_>, now: Millis) -> Result<Option<Shown>, StoreError> {
+    let live = shared.index.with(id, |live| live.clone());
+    let Some(record) = live.record.and_then(|record| alive(record, now)) else { return Ok(None) };
+    let row = if live.on_disk { rows.read(id) } else { Ok(None) };
+    let row = row.map_err(|error| StoreError::Unavailable(format!("the record cannot be read: {error}")))?;
+    let (route, answer) = row.map(|row| (row.route, row.answer)).unzip();
+    let route = route.map(Into::into).or(live.route).unwrap_or_default();
+    Ok(Some(Shown { record, route, answer: answer.flatten().filter(|_| record.state == State::Complete) }))
+}
+
+impl Ask {
+    fn id(&self) -> RecordId {
+        match self {
+            Ask::Apply(command, _) => command.id,
+            Ask::Show(id, _) => *id,
+        }
+    }
+
+    /// Nothing was done.
+    pub fn refuse(self, shared: &Shared, error: StoreError) {
+        shared.release(self.id());
+        // Who has gone does not need to know.
+        match self {
+            Ask::Apply(_, reply) => drop(reply.send(Err(error))),
+            Ask::Show(_, reply) => drop(reply.send(Err(error))),
+        }
+    }
+}

@@ -1,0 +1,126 @@
+//! What an earlier process has left in the file.
+
+use rusqlite::{Connection, OptionalExtension, Result, Row, TransactionBehavior, params};
+
+use super::error::OpenError;
+use super::file::{self, Trouble};
+use super::index::{Index, alive};
+use super::rows::{self, Rows, id_of};
+use super::{EmbeddedSettings, Opened, Orphan};
+use crate::reliability::idempotency::{Millis, Record, RecordId, State};
+
+/// So many orphans are told one by one. More in flight at once than this is more than a sidecar carries.
+const ORPHANS_MAX: usize = 1000;
+
+/// What is in the file.
+pub(super) struct Found {
+    pub connection: Connection,
+    pub index: Index,
+    pub opened: Opened,
+    pub secret: [u8; 32],
+    pub amnesia_until: Millis,
+    /// Pages in use.
+    pub used: u64,
+}
+
+/// Opens the file and reads it. A damaged one is set aside, and an empty one takes its place.
+pub(super) fn open(settings: &EmbeddedSettings, now: Millis) -> Result<Found, OpenError> {
+    let path = &settings.path;
+    let why = match read(settings, now) {
+        Ok(found) => return Ok(found),
+        Err(Trouble::Refused(error)) => return Err(error),
+        Err(Trouble::Damaged(why)) => why,
+    };
+    let aside = file::quarantine(path, now)?;
+    tracing::error!(file = %aside.display(), %why, "the file of idempotency records is damaged and was set aside");
+    let guard = Millis::try_from(settings.amnesia_guard.as_millis()).unwrap_or(Millis::MAX);
+    let until = now.saturating_add(guard);
+    let fresh = read(settings, now).and_then(|found| {
+        set_amnesia(&found.connection, until).map_err(|error| file::trouble(path, &error))?;
+        Ok(found)
+    });
+    match fresh {
+        Ok(mut found) => {
+            found.opened.quarantined = Some(aside);
+            found.amnesia_until = until;
+            Ok(found)
+        }
+        Err(Trouble::Refused(error)) => Err(error),
+        Err(Trouble::Damaged(error)) => Err(OpenError::Sqlite { path: path.clone(), error }),
+    }
+}
+
+fn read(settings: &EmbeddedSettings, now: Millis) -> Result<Found, Trouble> {
+    let mut connection = file::connect(settings)?;
+    let mut found = || -> rusqlite::Result<_> {
+        let (secret, amnesia_until) = (secret(&connection)?, amnesia(&connection)?);
+        let (index, opened) = load(&mut connection, now)?;
+        let used = Rows::prepare(&connection, [0; 16])?.used()?;
+        Ok((secret, amnesia_until, index, opened, used))
+    };
+    let found = found().map_err(|error| file::trouble(&settings.path, &error))?;
+    let (secret, amnesia_until, index, opened, used) = found;
+    Ok(Found { connection, index, opened, secret, amnesia_until, used })
+}
+
+/// The secret that the caller hashes keys with. Made with the file: ids of one file mean nothing in another.
+fn secret(connection: &Connection) -> Result<[u8; 32]> {
+    connection.query_row("SELECT value FROM meta WHERE name = 'secret'", [], |row| row.get(0))
+}
+
+/// Until when new keys are refused, because those of a lost file are not known.
+fn amnesia(connection: &Connection) -> Result<Millis> {
+    let found = connection.query_row("SELECT value FROM meta WHERE name = 'amnesia'", [], |row| row.get::<_, i64>(0));
+    Ok(found.optional()?.map_or(0, rows::millis))
+}
+
+/// Writes that down, so that a restart does not cut it short.
+fn set_amnesia(connection: &Connection, until: Millis) -> Result<()> {
+    let sql = "INSERT OR REPLACE INTO meta VALUES ('amnesia', ?1)";
+    connection.execute(sql, [rows::integer(until)]).map(|_| ())
+}
+
+/// Reads every record. What was SENT has lost its owner: it becomes UNKNOWN or RETRYABLE, here and in the file.
+/// Expired ones are left to the sweeper.
+fn load(connection: &mut Connection, now: Millis) -> Result<(Index, Opened)> {
+    let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+    let count: i64 = transaction.query_row("SELECT count(*) FROM idem", [], |row| row.get(0))?;
+    let index = Index::with_capacity(usize::try_from(count).unwrap_or(0));
+    let mut opened = Opened::default();
+    let mut orphaned = Vec::new();
+    {
+        let sql = "SELECT id, st, fp, nonce, fence, att, contract, amb, pinned, expires, route FROM idem";
+        let mut statement = transaction.prepare(sql)?;
+        let mut found = statement.query([])?;
+        while let Some(row) = found.next()? {
+            let (id, written) = (id_of(row)?, rows::record(row)?);
+            // The row has no lease, so time makes of it what the loss of its owner does.
+            let Some(record) = alive(written, now) else { continue };
+            if written.state == State::Sent {
+                orphaned.push((id, record.state));
+                opened.tell(id, &record, row)?;
+            }
+            index.load(id, &record);
+        }
+        let mut lose = transaction.prepare("UPDATE idem SET st = ?2, amb = 1 WHERE id = ?1")?;
+        for (id, state) in &orphaned {
+            lose.execute(params![id.0, rows::state_number(*state)])?;
+        }
+    }
+    transaction.commit()?;
+    opened.live = index.len();
+    Ok((index, opened))
+}
+
+impl Opened {
+    fn tell(&mut self, id: RecordId, record: &Record, row: &Row<'_>) -> Result<()> {
+        match record.state {
+            State::Retryable => self.retryable += 1,
+            State::Claimed | State::Sent | State::Complete | State::Unknown => self.unknown += 1,
+        }
+        if self.orphans.len() < ORPHANS_MAX {
+            self.orphans.push(Orphan { id, route: row.get(10)?, record: *record });
+        }
+        Ok(())
+    }
+}

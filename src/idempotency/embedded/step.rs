@@ -1,0 +1,73 @@
+//! What a command does to a key, and to the file.
+
+use std::sync::Arc;
+
+use super::index::Live;
+use crate::reliability::idempotency::{Millis, Op, Record, Reply, State, apply};
+
+/// What a command would do to a key.
+pub(super) struct Step {
+    pub after: Option<Record>,
+    pub reply: Reply,
+    pub effect: Effect,
+    /// A claim of a key that had no record.
+    pub fresh: bool,
+}
+
+/// What of it concerns the file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Effect {
+    Nothing,
+    /// The stored answer is asked for.
+    Read,
+    /// The row becomes what the record is.
+    Write,
+    /// The row of a claimed record, which itself is never written, is pinned or unpinned.
+    Pin,
+    Delete,
+}
+
+impl Step {
+    pub fn of(live: &Live, op: &Op, now: Millis) -> Step {
+        let (after, reply) = apply(live.record, op, now);
+        let fresh = match (reply, live.record, after) {
+            (Reply::Granted { fence: 1, .. }, Some(before), Some(after)) => {
+                before.state != State::Claimed || before.nonce != after.nonce
+            }
+            (Reply::Granted { .. }, None, _) => true,
+            _ => false,
+        };
+        Step { after, reply, effect: effect(live, op, after, reply), fresh }
+    }
+
+    /// Changes the key.
+    pub fn take_place(&self, live: &mut Live, route: Option<Arc<str>>) {
+        live.record = self.after;
+        if matches!(self.reply, Reply::Granted { .. }) && route.is_some() {
+            live.route = route;
+        }
+        match self.effect {
+            // What row there may be is of an expired record.
+            _ if self.fresh => live.on_disk = false,
+            Effect::Write => live.on_disk = true,
+            Effect::Delete => live.on_disk = false,
+            Effect::Nothing | Effect::Read | Effect::Pin => {}
+        }
+    }
+}
+
+fn effect(live: &Live, op: &Op, after: Option<Record>, reply: Reply) -> Effect {
+    match (reply, after) {
+        (Reply::Replay { .. }, _) => Effect::Read,
+        (Reply::Done, None) if live.on_disk => Effect::Delete,
+        // A lease is not written: after a restart there is no owner, whatever it says.
+        (Reply::Done, Some(_)) if matches!(op, Op::Renew { .. }) => Effect::Nothing,
+        (Reply::Done, Some(after)) if live.record != Some(after) => match after.state {
+            State::Claimed if live.on_disk => Effect::Pin,
+            State::Claimed => Effect::Nothing,
+            State::Sent | State::Complete | State::Unknown | State::Retryable => Effect::Write,
+        },
+        // What time has changed needs no writing: it changes a row as well.
+        _ => Effect::Nothing,
+    }
+}

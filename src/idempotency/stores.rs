@@ -1,0 +1,25 @@
+//! The stores that are open.
+
+use std::sync::Arc;
+
+use super::store::Store;
+use crate::policy::idempotency::StoreKind;
+
+/// By the word in the policy. A store stays open for as long as a policy names it, or a request uses it.
+#[derive(Clone, Default)]
+pub struct Stores {
+    /// Beside this process.
+    pub embedded: Option<Arc<dyn Store>>,
+    /// Shared by replicas.
+    pub redis: Option<Arc<dyn Store>>,
+}
+
+impl Stores {
+    /// The store of this kind, if it is open.
+    pub fn of(&self, kind: StoreKind) -> Option<&Arc<dyn Store>> {
+        match kind {
+            StoreKind::Embedded => self.embedded.as_ref(),
+            StoreKind::Redis => self.redis.as_ref(),
+        }
+    }
+}

@@ -1,0 +1,231 @@
+//! The one request of a key that is executed. It runs in a task of its own: a client that leaves does not cancel what
+//! may have taken effect, and its next try finds the answer.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use http::header::{CONTENT_LENGTH, CONTENT_TYPE};
+use http::{HeaderMap, Response};
+use tokio::time::timeout;
+
+use super::admit::{self, Refusal};
+use super::attempt::{self, Outgoing, Verdict};
+use super::body::{Body, Collected, End, Held, collect};
+use super::record::Record;
+use super::respond::{self, Explained};
+use super::route::{self, Route};
+use crate::clock;
+use crate::drain::Tasks;
+use crate::idempotency::answer::StoredAnswer;
+use crate::idempotency::claim::{Claim, RENEW_EVERY, Report};
+use crate::idempotency::waiting::Waiting;
+use crate::policy::idempotency::IdempotencyPolicy;
+use crate::policy::routes::RouteId;
+use crate::reliability::attempts::Stop;
+use crate::reliability::classify::PeerMark;
+use crate::reliability::idempotency::{Ending, KeyStatus, ending};
+use crate::reliability::{Failure, Sent};
+use crate::upstreams::endpoint::InFlight;
+use crate::upstreams::slots::Slot;
+use crate::wire::{Alarm, Answer, alarm::alarmed};
+
+/// The client waits so long for its answer to be kept; then it gets it all the same.
+const PERSIST: Duration = Duration::from_millis(250);
+
+/// Everything that it needs, so that it can outlive its client.
+pub struct Execution {
+    pub route: RouteId,
+    pub policy: Arc<IdempotencyPolicy>,
+    pub outgoing: Outgoing,
+    pub record: Box<Record>,
+    pub claim: Arc<Claim>,
+    pub waiting: Arc<Waiting>,
+    pub tasks: Tasks,
+    pub held: Held,
+}
+
+/// An answer whose body is passed on before it is known to be whole: its record is settled when the body has ended.
+pub struct Keeper {
+    claim: Arc<Claim>,
+    waiting: Arc<Waiting>,
+    tasks: Tasks,
+    answer: StoredAnswer,
+    ambiguous: bool,
+}
+
+impl Keeper {
+    /// The body has ended. `broken`: the upstream did not send all of it.
+    pub fn settle(self, broken: bool) {
+        let Keeper { claim, waiting, tasks, answer, ambiguous } = self;
+        let report = if broken { Report::Fail } else { Report::Complete { answer, ambiguous } };
+        tasks.spawn(async move {
+            claim.insist(report).await;
+            waiting.wake(claim.id());
+        });
+    }
+}
+
+impl Execution {
+    /// Runs to the head of the answer, or to its whole body if it is to be kept.
+    pub async fn run(self) -> Response<Body> {
+        let (waiting, id) = (Arc::clone(&self.waiting), self.claim.id());
+        let response = self.execute().await;
+        waiting.wake(id);
+        response
+    }
+
+    async fn execute(mut self) -> Response<Body> {
+        let snapshot = Arc::clone(self.record.snapshot());
+        let Some(route) = route::of(&snapshot, self.route) else {
+            self.settle(Report::Release).await;
+            return respond::fail(Failure::Internal.into(), self.record);
+        };
+        let deadline = self.outgoing.deadline;
+        let slot = match admit::admit(&route, clock::now(), deadline).await {
+            Ok(slot) => slot,
+            Err(Refusal { failure, retry_after }) => {
+                let kept = self.settle(Report::Release).await;
+                self.record.key_status = Some(if kept { KeyStatus::NotStored } else { KeyStatus::StoreFailed });
+                return respond::fail(Explained { retry_after, ..failure.into() }, self.record);
+            }
+        };
+        let verdict = self.attempts(&route).await;
+        match verdict {
+            Verdict::Failed { failure, sent, executed, retry_after, stop } => {
+                self.failed(&route, executed).await;
+                respond::fail(Explained { failure, sent, detail: None, retry_after, stop: Some(stop) }, self.record)
+            }
+            Verdict::Answered { answer, in_flight, stop, earlier } => {
+                let end = Landed { answer, in_flight, stop, slot };
+                self.answered(&route, end, earlier, deadline).await
+            }
+        }
+    }
+
+    /// The attempts, and a sign of life to the store now and then.
+    async fn attempts(&mut self, route: &Route<'_>) -> Verdict {
+        let alarm = Alarm::new();
+        let claim = Arc::clone(&self.claim);
+        let run = attempt::run(route, &mut self.outgoing, &mut self.record, &alarm, &self.tasks);
+        let mut run = std::pin::pin!(alarmed(&alarm, run));
+        loop {
+            match timeout(RENEW_EVERY, &mut run).await {
+                Ok(verdict) => return verdict,
+                Err(_elapsed) => claim.renew().await,
+            }
+        }
+    }
+
+    /// No answer came.
+    async fn failed(&mut self, route: &Route<'_>, executed: Sent) {
+        let end = ending(None, PeerMark::None, executed, Sent::No, route.policy.retry.contract);
+        let (report, status) = match end {
+            Ending::Release => (Report::Release, KeyStatus::NotStored),
+            Ending::Fail | Ending::Complete { .. } => (Report::Fail, KeyStatus::Unknown),
+        };
+        self.settle(report).await;
+        self.record.key_status = Some(status);
+    }
+
+    async fn answered(mut self, route: &Route<'_>, landed: Landed, earlier: Sent, deadline: Instant) -> Response<Body> {
+        let (status, headers) = (landed.answer.status().as_u16(), landed.answer.headers());
+        let mark = headers.get(respond::RETRY_MARK).map_or(PeerMark::None, respond::read_mark);
+        let end = ending(Some(status), mark, Sent::Yes, earlier, route.policy.retry.contract);
+        let ambiguous = match end {
+            Ending::Release => {
+                let told = self.settle(Report::Release).await;
+                self.record.key_status = Some(if told { KeyStatus::NotStored } else { KeyStatus::StoreFailed });
+                return self.pass(route, landed, None, deadline);
+            }
+            Ending::Fail => {
+                self.settle(Report::Fail).await;
+                self.record.key_status = Some(KeyStatus::Unknown);
+                return self.pass(route, landed, None, deadline);
+            }
+            Ending::Complete { ambiguous } => ambiguous,
+        };
+        let max = self.policy.max_stored_body;
+        if is_too_much(headers, max) {
+            return self.pass_and_keep(route, landed, ambiguous, deadline);
+        }
+        let Landed { answer, in_flight, stop, slot } = landed;
+        let (head, body) = answer.into_parts();
+        let idle = route.policy.timeouts.idle;
+        match collect(body, max, deadline, idle).await {
+            Collected::Whole(bytes) => {
+                drop((slot, in_flight));
+                let kept = StoredAnswer::new(status, &respond::cleaned(&head.headers), Some(bytes.clone()));
+                let stored = self.settle(Report::Complete { answer: kept, ambiguous }).await;
+                self.record.key_status = Some(if stored { KeyStatus::Stored } else { KeyStatus::StoreFailed });
+                respond::whole(head, bytes, stop, self.record)
+            }
+            Collected::TooMuch(body) => {
+                let landed = Landed { answer: Response::from_parts(head, body), in_flight, stop, slot };
+                self.pass_and_keep(route, landed, ambiguous, deadline)
+            }
+            Collected::Broken(failure) => {
+                self.settle(Report::Fail).await;
+                self.record.key_status = Some(KeyStatus::Unknown);
+                respond::fail(Explained { sent: Sent::Yes, ..failure.into() }, self.record)
+            }
+        }
+    }
+
+    /// Status and fields are kept once the body has ended.
+    fn pass_and_keep(
+        mut self,
+        route: &Route<'_>,
+        landed: Landed,
+        ambiguous: bool,
+        deadline: Instant,
+    ) -> Response<Body> {
+        let (status, headers) = (landed.answer.status().as_u16(), respond::cleaned(landed.answer.headers()));
+        let keeper = Keeper {
+            claim: Arc::clone(&self.claim),
+            waiting: Arc::clone(&self.waiting),
+            tasks: self.tasks.clone(),
+            answer: StoredAnswer::new(status, &headers, None),
+            ambiguous,
+        };
+        self.record.key_status = Some(KeyStatus::Stored);
+        self.pass(route, landed, Some(keeper), deadline)
+    }
+
+    fn pass(self, route: &Route<'_>, landed: Landed, keeper: Option<Keeper>, deadline: Instant) -> Response<Body> {
+        let Landed { answer, in_flight, stop, slot } = landed;
+        let idle = route.policy.timeouts.idle;
+        // Nothing is sent again from here on.
+        drop(self.held);
+        let end = End { record: self.record, slot: Some(slot), in_flight: Some(in_flight), deadline, idle, keeper };
+        respond::pass(answer, stop, end)
+    }
+
+    /// Tells the store, for as long as the client can be made to wait; beyond that the telling goes on without it.
+    /// False: it is not known to have been kept.
+    async fn settle(&self, report: Report) -> bool {
+        if timeout(PERSIST, self.claim.report(report.clone())).await.is_ok_and(|told| told.is_ok()) {
+            return true;
+        }
+        let (claim, waiting) = (Arc::clone(&self.claim), Arc::clone(&self.waiting));
+        self.tasks.spawn(async move {
+            claim.insist(report).await;
+            waiting.wake(claim.id());
+        });
+        false
+    }
+}
+
+/// An answer's head and what it holds.
+struct Landed {
+    answer: Answer,
+    in_flight: InFlight,
+    stop: Stop,
+    slot: Slot,
+}
+
+/// Known from the head alone: too large to keep, or a stream without an end.
+fn is_too_much(headers: &HeaderMap, max: usize) -> bool {
+    let length = headers.get(CONTENT_LENGTH).and_then(|v| v.to_str().ok()).and_then(|v| v.parse::<u64>().ok());
+    let stream = headers.get(CONTENT_TYPE).is_some_and(|v| v.as_bytes().starts_with(b"text/event-stream"));
+    stream || length.is_some_and(|n| n > max as u64)
+}
