@@ -78,7 +78,14 @@ impl Claim {
             Report::Release => (Op::Release { nonce: self.nonce }, None),
             Report::Fail => (Op::Fail { nonce: self.nonce, keep: self.keep_unknown }, None),
         };
-        match self.tell(op, answer).await? {
+        let told = match (self.tell(op, answer.clone()).await, answer) {
+            // That it was executed is worth more than its words.
+            (Err(StoreError::Full), Some(answer)) if answer.body.is_some() => {
+                self.tell(op, Some(StoredAnswer { body: None, ..answer })).await
+            }
+            (told, _) => told,
+        };
+        match told? {
             Reply::Done => Ok(()),
             _ => Err(StoreError::Unavailable("the claim was lost meanwhile".to_owned())),
         }

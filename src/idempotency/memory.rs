@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use super::answer::StoredAnswer;
 use super::identity::Secret;
 use super::store::{Answered, Command, Pending, Shown, Store, StoreError};
-use crate::reliability::idempotency::{Millis, Op, Record, RecordId, Reply, apply};
+use crate::reliability::idempotency::{Millis, Op, Record, RecordId, Reply, State, apply};
 
 /// Reads the clock of the store.
 pub type Clock = Arc<dyn Fn() -> Millis + Send + Sync>;
@@ -37,10 +37,15 @@ impl MemoryStore {
     pub fn apply_now(&self, command: Command) -> Result<Answered, StoreError> {
         let now = (self.clock)();
         let mut records = self.records.lock().unwrap_or_else(PoisonError::into_inner);
-        let kept = records.get(&command.id);
-        let (after, reply) = apply(kept.map(|kept| kept.record), &command.op, now);
-        if kept.is_none() && after.is_some() && records.len() >= self.records_max {
-            records.retain(|_, kept| apply(Some(kept.record), &Op::Pin, now).0.is_some());
+        let known = records.get(&command.id).map(|kept| kept.record);
+        let living = known.filter(|known| is_living(*known, now));
+        if living.is_none() {
+            // Nothing is left of one that has expired.
+            records.remove(&command.id);
+        }
+        let (after, reply) = apply(living, &command.op, now);
+        if !records.contains_key(&command.id) && after.is_some() && records.len() >= self.records_max {
+            records.retain(|_, kept| is_living(kept.record, now));
             if records.len() >= self.records_max {
                 return Err(StoreError::Full);
             }
@@ -57,7 +62,9 @@ impl MemoryStore {
                     answer: None,
                 });
                 kept.record = record;
-                if reply == Reply::Done && command.answer.is_some() {
+                // A report that is repeated changes nothing.
+                let first = living.is_none_or(|known| known.state != State::Complete);
+                if reply == Reply::Done && first && command.answer.is_some() {
                     kept.answer = command.answer;
                 }
                 kept.answer.clone()
@@ -65,6 +72,11 @@ impl MemoryStore {
         };
         Ok(Answered { reply, answer: answer.filter(|_| matches!(reply, Reply::Replay { .. })) })
     }
+}
+
+/// Whether time has left anything of it.
+fn is_living(record: Record, now: Millis) -> bool {
+    apply(Some(record), &Op::Lookup { fingerprint: record.fingerprint }, now).0.is_some()
 }
 
 impl Store for MemoryStore {

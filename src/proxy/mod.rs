@@ -335,7 +335,13 @@ impl Proxy {
             }
             Some(Told::Refused { failure, status, retry_after }) => {
                 record.key_status = Some(status);
-                return respond::fail(Explained { retry_after, ..failure.into() }, record);
+                // Of this request nothing was sent; the caller wants to know of the one before it.
+                let sent = match status {
+                    KeyStatus::Unknown => Sent::Maybe,
+                    KeyStatus::Replayed => Sent::Yes,
+                    _ => Sent::No,
+                };
+                return respond::fail(Explained { sent, retry_after, ..failure.into() }, record);
             }
             None => {
                 record.key_status = Some(KeyStatus::Bypassed);

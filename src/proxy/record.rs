@@ -19,7 +19,7 @@ use crate::random::{self, Random};
 use crate::reliability::attempts::{Denied, Kind};
 use crate::reliability::entropy::Entropy;
 use crate::reliability::idempotency::KeyStatus;
-use crate::reliability::{Failure, Sent};
+use crate::reliability::{Failure, Sent, Side};
 use crate::telemetry::access_log::{self, AccessEntry, AccessLog, AttemptEndEntry, AttemptEntry};
 use crate::telemetry::metrics::{AttemptEnd, Metrics, RequestOutcome, RouteMeters};
 use crate::telemetry::trace_context::TraceContext;
@@ -256,8 +256,11 @@ impl Record {
         };
         let totals = &upstream.totals;
         totals.requests.fetch_add(1, Ordering::Relaxed);
+        // A caller that uses a key twice says nothing of the upstream.
+        let callers_mistake = error.is_some_and(|failure| failure.side() == Side::Client);
         match outcome {
             RequestOutcome::Success | RequestOutcome::ClientGone => {}
+            RequestOutcome::Failed | RequestOutcome::Refused if callers_mistake => {}
             RequestOutcome::UpstreamError | RequestOutcome::Failed => {
                 totals.requests_failed.fetch_add(1, Ordering::Relaxed);
             }

@@ -25,6 +25,10 @@ impl Model {
         let before = kept.record;
         let (after, reply) = apply(before, &command.op, now);
         kept.record = after;
+        if before.and_then(|record| apply(Some(record), &lookup(&record), now).0).is_none() {
+            // It had expired, and what is written with it: a new claim has nothing to do with either.
+            kept.written = None;
+        }
         match after.map(|record| record.state) {
             // What it was claimed from stays written, and is pinned with it.
             Some(State::Claimed) => {

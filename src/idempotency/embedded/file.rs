@@ -27,6 +27,10 @@ const PAGE_BYTES: u64 = 4096;
 /// Below this there would be no room for the empty tables and a few answers.
 const PAGES_MIN: u64 = 32;
 
+/// How often, and how long apart, a lock that another process holds is tried: a second in all.
+const LOCK_LOOKS: u32 = 50;
+const LOCK_PAUSE: Duration = Duration::from_millis(20);
+
 const TABLES: &str = "
     CREATE TABLE idem (
         id BLOB NOT NULL PRIMARY KEY, st INTEGER NOT NULL, fp BLOB NOT NULL, nonce BLOB NOT NULL,
@@ -75,17 +79,28 @@ pub(super) fn own(path: &Path) -> Result<File, OpenError> {
     }
     let unusable = |error: io::Error| OpenError::Unusable { path: path.to_owned(), error };
     let lock = private().create(true).truncate(false).open(beside(path, ".lock")).map_err(unusable)?;
-    match lock.try_lock() {
-        Ok(()) => {}
-        Err(TryLockError::WouldBlock) => return Err(OpenError::InUse { path: path.to_owned() }),
-        Err(TryLockError::Error(error)) => return Err(unusable(error)),
-    }
+    wait_for(&lock).map_err(|error| match error {
+        TryLockError::WouldBlock => OpenError::InUse { path: path.to_owned() },
+        TryLockError::Error(error) => unusable(error),
+    })?;
     match private().create_new(true).open(path) {
         Ok(_) => {}
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
         Err(error) => return Err(unusable(error)),
     }
     Ok(lock)
+}
+
+/// An owner that is just ending gives it up in a moment: the process before us, or a child of it that has not yet
+/// closed what it inherited.
+fn wait_for(lock: &File) -> Result<(), TryLockError> {
+    for _ in 0..LOCK_LOOKS {
+        match lock.try_lock() {
+            Err(TryLockError::WouldBlock) => std::thread::sleep(LOCK_PAUSE),
+            other => return other,
+        }
+    }
+    lock.try_lock()
 }
 
 /// What is written can be read by its owner only.

@@ -202,3 +202,34 @@ async fn a_closed_store_refuses() {
     let command = Command::new(fixture.key(1).id, Op::Release { nonce: Nonce([1; 16]) });
     assert_eq!(store.apply(command).await, Err(StoreError::Unavailable("it is closed".to_owned())));
 }
+
+#[tokio::test]
+async fn a_pin_that_is_lifted_while_the_key_is_claimed_stays_lifted() {
+    let fixture = InFile::new(|_| {});
+    fixture.key(1).claim(claim(1)).await;
+    assert_eq!(fixture.key(1).op(Op::Pin).await, Reply::Done);
+    assert_eq!(fixture.key(1).release(1).await, Reply::Done);
+    assert_eq!(fixture.key(1).claim(claim(2)).await, granted(2, 2));
+    assert_eq!(fixture.key(1).op(Op::Unpin).await, Reply::Done);
+    fixture.reopen();
+    let record = fixture.key(1).shown().await.unwrap().record;
+    assert_eq!((record.state, record.pinned), (State::Retryable, false));
+}
+
+#[tokio::test]
+async fn an_answer_that_somebody_may_have_heard_is_not_replaced() {
+    let fixture = InFile::new(|_| {});
+    fixture.key(1).sent(claim(1), LONG).await;
+    assert_eq!(fixture.key(1).complete(1).await, Reply::Done);
+    assert_eq!(fixture.key(1).complete_with(1, false, LONG, answer(7)).await, Reply::Done);
+    assert_eq!(fixture.key(1).try_claim(claim(2)).await.unwrap().answer, Some(answer(1)));
+}
+
+#[tokio::test]
+async fn the_other_durability_works_the_same_way() {
+    let fixture = InFile::new(|settings| settings.durability = Durability::Power);
+    fixture.key(1).sent(claim(1), LONG).await;
+    assert_eq!(fixture.key(1).complete(1).await, Reply::Done);
+    assert_eq!(fixture.reopen().live, 1);
+    assert_eq!(fixture.key(1).try_claim(claim(2)).await.unwrap().answer, Some(answer(1)));
+}

@@ -46,14 +46,14 @@ async fn a_million_records_are_loaded_within_two_seconds() {
         fixture.embedded().shared.index.table_bytes() as u64 / ROWS
     });
     assert_eq!((opened.live as u64, opened.unknown), (ROWS, 10));
-    let mut most = Duration::ZERO;
+    let (mut most, all) = (Duration::ZERO, Instant::now());
     for number in 1..=200 {
         let start = Instant::now();
         fixture.key(number).sent(claim(1), LONG).await;
         assert_eq!(fixture.key(number).complete(1).await, Reply::Done);
         most = most.max(start.elapsed());
     }
-    println!("a claim, SENT and COMPLETE take {most:?} at most");
+    println!("a claim, SENT and COMPLETE take {:?}, at most {most:?}", all.elapsed() / 200);
     if !cfg!(debug_assertions) {
         assert!(took <= Duration::from_secs(2), "{took:?}");
     }
