@@ -271,6 +271,113 @@ pub enum CircuitAction {
     Reset,
 }
 
+/// Body of `POST /idempotency/show`. A POST, because a key must not stand in URLs: they are logged.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct ShowKeyRequest {
+    pub upstream: String,
+    pub route: String,
+    /// As in the header, with quotes or without.
+    pub key: String,
+    /// Whose key it is; where the policy tells callers apart, and only there.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub principal: Option<String>,
+}
+
+/// One idempotency key.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct KeyView {
+    /// `claimed`, `sent`, `complete`, `unknown` or `retryable`.
+    pub state: String,
+    /// Claims that may have led to an execution.
+    pub attempt: u16,
+    /// Grows with every claim.
+    pub fence: u32,
+    /// `opaque`, `atomic5xx` or `dedupes`.
+    pub contract: String,
+    /// It may have been executed, and no definite answer is known.
+    pub ambiguous: bool,
+    /// It is not forgotten: a dead letter needs it.
+    pub pinned: bool,
+    /// Time until it is forgotten; absent if pinned.
+    pub expires_in_ms: Option<u64>,
+    /// How long its owner is still believed to be alive; absent if it has none.
+    pub lease_left_ms: Option<u64>,
+    /// `upstream/route` of the first request with it.
+    pub route: String,
+    /// What repetitions get.
+    pub answer: Option<KeyAnswer>,
+}
+
+/// An answer to replay.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct KeyAnswer {
+    pub status: u16,
+    /// Absent: it was too large to keep.
+    pub body_bytes: Option<u64>,
+}
+
+/// Body of `POST /idempotency/resolve`.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct ResolveKeyRequest {
+    pub upstream: String,
+    pub route: String,
+    /// As in the header, with quotes or without.
+    pub key: String,
+    /// Whose key it is; where the policy tells callers apart, and only there.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub principal: Option<String>,
+    #[serde(rename = "as")]
+    pub outcome: ResolveAs,
+    pub reason: String,
+    /// What repetitions get; with `executed` only. 200 without a body unless stated.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub response: Option<KeyResponse>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub author: Option<String>,
+}
+
+/// What an operator has found out about an unknown outcome.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum ResolveAs {
+    /// It took effect: repetitions get an answer and are not executed.
+    Executed,
+    /// It did not: the next request with the key is executed.
+    NotExecuted,
+}
+
+/// An answer to replay, as an operator states it.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct KeyResponse {
+    /// 200 to 599, default 200.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub status: Option<u16>,
+    /// Default empty.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub body: Option<String>,
+}
+
+/// Answer to `POST /idempotency/resolve`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ResolvedKey {
+    #[serde(rename = "as")]
+    pub outcome: ResolveAs,
+    /// The state that it was in.
+    pub was: String,
+    /// `upstream/route` as in the request.
+    pub route: String,
+    /// First digits of the record's id, as in the change journal, where the key itself does not stand.
+    pub record: String,
+    /// What repetitions get from now on; absent if the key is free.
+    pub answer: Option<KeyAnswer>,
+}
+
 /// RFC 9457 body of every error.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]

@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use super::api::{Applied, Change, CircuitAction, PolicyDocument, Readiness, Revision};
+use super::api::{Applied, Change, CircuitAction, KeyView, PolicyDocument, Readiness, ResolvedKey, Revision};
 use crate::upstreams::view::{CircuitView, UpstreamView};
 
 /// A question without arguments.
@@ -13,8 +13,8 @@ pub type AskWith<A, T> = Box<dyn Fn(A) -> T + Send + Sync>;
 
 /// Handles into the running process. Each may be called from any thread and at the same time as any other.
 ///
-/// `changes`, `history`, `reload` and `rollback` may read and write files; they are called where blocking is allowed.
-/// All others must answer from memory.
+/// `changes`, `history`, `reload`, `rollback`, `circuit`, `show_key` and `resolve_key` may read and write files or wait
+/// for a store; they are called where blocking is allowed. All others must answer from memory.
 pub struct Control {
     /// `name` of the policy, or `outrigger`.
     pub name: Ask<String>,
@@ -37,6 +37,8 @@ pub struct Control {
     pub reload: AskWith<ReloadOrder, Result<Applied, Refused>>,
     pub rollback: AskWith<RollbackOrder, Result<Applied, Refused>>,
     pub circuit: AskWith<CircuitOrder, Result<CircuitView, Refused>>,
+    pub show_key: AskWith<KeyName, Result<KeyView, Refused>>,
+    pub resolve_key: AskWith<ResolveOrder, Result<ResolvedKey, Refused>>,
 }
 
 /// Which changes to list.
@@ -73,13 +75,50 @@ pub struct CircuitOrder {
     pub author: String,
 }
 
-/// Why an order was not carried out. Nothing changed.
+/// Which idempotency key.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct KeyName {
+    pub upstream: String,
+    pub route: String,
+    /// Unquoted.
+    pub key: Vec<u8>,
+    /// Whose; where the policy tells callers apart.
+    pub principal: Option<String>,
+}
+
+/// Settle an outcome that nobody but the operator knows.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ResolveOrder {
+    pub name: KeyName,
+    pub outcome: Outcome,
+    pub reason: String,
+    pub author: String,
+}
+
+/// What the operator has found out.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// It was executed; repetitions get this answer.
+    Executed { status: u16, body: String },
+    /// It was not; the key is free.
+    NotExecuted,
+}
+
+/// Why an order was not carried out. Nothing changed, unless said otherwise.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Refused {
     /// It names something that does not exist; the text says what does. 404
     Unknown(String),
     /// It cannot be done in the present state. 409
     Conflict(String),
+    /// There is no record of this key; the text says where. 404
+    UnknownKey(String),
+    /// The key is no open question; the text says where it stands. 409
+    Settled(String),
+    /// It contradicts the policy. 400
+    Invalid(String),
+    /// The store of the keys did not do its part; whether the order took effect is not known. 503
+    Store(String),
     /// The policy has errors; the text holds each with line and column. 422
     Policy(String),
     /// The disk or the process failed. 500

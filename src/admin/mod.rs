@@ -13,6 +13,7 @@ pub mod control;
 mod extract;
 mod guard;
 mod health;
+pub(crate) mod keys;
 mod policy;
 mod problem;
 mod serve;
@@ -41,7 +42,7 @@ use problem::Problem;
 pub const CHANGE_HEADER: &str = "x-outrigger-admin";
 
 /// Every path of [`router`], with what it answers: the index page, the 404 body and the tests read this one list.
-pub(crate) const PATHS: [(&str, &str, &str); 16] = [
+pub(crate) const PATHS: [(&str, &str, &str); 18] = [
     ("GET", "/status", "everything on one screen: verdicts, policy, upstreams, last changes"),
     ("GET", "/upstreams", "all dependencies"),
     ("GET", "/upstreams/{name}", "one dependency"),
@@ -54,6 +55,8 @@ pub(crate) const PATHS: [(&str, &str, &str); 16] = [
     ("POST", "/policy/reload", "read the policy file now: {}"),
     ("POST", "/policy/rollback", "apply an earlier revision: {\"revision\":3,\"reason\":\"…\"}"),
     ("POST", "/circuits/{name}", "hold or reset a circuit: {\"action\":\"open\",\"ttl\":\"10m\",\"reason\":\"…\"}"),
+    ("POST", "/idempotency/show", "one key: {\"upstream\":\"payments\",\"route\":\"charge\",\"key\":\"k1\"}"),
+    ("POST", "/idempotency/resolve", "settle an unknown outcome: the same, \"as\":\"not-executed\", \"reason\":\"…\""),
     ("GET", "/metrics", "Prometheus text"),
     ("GET", "/livez", "200 while this process answers"),
     ("GET", "/readyz", "200 once a policy is loaded and the listeners are bound"),
@@ -80,6 +83,8 @@ pub fn router(control: Arc<Control>) -> Router {
         .route("/policy/rollback", post(policy::rollback))
         .route("/changes", get(policy::changes))
         .route("/circuits/{name}", post(circuits::act))
+        .route("/idempotency/show", post(keys::show))
+        .route("/idempotency/resolve", post(keys::resolve))
         .fallback(async |uri: Uri| Problem::unknown_path(&uri, PATHS.iter().map(|(_, path, _)| *path)))
         .method_not_allowed_fallback(wrong_method)
         .layer(from_fn_with_state(guard, guard::check))
@@ -110,7 +115,7 @@ async fn wrong_method(method: Method, uri: Uri) -> Problem {
 async fn index() -> String {
     let mut text = format!("Outrigger {}\n\n", env!("CARGO_PKG_VERSION"));
     for (method, path, what) in PATHS {
-        text.push_str(&format!("{method:<4}  {path:<18}  {what}\n"));
+        text.push_str(&format!("{method:<4}  {path:<20}  {what}\n"));
     }
     text.push_str(&format!(
         "\nA POST needs `content-type: application/json` and `{CHANGE_HEADER}: 1`. Or use the command line: outrigger status\n"

@@ -112,6 +112,30 @@ impl From<Refused> for Problem {
                 detail,
                 "read the present state with GET /status, then decide again",
             ),
+            Refused::UnknownKey(detail) => Problem::new(
+                StatusCode::NOT_FOUND,
+                "unknown-key",
+                "Unknown key",
+                detail,
+                "compare upstream, key and principal with what the client sends",
+            ),
+            Refused::Settled(detail) => Problem::new(
+                StatusCode::CONFLICT,
+                "nothing-to-resolve",
+                "Nothing to resolve",
+                detail,
+                "only an unknown outcome and an ambiguous answer can be resolved; `outrigger idem show` tells the state",
+            ),
+            Refused::Invalid(detail) => {
+                Problem::invalid(detail, "correct the body; GET / shows the shape of each call")
+            }
+            Refused::Store(detail) => Problem::new(
+                StatusCode::SERVICE_UNAVAILABLE,
+                "store-unavailable",
+                "Store not available",
+                detail,
+                "look at the store, then read the key with `outrigger idem show`: the order may have taken effect",
+            ),
             Refused::Policy(detail) => Problem::new(
                 StatusCode::UNPROCESSABLE_ENTITY,
                 "policy-refused",

@@ -1,6 +1,7 @@
 //! The composition root: the only place that builds the parts and starts the two runtimes.
 
 mod control;
+mod keys;
 mod news;
 mod run;
 mod stores;

@@ -7,12 +7,16 @@ use tokio::runtime::Handle;
 
 use crate::idempotency::embedded::{self, EmbeddedSettings, EmbeddedStore};
 use crate::idempotency::redis::{RedisSettings, RedisStore};
+use crate::idempotency::store::{Pending, StoreError};
 use crate::idempotency::stores::Stores;
 use crate::policy::idempotency::{Durability, EmbeddedPolicy, RedisPolicy, Stores as Wanted};
 use crate::telemetry::events::Event;
 
 /// A server that does not answer at start is asked again with each request; the start does not wait for it longer.
 const CONNECT_MAX: Duration = Duration::from_secs(3);
+
+/// An operator waits no longer for one answer of a store. The command line gives up after 5 s and asks for three.
+const ANSWER_MAX: Duration = Duration::from_millis(1_500);
 
 /// What is open, and by which words of the policy.
 pub struct Open {
@@ -60,6 +64,16 @@ impl Open {
         };
         *state = State { embedded, redis };
         Ok(stores)
+    }
+
+    /// Waits for a store, where blocking is allowed. It works as part of the runtime of traffic: a connection that is
+    /// made meanwhile belongs there.
+    ///
+    /// # Errors
+    /// The store's own; [`StoreError::TimedOut`] if it says nothing.
+    pub fn wait<T>(&self, asked: Pending<'_, T>) -> Result<T, StoreError> {
+        let bounded = async { tokio::time::timeout(ANSWER_MAX, asked).await.unwrap_or(Err(StoreError::TimedOut)) };
+        self.data.block_on(bounded)
     }
 
     fn connect(&self, policy: &RedisPolicy) -> Result<RedisStore, String> {

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use super::policy_commands::PolicyCommand;
+use crate::admin::api::ResolveAs;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -110,6 +111,17 @@ Examples:
         action: Option<Circuits>,
     },
 
+    /// Idempotency keys: look at one, settle an outcome that nobody knows
+    #[command(after_help = "\
+Examples:
+  outrigger idem show payments/charge k1
+  outrigger idem resolve payments/charge k1 --as not-executed --reason 'INC-42: the bank has no such payment'
+  outrigger idem resolve payments/charge k1 --as executed --status 201 --body '{\"id\":7}' --reason 'INC-42'")]
+    Idem {
+        #[command(subcommand)]
+        action: Idem,
+    },
+
     /// What retries cost and what they rescued
     Retries {
         /// Only this dependency
@@ -158,6 +170,80 @@ pub(super) struct Hold {
     /// Why; it goes to the change journal
     #[arg(long)]
     pub reason: String,
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum Idem {
+    /// Where a key stands; exit code 1 if there is no record of it
+    Show(KeyArgs),
+    /// Settle an unknown outcome or an ambiguous answer; exit code 1 if it is neither
+    Resolve(ResolveArgs),
+}
+
+#[derive(Args, Clone, Debug)]
+pub(super) struct KeyArgs {
+    /// As the policy names them
+    #[arg(value_name = "UPSTREAM/ROUTE", value_parser = route_name)]
+    pub route: RouteName,
+    /// As the client sends it, with quotes or without
+    pub key: String,
+    /// Whose key it is, where the policy tells callers apart
+    #[arg(long, value_name = "WHO")]
+    pub principal: Option<String>,
+}
+
+#[derive(Args, Debug)]
+pub(super) struct ResolveArgs {
+    #[command(flatten)]
+    pub key: KeyArgs,
+    /// What you have found out
+    #[arg(long = "as", value_enum)]
+    pub outcome: Found,
+    /// Why; it goes to the change journal
+    #[arg(long)]
+    pub reason: String,
+    /// Status that repetitions get, with `executed` [default: 200]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(STATUSES))]
+    pub status: Option<u16>,
+    /// Body that repetitions get, with `executed` [default: empty]
+    #[arg(long, value_name = "TEXT")]
+    pub body: Option<String>,
+}
+
+const STATUSES: std::ops::RangeInclusive<i64> =
+    crate::admin::keys::STATUS_MIN as i64..=crate::admin::keys::STATUS_MAX as i64;
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(super) enum Found {
+    /// It took effect: repetitions get an answer
+    Executed,
+    /// It did not: the next request with the key is executed
+    NotExecuted,
+}
+
+impl From<Found> for ResolveAs {
+    fn from(found: Found) -> ResolveAs {
+        match found {
+            Found::Executed => ResolveAs::Executed,
+            Found::NotExecuted => ResolveAs::NotExecuted,
+        }
+    }
+}
+
+/// `UPSTREAM/ROUTE`.
+#[derive(Clone, Debug)]
+pub(super) struct RouteName {
+    pub upstream: String,
+    pub route: String,
+}
+
+fn route_name(text: &str) -> Result<RouteName, String> {
+    match text.split_once('/') {
+        Some((upstream, route)) if !upstream.is_empty() && !route.is_empty() => {
+            Ok(RouteName { upstream: upstream.to_owned(), route: route.to_owned() })
+        }
+        _ => Err("write the upstream, a slash and the route, such as payments/charge".to_owned()),
+    }
 }
 
 #[derive(Debug, Subcommand)]

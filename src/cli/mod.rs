@@ -7,6 +7,7 @@
 mod args;
 mod circuits;
 mod client;
+mod idem;
 mod policy;
 pub mod policy_commands;
 mod print;

@@ -4,6 +4,7 @@
 use hmac::{Hmac, Mac};
 use sha2::{Digest, Sha256};
 
+use crate::policy::Direction;
 use crate::reliability::idempotency::{Fingerprint, RecordId};
 
 /// Secret of a store. Keys are hashed with it: what stands in a store, a log or a metric cannot be guessed back.
@@ -18,6 +19,15 @@ pub struct Scope<'a> {
     pub principal: &'a [u8],
     /// The key.
     pub key: &'a [u8],
+}
+
+/// The record of a key at an upstream: the one that requests claim is the one that operators name.
+pub fn record_of(secret: &Secret, (direction, upstream): (Direction, &str), principal: &[u8], key: &[u8]) -> RecordId {
+    let direction: &[u8] = match direction {
+        Direction::Outbound => b"outbound",
+        Direction::Inbound => b"inbound",
+    };
+    record_id(secret, Scope { service: &[direction, upstream.as_bytes()], principal, key })
 }
 
 /// The record of a key.

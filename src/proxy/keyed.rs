@@ -14,10 +14,9 @@ use super::route::Route;
 use crate::clock;
 use crate::idempotency::answer::StoredAnswer;
 use crate::idempotency::claim::{Claim, LEASE, failure_of, millis};
-use crate::idempotency::identity::{Scope, fingerprint, record_id};
+use crate::idempotency::identity::{fingerprint, record_of};
 use crate::idempotency::store::{Command, Store, StoreError};
 use crate::idempotency::waiting::Waiting;
-use crate::policy::Direction;
 use crate::policy::idempotency::{IdempotencyPolicy, InFlight, Principal};
 use crate::random::{self, Random};
 use crate::reliability::Failure;
@@ -120,12 +119,7 @@ pub async fn name(
     request: &Outgoing,
 ) -> Result<Named, StoreError> {
     let secret = store.secret().await?;
-    let direction: &[u8] = match route.upstream.direction {
-        Direction::Outbound => b"outbound",
-        Direction::Inbound => b"inbound",
-    };
-    let service = [direction, route.upstream.name.as_bytes()];
-    let id = record_id(&secret, Scope { service: &service, principal, key });
+    let id = record_of(&secret, (route.upstream.direction, &route.upstream.name), principal, key);
     let field = |name| request.headers.get(name).map_or(&b""[..], HeaderValue::as_bytes);
     let body = match &request.body {
         Some(RequestBody::Buffered { data, .. }) => &data[..],

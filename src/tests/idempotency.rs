@@ -1,3 +1,4 @@
+mod resolving;
 mod shared;
 
 use std::time::Duration;

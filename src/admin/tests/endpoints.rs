@@ -123,25 +123,43 @@ async fn reload_and_rollback_reach_the_process_with_their_author() {
     stage.stop().await;
 }
 
+type Refusal = fn(String) -> Refused;
+
 #[tokio::test]
 async fn a_refused_order_states_its_exact_error() {
     let stage = Stage::healthy().await;
-    let cases = [
-        (Refused::Policy("policy.yaml:7:30: unknown field `timeuot`".to_owned()), 422, "policy-refused"),
-        (Refused::Unknown("revision 5 is not kept, 6 and 7 are".to_owned()), 404, "unknown-target"),
-        (Refused::Conflict("a reload is under way".to_owned()), 409, "conflict"),
-        (Refused::Failed("journal: no space left on device".to_owned()), 500, "failed"),
+    let cases: [(Refusal, &str, u16, &str); 4] = [
+        (Refused::Policy, "policy.yaml:7:30: unknown field `timeuot`", 422, "policy-refused"),
+        (Refused::Unknown, "revision 5 is not kept, 6 and 7 are", 404, "unknown-target"),
+        (Refused::Conflict, "a reload is under way", 409, "conflict"),
+        (Refused::Failed, "journal: no space left on device", 500, "failed"),
     ];
-    for (refused, status, token) in cases {
-        let (Refused::Policy(detail) | Refused::Unknown(detail) | Refused::Conflict(detail) | Refused::Failed(detail)) =
-            refused.clone();
-        stage.process().refuse = Some(refused);
+    for (refused, detail, status, token) in cases {
+        stage.process().refuse = Some(refused(detail.to_owned()));
         let reply = stage.post("/policy/rollback", r#"{"revision":5,"reason":"x"}"#).await;
         assert_eq!(reply.problem(status), token);
         assert_eq!(reply.json()["detail"], detail);
         assert!(reply.json()["type"].as_str().unwrap().starts_with("https://outrigger.dev/problems/"));
         let listed = reply.json()["next"] == "`outrigger policy history` lists the revisions";
         assert_eq!(listed, status == 404, "only a revision that is not kept sends the reader to the list");
+    }
+    stage.stop().await;
+}
+
+#[tokio::test]
+async fn a_refused_order_about_a_key_says_what_became_of_it() {
+    let stage = Stage::healthy().await;
+    let cases: [(Refusal, u16, &str); 4] = [
+        (Refused::UnknownKey, 404, "unknown-key"),
+        (Refused::Settled, 409, "nothing-to-resolve"),
+        (Refused::Invalid, 400, "invalid-request"),
+        (Refused::Store, 503, "store-unavailable"),
+    ];
+    for (refused, status, token) in cases {
+        stage.process().refuse = Some(refused("because".to_owned()));
+        let body = r#"{"upstream":"payments","route":"charge","key":"k","as":"executed","reason":"x"}"#;
+        let reply = stage.post("/idempotency/resolve", body).await;
+        assert_eq!((reply.problem(status).as_str(), &reply.json()["detail"]), (token, &"because".into()));
     }
     stage.stop().await;
 }

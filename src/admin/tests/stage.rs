@@ -9,8 +9,13 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
-use crate::admin::api::{Applied, Change, PolicyDocument, PolicySummary, Readiness, Reload, Revision};
-use crate::admin::control::{ChangesFilter, CircuitOrder, Control, Refused, ReloadOrder, RollbackOrder};
+use crate::admin::api::{
+    Applied, Change, KeyAnswer, KeyView, PolicyDocument, PolicySummary, Readiness, Reload, ResolveAs, ResolvedKey,
+    Revision,
+};
+use crate::admin::control::{
+    ChangesFilter, CircuitOrder, Control, KeyName, Outcome, Refused, ReloadOrder, ResolveOrder, RollbackOrder,
+};
 use crate::upstreams::view::{BudgetView, CircuitView, EndpointView, LimitsView, TotalsView, UpstreamView};
 
 /// What the process was told to do, in order.
@@ -20,6 +25,8 @@ pub(crate) enum Order {
     Reload(ReloadOrder),
     Rollback(RollbackOrder),
     Circuit(CircuitOrder),
+    ShowKey(KeyName),
+    ResolveKey(ResolveOrder),
 }
 
 /// The process behind the API: what it answers, and what it was told.
@@ -31,7 +38,7 @@ pub(crate) struct Process {
     pub changes: Vec<Change>,
     pub draining: bool,
     pub metrics: String,
-    /// The next reload, rollback or circuit order is refused so.
+    /// The next reload, rollback, or order about a circuit or a key is refused so.
     pub refuse: Option<Refused>,
 }
 
@@ -257,7 +264,43 @@ fn control(process: &Arc<Mutex<Process>>, listen: SocketAddr) -> Control {
             process.orders.push(Order::Circuit(order));
             process.circuit()
         }),
+        show_key: act(process, |process, name| {
+            process.orders.push(Order::ShowKey(name));
+            process.refuse.take().map_or_else(|| Ok(unknown_key()), Err)
+        }),
+        resolve_key: act(process, |process, order| {
+            let resolved = resolved_key(&order);
+            process.orders.push(Order::ResolveKey(order));
+            process.refuse.take().map_or(Ok(resolved), Err)
+        }),
     }
+}
+
+/// A key whose outcome nobody knows.
+fn unknown_key() -> KeyView {
+    KeyView {
+        state: "unknown".to_owned(),
+        attempt: 1,
+        fence: 1,
+        contract: "opaque".to_owned(),
+        ambiguous: true,
+        pinned: false,
+        expires_in_ms: Some(604_000_000),
+        lease_left_ms: None,
+        route: "payments/charge".to_owned(),
+        answer: None,
+    }
+}
+
+fn resolved_key(order: &ResolveOrder) -> ResolvedKey {
+    let (outcome, answer) = match &order.outcome {
+        Outcome::NotExecuted => (ResolveAs::NotExecuted, None),
+        Outcome::Executed { status, body } => {
+            (ResolveAs::Executed, Some(KeyAnswer { status: *status, body_bytes: Some(body.len() as u64) }))
+        }
+    };
+    let (was, route) = ("unknown".to_owned(), format!("{}/{}", order.name.upstream, order.name.route));
+    ResolvedKey { outcome, was, route, record: "c0ffee00".to_owned(), answer }
 }
 
 /// A complete answer.

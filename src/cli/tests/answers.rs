@@ -4,7 +4,9 @@ use std::time::Duration;
 
 use super::{Server, say_in};
 use crate::admin::api::CircuitAction;
-use crate::admin::control::{ChangesFilter, CircuitOrder, Refused, ReloadOrder, RollbackOrder};
+use crate::admin::control::{
+    ChangesFilter, CircuitOrder, KeyName, Outcome, Refused, ReloadOrder, ResolveOrder, RollbackOrder,
+};
 use crate::admin::tests::stage::{Order, Process, closed};
 use crate::cli::Surroundings;
 
@@ -173,6 +175,41 @@ fn holding_a_circuit_states_author_reason_and_time() {
         order(CircuitAction::Close, 600, "INC-42"),
         order(CircuitAction::Reset, 600, "over"),
     ];
+    assert_eq!(server.stage().orders(), expected);
+}
+
+#[test]
+fn a_key_is_shown_in_words_and_resolved_with_author_and_reason() {
+    let server = Server::healthy();
+    let said = server.say(&["idem", "show", "payments/charge", "it's", "--principal", "alice"]);
+    assert_eq!(
+        said.exited(0).out,
+        "\
+payments/charge it's of alice: unknown. It was sent and its outcome is not known; repetitions are refused with 409 for another 6 d 23 h.
+Resolve it: outrigger idem resolve --as executed|not-executed --reason TEXT --principal alice payments/charge 'it'\\''s'
+"
+    );
+    let said = server.say(&["idem", "resolve", "payments/charge", "k1", "--as", "not-executed", "--reason", "INC-42"]);
+    assert_eq!(
+        said.exited(0).out,
+        "\
+payments/charge k1: resolved as not executed. The key is free: the next request with it is executed.
+The change journal has it under record c0ffee00.
+"
+    );
+    let name = |key: &str, principal: Option<&str>| KeyName {
+        upstream: "payments".to_owned(),
+        route: "charge".to_owned(),
+        key: key.as_bytes().to_vec(),
+        principal: principal.map(str::to_owned),
+    };
+    let resolve = ResolveOrder {
+        name: name("k1", None),
+        outcome: Outcome::NotExecuted,
+        reason: "INC-42".to_owned(),
+        author: "alice".to_owned(),
+    };
+    let expected = [Order::ShowKey(name("it's", Some("alice"))), Order::ResolveKey(resolve)];
     assert_eq!(server.stage().orders(), expected);
 }
 
