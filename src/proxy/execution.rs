@@ -58,11 +58,16 @@ impl Keeper {
     pub fn settle(self, broken: bool) {
         let Keeper { claim, waiting, tasks, answer, ambiguous } = self;
         let report = if broken { Report::Fail } else { Report::Complete { answer, ambiguous } };
-        tasks.spawn(async move {
-            claim.insist(report).await;
-            waiting.wake(claim.id());
-        });
+        tell_later(&tasks, claim, waiting, report);
     }
+}
+
+/// Tells the store in a task of its own, as often as it takes, and then those who wait for it.
+fn tell_later(tasks: &Tasks, claim: Arc<Claim>, waiting: Arc<Waiting>, report: Report) {
+    tasks.spawn(async move {
+        claim.insist(report).await;
+        waiting.wake(claim.id());
+    });
 }
 
 impl Execution {
@@ -206,11 +211,7 @@ impl Execution {
         if timeout(PERSIST, self.claim.report(report.clone())).await.is_ok_and(|told| told.is_ok()) {
             return true;
         }
-        let (claim, waiting) = (Arc::clone(&self.claim), Arc::clone(&self.waiting));
-        self.tasks.spawn(async move {
-            claim.insist(report).await;
-            waiting.wake(claim.id());
-        });
+        tell_later(&self.tasks, Arc::clone(&self.claim), Arc::clone(&self.waiting), report);
         false
     }
 }

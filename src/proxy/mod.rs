@@ -178,14 +178,26 @@ impl Proxy {
                 return respond::fail(Explained { retry_after, ..failure.into() }, record);
             }
         };
-        let Admitted { prepared, slot } = admitted;
-        let Prepared { mut outgoing, client_upgrade, held, too_large } = prepared;
+        let Admitted { mut prepared, slot } = admitted;
         if let Some(header) = invent {
-            outgoing.own.text(header, keyed::invented().as_bytes());
+            prepared.outgoing.own.text(header, keyed::invented().as_bytes());
         }
+        self.exchange(connection, &route, prepared, slot, record).await
+    }
+
+    /// The attempts, and what the client is told of them.
+    async fn exchange(
+        &self,
+        connection: &Connection,
+        route: &Route<'_>,
+        prepared: Prepared,
+        slot: Slot,
+        mut record: Box<Record>,
+    ) -> Response<Body> {
+        let Prepared { mut outgoing, client_upgrade, held, too_large } = prepared;
         let asked = outgoing.upgrade.then(|| outgoing.headers.clone());
         let deadline = outgoing.deadline;
-        let verdict = attempt::run(&route, &mut outgoing, &mut record, connection.alarm(), &self.tasks).await;
+        let verdict = attempt::run(route, &mut outgoing, &mut record, connection.alarm(), &self.tasks).await;
 
         match verdict {
             Verdict::Failed { failure, sent, retry_after, stop, executed: _ } => {
@@ -312,7 +324,7 @@ impl Proxy {
             }
             Err(failure) => Err(failure),
         };
-        let Prepared { mut outgoing, held, too_large, .. } = match prepared {
+        let Prepared { mut outgoing, client_upgrade, held, too_large } = match prepared {
             Ok(prepared) => prepared,
             Err(failure) => return respond::fail(failure.into(), record),
         };
@@ -345,7 +357,9 @@ impl Proxy {
             }
             None => {
                 record.key_status = Some(KeyStatus::Bypassed);
-                return self.bypass(connection, route, outgoing, record, held).await;
+                // It was too large for the key, which says nothing of retries.
+                let prepared = Prepared { outgoing, client_upgrade, held, too_large: false };
+                return self.bypass(connection, route, prepared, record).await;
             }
         };
         outgoing.claim = Some(Arc::clone(&claim));
@@ -381,27 +395,12 @@ impl Proxy {
         &self,
         connection: &Connection,
         route: &Route<'_>,
-        mut outgoing: Outgoing,
-        mut record: Box<Record>,
-        held: Held,
+        prepared: Prepared,
+        record: Box<Record>,
     ) -> Response<Body> {
-        let deadline = outgoing.deadline;
-        let slot = match admit::admit(route, record.started(), deadline).await {
-            Ok(slot) => slot,
-            Err(Refusal { failure, retry_after }) => {
-                return respond::fail(Explained { retry_after, ..failure.into() }, record);
-            }
-        };
-        match attempt::run(route, &mut outgoing, &mut record, connection.alarm(), &self.tasks).await {
-            Verdict::Failed { failure, sent, retry_after, stop, executed: _ } => {
-                respond::fail(Explained { failure, sent, detail: None, retry_after, stop: Some(stop) }, record)
-            }
-            Verdict::Answered { answer, in_flight, stop, earlier: _ } => {
-                drop(held);
-                let idle = route.policy.timeouts.idle;
-                let end = End { record, slot: Some(slot), in_flight: Some(in_flight), deadline, idle, keeper: None };
-                respond::pass(answer, stop, end)
-            }
+        match admit::admit(route, record.started(), prepared.outgoing.deadline).await {
+            Ok(slot) => self.exchange(connection, route, prepared, slot, record).await,
+            Err(Refusal { failure, retry_after }) => respond::fail(Explained { retry_after, ..failure.into() }, record),
         }
     }
 
