@@ -18,11 +18,26 @@ const GRAPH: &[(&str, &[&str])] = &[
     ("drain", &["clock"]),
     ("random", &["clock", "reliability"]),
     ("policy", &["clock", "reliability"]),
-    ("idempotency", &["clock", "policy", "random", "reliability"]),
+    ("dead_letters", &["clock", "policy", "random", "reliability"]),
+    ("idempotency", &["clock", "dead_letters", "policy", "random", "reliability"]),
     ("wire", &["clock", "drain", "reliability"]),
     ("telemetry", &["clock", "policy", "random", "reliability", "upstreams::view"]),
     ("upstreams", &["clock", "drain", "policy", "random", "reliability", "telemetry", "wire"]),
-    ("proxy", &["clock", "drain", "idempotency", "policy", "random", "reliability", "telemetry", "upstreams", "wire"]),
+    (
+        "proxy",
+        &[
+            "clock",
+            "dead_letters",
+            "drain",
+            "idempotency",
+            "policy",
+            "random",
+            "reliability",
+            "telemetry",
+            "upstreams",
+            "wire",
+        ],
+    ),
     ("admin", &["clock", "policy", "reliability", "telemetry", "upstreams::view"]),
     ("cli", &["admin", "clock", "policy", "upstreams::view"]),
     ("faults", &["clock", "drain", "reliability", "testing"]),
@@ -34,6 +49,7 @@ const ROOTS: [&str; 4] = ["app", "demo", "lib", "main"];
 
 /// Crates with a home: imported by files whose names begin so, and by no other.
 const HOMES: &[(&str, &[&str])] = &[
+    ("aws_lc_rs", &["dead_letters/seal.rs"]),
     ("axum", &["admin/"]),
     ("tower", &["admin/"]),
     ("clap", &["cli/"]),
@@ -74,7 +90,7 @@ const PLACES: &[(&[&str], &[&str], &str)] = &[
     (&["hyper", "client"], &["wire/", "cli/client.rs", "demo/traffic.rs"], "the wire alone calls out"),
     (
         &["Deserialize"],
-        &["policy/", "admin/", "cli/", "upstreams/view.rs"],
+        &["policy/", "admin/", "cli/", "dead_letters/letter.rs", "upstreams/view.rs"],
         "input from outside is parsed at the doors",
     ),
 ];

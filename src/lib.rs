@@ -29,6 +29,8 @@ pub mod cli;
 #[cfg(feature = "proxy")]
 pub mod clock;
 #[cfg(feature = "proxy")]
+pub mod dead_letters;
+#[cfg(feature = "proxy")]
 pub mod demo;
 #[cfg(feature = "proxy")]
 pub mod drain;

@@ -64,7 +64,7 @@ pub fn resolve(sources: &Sources, order: &ResolveOrder) -> Result<ResolvedKey, R
     let journal = |line: String| {
         sources.store.record(ChangeKind::Manual, &order.name.upstream, &order.author, vec![line]);
     };
-    let command = Command { id: place.id, op, route: None, answer };
+    let command = Command { id: place.id, op, route: None, answer, letter: None };
     match sources.core.stores.wait(place.store.apply(command)) {
         Ok(answered) if answered.reply == Reply::Done => {
             journal(format!("{what}: {}", order.reason));

@@ -105,7 +105,10 @@ impl Claim {
     }
 
     async fn tell(&self, op: Op, answer: Option<StoredAnswer>) -> Result<Reply, StoreError> {
-        self.store.apply(Command { id: self.id, op, route: None, answer }).await.map(|answered| answered.reply)
+        self.store
+            .apply(Command { id: self.id, op, route: None, answer, letter: None })
+            .await
+            .map(|answered| answered.reply)
     }
 }
 

@@ -70,7 +70,8 @@ impl MemoryStore {
                 kept.answer.clone()
             }
         };
-        Ok(Answered { reply, answer: answer.filter(|_| matches!(reply, Reply::Replay { .. })) })
+        let answer = answer.filter(|_| matches!(reply, Reply::Replay { .. }));
+        Ok(Answered { reply, answer, letter_refused: None })
     }
 }
 

@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use super::answer::StoredAnswer;
 use super::identity::Secret;
+use crate::dead_letters::letter::{NewLetter, Refusal, Stub};
 use crate::reliability::idempotency::{Op, Record, RecordId, Reply};
 
 /// A store's answer, when it is there.
@@ -23,12 +24,23 @@ pub struct Command {
     pub route: Option<Arc<str>>,
     /// With [`Op::Complete`] and [`Op::ResolveExecuted`] only.
     pub answer: Option<StoredAnswer>,
+    /// What is written together with the change, or not at all. Only the embedded store keeps letters.
+    pub letter: Option<Box<Rider>>,
+}
+
+/// What a dead letter adds to an operation.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Rider {
+    /// With [`Op::MarkSent`]: becomes a letter if this process ends before the request does.
+    Stub(Stub),
+    /// With [`Op::Fail`], [`Op::Release`] and [`Op::Complete`]: the record is pinned for it.
+    Letter(NewLetter),
 }
 
 impl Command {
     /// An operation that needs nothing besides itself.
     pub fn new(id: RecordId, op: Op) -> Command {
-        Command { id, op, route: None, answer: None }
+        Command { id, op, route: None, answer: None, letter: None }
     }
 }
 
@@ -39,11 +51,13 @@ pub struct Answered {
     pub reply: Reply,
     /// With [`Reply::Replay`] only.
     pub answer: Option<StoredAnswer>,
+    /// Why the letter that came with the command was not kept; the command itself was carried out.
+    pub letter_refused: Option<Refusal>,
 }
 
 impl From<Reply> for Answered {
     fn from(reply: Reply) -> Answered {
-        Answered { reply, answer: None }
+        Answered { reply, answer: None, letter_refused: None }
     }
 }
 

@@ -193,7 +193,7 @@ pub async fn claim(
     loop {
         // Taken before the store is asked: an end in between is not missed.
         let bell = place.as_ref().map(crate::idempotency::waiting::Place::bell);
-        let command = Command { id: named.id, op, route: Some(Arc::clone(&label)), answer: None };
+        let command = Command { id: named.id, op, route: Some(Arc::clone(&label)), answer: None, letter: None };
         let answered = store.apply(command).await?;
         match (answered.reply, answered.answer) {
             (Reply::Granted { .. }, _) => {

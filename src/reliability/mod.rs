@@ -20,6 +20,7 @@ pub mod balance;
 pub mod breaker;
 pub mod budget;
 pub mod classify;
+pub mod dead_letters;
 pub mod deadline;
 pub mod dependency;
 pub mod ejection;

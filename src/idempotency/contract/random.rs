@@ -27,7 +27,7 @@ fn events(real_time: bool) -> impl Strategy<Value = Vec<Event>> {
     let command = (id, any_op(real_time)).prop_map(|(id, (op, owner))| {
         let route = matches!(op, Op::Claim(_)).then(|| "payments/create".into());
         let answered = matches!(op, Op::Complete { .. } | Op::ResolveExecuted { .. });
-        Event::Command(Command { id, op, route, answer: answered.then(|| answer(owner)) })
+        Event::Command(Command { id, op, route, answer: answered.then(|| answer(owner)), letter: None })
     });
     // Where time passes by itself, nobody can say when exactly something ends; so nothing does.
     let pass = (1..40_u64).prop_map(move |tens| Event::Pass(if real_time { 0 } else { tens * 10 }));

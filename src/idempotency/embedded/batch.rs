@@ -179,7 +179,7 @@ fn carry_out(
         (Effect::Read, _) => {
             // What cannot be read is not replayed; that alone does not stop the store.
             return Ok(match rows.read(command.id) {
-                Ok(Some(Written { answer, .. })) => Ok(Answered { reply: step.reply, answer }),
+                Ok(Some(Written { answer, .. })) => Ok(Answered { reply: step.reply, answer, letter_refused: None }),
                 Ok(None) => Err(StoreError::Unavailable("the stored answer is gone".to_owned())),
                 Err(error) => Err(StoreError::Unavailable(format!("the stored answer cannot be read: {error}"))),
             });
