@@ -115,6 +115,14 @@ pub struct Ended {
     pub answer_text: String,
 }
 
+/// What of a letter is for people.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Words {
+    pub captured: Captured,
+    pub ended: Ended,
+}
+
 /// What a replay needs and nobody may read: sealed with a key that is not in the store.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Sealed {
@@ -133,8 +141,7 @@ pub struct NewLetter {
     pub contract: Contract,
     /// The record of its key, if the key is deduplicated.
     pub record: Option<(RecordId, Fingerprint)>,
-    pub captured: Captured,
-    pub ended: Ended,
+    pub words: Words,
     /// `None`: nothing that would make a replay possible was kept.
     pub sealed: Option<Sealed>,
 }
@@ -168,8 +175,7 @@ pub struct Letter {
     pub replays: u32,
     /// What became of it the last time, or who closed it and why. Empty while nothing happened.
     pub note: String,
-    pub captured: Captured,
-    pub ended: Ended,
+    pub words: Words,
     /// Whether what a replay needs was kept.
     pub is_sealed: bool,
 }

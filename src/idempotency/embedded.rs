@@ -10,6 +10,7 @@ mod batch;
 mod error;
 mod file;
 mod index;
+mod letters;
 mod load;
 mod rows;
 mod settings;
@@ -34,16 +35,23 @@ pub use self::time::{Clock, Moment, system_clock};
 
 use self::batch::Ask;
 use self::index::{Live, alive};
+use self::letters::{Asked, Desk};
 use self::shared::{Shared, closed};
-use self::step::{Effect, Step};
+use self::step::{Effect, Pinning, Step};
 use self::time::Timekeeper;
 use self::writer::{Order, Writer};
 use super::store::{Answered, Command, Pending, Shown, Store, StoreError};
+use crate::dead_letters::letter::{
+    Audited, Bounds, Change, Deed, Filter, Letter, LetterId, NewLetter, Refusal, Sealed, Tally,
+};
 use crate::random;
 use crate::reliability::idempotency::{Millis, RecordId};
 
 /// How long closing waits for the writer.
 const CLOSE_MAX: Duration = Duration::from_secs(10);
+
+/// Jobs of replays that are remembered.
+const JOBS_MAX: i64 = 200;
 
 /// A full store looks for expired records at most this often, in ms.
 const SEARCH_EVERY: Millis = 200;
@@ -73,7 +81,8 @@ impl EmbeddedStore {
         let lock = file::own(&settings.path)?;
         let time = Timekeeper::new(Arc::clone(&settings.clock));
         let found = load::open(settings, time.now())?;
-        let shared = Arc::new(Shared::new(found.index, time, settings.records_max, found.amnesia_until));
+        let shared = Shared::new(found.index, time, settings.records_max, found.amnesia_until, settings.letters);
+        let shared = Arc::new(shared);
         shared.set_full(found.used >= file::full_pages(settings.bytes_max));
         let (orders, queue) = mpsc::sync_channel(settings.queue_max);
         let (ends, finished) = mpsc::channel();
@@ -115,8 +124,9 @@ impl EmbeddedStore {
         }
         let now = self.shared.time.now();
         self.shared.index.with(command.id, |live| {
-            if live.pending == 0 {
-                let step = Step::of(live, &command.op, now);
+            // With a letter there is always something to write.
+            if live.pending == 0 && command.letter.is_none() {
+                let step = Step::of(live, &command.op, now, Pinning::Keep);
                 if step.fresh {
                     match self.shared.room_for_one(now) {
                         Ok(true) => {}
@@ -177,6 +187,114 @@ impl EmbeddedStore {
         if self.orders.try_send(Order::Sweep(done)).is_ok() {
             // An error means that the writer has gone, which the next command will say.
             let _ = waits.await;
+        }
+    }
+}
+
+/// Dead letters.
+impl EmbeddedStore {
+    /// Keeps a letter of a request whose key has no record here.
+    ///
+    /// # Errors
+    /// [`StoreError`]; inside, the bound that is reached.
+    pub async fn keep_letter(&self, letter: NewLetter) -> Result<Result<LetterId, Refusal>, StoreError> {
+        self.errand(move |desk| desk.keep(&letter)).await
+    }
+
+    /// Letters in the order of their age, behind `after`.
+    ///
+    /// # Errors
+    /// [`StoreError`]
+    pub async fn letters(
+        &self,
+        filter: Filter,
+        after: Option<LetterId>,
+        limit: usize,
+    ) -> Result<Vec<Letter>, StoreError> {
+        self.errand(move |desk| desk.list(&filter, after, limit)).await
+    }
+
+    /// What a replay of this letter needs, if it was kept.
+    ///
+    /// # Errors
+    /// [`StoreError`]
+    pub async fn sealed(&self, id: LetterId) -> Result<Option<Sealed>, StoreError> {
+        self.errand(move |desk| desk.sealed(id)).await
+    }
+
+    /// How many letters there are of each kind.
+    ///
+    /// # Errors
+    /// [`StoreError`]
+    pub async fn tallies(&self) -> Result<Vec<Tally>, StoreError> {
+        self.errand(|desk| desk.tallies()).await
+    }
+
+    /// Changes a letter if it is still the one that was `seen` (its version), and writes down who did it, in one
+    /// transaction. Returns it as it is afterwards.
+    ///
+    /// # Errors
+    /// [`StoreError`]; inside, why it was not changed.
+    pub async fn change_letter(
+        &self,
+        id: LetterId,
+        seen: Option<u64>,
+        (change, note): (Change, String),
+        deed: Option<Deed>,
+    ) -> Result<Result<Letter, Refusal>, StoreError> {
+        self.errand(move |desk| desk.change(id, seen, (&change, &note), deed.as_ref())).await
+    }
+
+    /// Writes down who did something that changes no letter.
+    ///
+    /// # Errors
+    /// [`StoreError`]
+    pub async fn audit(&self, letter: Option<LetterId>, deed: Deed) -> Result<(), StoreError> {
+        self.errand(move |desk| desk.audit(letter, &deed)).await
+    }
+
+    /// The last rows of the audit, newest first; before `before` if that is given.
+    ///
+    /// # Errors
+    /// [`StoreError`]
+    pub async fn audited(&self, before: Option<u64>, limit: usize) -> Result<Vec<Audited>, StoreError> {
+        self.errand(move |desk| desk.audited(before, limit)).await
+    }
+
+    /// Keeps a job of replays, as its owner writes it; the last [`JOBS_MAX`] are remembered.
+    ///
+    /// # Errors
+    /// [`StoreError`]
+    pub async fn save_job(&self, id: LetterId, job: String) -> Result<(), StoreError> {
+        self.errand(move |desk| desk.save_job(id, &job, JOBS_MAX)).await
+    }
+
+    /// All jobs that are remembered, oldest first.
+    ///
+    /// # Errors
+    /// [`StoreError`]
+    pub async fn jobs(&self) -> Result<Vec<(LetterId, String)>, StoreError> {
+        self.errand(|desk| desk.jobs()).await
+    }
+
+    /// Other bounds from now on. What is kept already stays.
+    pub fn set_letter_bounds(&self, bounds: Bounds) {
+        self.shared.set_bounds(bounds);
+    }
+
+    async fn errand<T, F>(&self, work: F) -> Result<T, StoreError>
+    where
+        T: Send + 'static,
+        F: FnOnce(&mut Desk<'_>) -> rusqlite::Result<T> + Send + 'static,
+    {
+        if let Some(error) = self.shared.refusal() {
+            return Err(error);
+        }
+        let (reply, told) = oneshot::channel();
+        match self.orders.try_send(Order::Errand(Box::new(Asked::new(work, reply)))) {
+            Ok(()) => told.await.unwrap_or_else(|_| Err(closed())),
+            Err(TrySendError::Full(_)) => Err(StoreError::Busy),
+            Err(TrySendError::Disconnected(_)) => Err(closed()),
         }
     }
 }

@@ -71,7 +71,7 @@ impl MemoryStore {
             }
         };
         let answer = answer.filter(|_| matches!(reply, Reply::Replay { .. }));
-        Ok(Answered { reply, answer, letter_refused: None })
+        Ok(Answered { reply, answer, letter: None })
     }
 }
 

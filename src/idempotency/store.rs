@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use super::answer::StoredAnswer;
 use super::identity::Secret;
-use crate::dead_letters::letter::{NewLetter, Refusal, Stub};
+use crate::dead_letters::letter::{Deed, LetterId, NewLetter, Refusal, Stub};
 use crate::reliability::idempotency::{Op, Record, RecordId, Reply};
 
 /// A store's answer, when it is there.
@@ -35,6 +35,8 @@ pub enum Rider {
     Stub(Stub),
     /// With [`Op::Fail`], [`Op::Release`] and [`Op::Complete`]: the record is pinned for it.
     Letter(NewLetter),
+    /// With [`Op::ResolveExecuted`] and [`Op::ResolveNotExecuted`]: who says so, for the audit.
+    Deed(Option<LetterId>, Deed),
 }
 
 impl Command {
@@ -51,13 +53,14 @@ pub struct Answered {
     pub reply: Reply,
     /// With [`Reply::Replay`] only.
     pub answer: Option<StoredAnswer>,
-    /// Why the letter that came with the command was not kept; the command itself was carried out.
-    pub letter_refused: Option<Refusal>,
+    /// Under which id the letter is kept that came with the command, or why it is not. A request that had an open letter
+    /// already keeps that one. The command itself was carried out.
+    pub letter: Option<Result<LetterId, Refusal>>,
 }
 
 impl From<Reply> for Answered {
     fn from(reply: Reply) -> Answered {
-        Answered { reply, answer: None, letter_refused: None }
+        Answered { reply, answer: None, letter: None }
     }
 }
 

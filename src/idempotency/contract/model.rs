@@ -49,7 +49,7 @@ impl Model {
             _ => {}
         }
         let replayed = kept.answer.clone().filter(|_| matches!(reply, Reply::Replay { .. }));
-        Answered { reply, answer: replayed, letter_refused: None }
+        Answered { reply, answer: replayed, letter: None }
     }
 
     /// The process ends, and another one reads what was written.

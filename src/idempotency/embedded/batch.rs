@@ -5,10 +5,13 @@ use tokio::sync::oneshot;
 
 use super::Shared;
 use super::index::alive;
+use super::letters;
 use super::rows::{Rows, Written};
-use super::step::{Effect, Step};
-use crate::idempotency::store::{Answered, Command, Shown, StoreError};
-use crate::reliability::idempotency::{Millis, Record, RecordId, State};
+use super::step::{Effect, Pinning, Step};
+use crate::dead_letters::letter::{LetterId, Refusal};
+use crate::idempotency::store::{Answered, Command, Rider, Shown, StoreError};
+use crate::reliability::dead_letters::LetterState;
+use crate::reliability::idempotency::{Millis, Op, Record, RecordId, Reply, State};
 
 /// What somebody waits for.
 pub(super) enum Ask {
@@ -40,6 +43,8 @@ struct Job {
     /// Taken when it is answered.
     ask: Option<Ask>,
     told: Option<Told>,
+    /// The letter that came with it found no room in the file: without it.
+    bare: bool,
     /// What was known of the key before, and whether it was in the file: for the way back.
     before: Option<(Option<Record>, bool)>,
 }
@@ -51,7 +56,7 @@ enum Told {
 
 impl Batch {
     pub fn push(&mut self, ask: Ask) {
-        self.jobs.push(Job { id: ask.id(), ask: Some(ask), told: None, before: None });
+        self.jobs.push(Job { id: ask.id(), ask: Some(ask), told: None, bare: false, before: None });
     }
 
     pub fn len(&self) -> usize {
@@ -75,7 +80,7 @@ impl Batch {
         // No room for all of them. Those that need none, or make some, must not suffer for the others.
         for at in 0..self.jobs.len() {
             let Some(job) = self.jobs.get_mut(at..=at) else { continue };
-            let full = match attempt(job, shared, rows) {
+            let full = match attempt(job, shared, rows).or_else(|error| without_letter(job, shared, rows, error)) {
                 Ok(()) => None,
                 Err(error) => {
                     give_up(job, shared, rows);
@@ -117,6 +122,16 @@ fn attempt(jobs: &mut [Job], shared: &Shared, rows: &mut Rows<'_>) -> rusqlite::
     rows.commit().map(|_| ())
 }
 
+/// What is known of a key is worth more than a letter: if there is no room for both, the letter stays out.
+fn without_letter(jobs: &mut [Job], shared: &Shared, rows: &mut Rows<'_>, error: Error) -> rusqlite::Result<()> {
+    if !is_full(&error) || !jobs.iter().any(Job::has_letter) {
+        return Err(error);
+    }
+    give_up(jobs, shared, rows);
+    jobs.iter_mut().for_each(|job| job.bare = true);
+    attempt(jobs, shared, rows)
+}
+
 /// Everything is again as it was before the transaction: the last change is undone first.
 fn give_up(jobs: &mut [Job], shared: &Shared, rows: &mut Rows<'_>) {
     rows.abandon();
@@ -132,19 +147,32 @@ fn give_up(jobs: &mut [Job], shared: &Shared, rows: &mut Rows<'_>) {
 }
 
 impl Job {
+    fn has_letter(&self) -> bool {
+        matches!(&self.ask, Some(Ask::Apply(command, _)) if command.letter.is_some())
+    }
+
     fn run(&mut self, shared: &Shared, rows: &mut Rows<'_>, now: Millis) -> rusqlite::Result<()> {
         let told = match &self.ask {
             None => return Ok(()),
             Some(Ask::Show(id, _)) => Told::Shown(show(*id, shared, rows, now)),
             Some(Ask::Apply(command, _)) => {
+                let rider = command.letter.as_deref().filter(|_| !self.bare);
+                let riding = Riding::of(command, rider, shared, rows, now)?;
                 let (step, before, route) = shared.index.with(command.id, |live| {
                     let before = (live.record, live.on_disk);
-                    let step = Step::of(live, &command.op, now);
+                    let step = Step::of(live, &command.op, now, riding.pinning);
                     step.take_place(live, command.route.clone());
                     (step, before, live.route.clone())
                 });
                 self.before = Some(before);
-                Told::Answered(carry_out(command, &step, (before.1, route.as_deref()), rows, now)?)
+                let mut told = carry_out(command, &step, (before.1, route.as_deref()), rows, now)?;
+                if let Ok(answered) = &mut told {
+                    answered.letter = match command.letter.as_deref() {
+                        Some(Rider::Letter(_)) if self.bare => Some(Err(Refusal::Full("the file is full".to_owned()))),
+                        _ => riding.letter,
+                    };
+                }
+                Told::Answered(told)
             }
         };
         self.told = Some(told);
@@ -168,6 +196,66 @@ impl Job {
     }
 }
 
+/// What comes with a command, done before the command: what becomes of the record depends on it.
+struct Riding {
+    pinning: Pinning,
+    letter: Option<Result<LetterId, Refusal>>,
+}
+
+impl Riding {
+    fn of(
+        command: &Command,
+        rider: Option<&Rider>,
+        shared: &Shared,
+        rows: &mut Rows<'_>,
+        now: Millis,
+    ) -> rusqlite::Result<Riding> {
+        let mut riding = Riding { pinning: Pinning::Keep, letter: None };
+        if !changes_letters(&command.op) && rider.is_none() {
+            return Ok(riding);
+        }
+        let live = shared.index.with(command.id, |live| live.clone());
+        let will_be_done = Step::of(&live, &command.op, now, Pinning::Keep).reply == Reply::Done;
+        if !will_be_done {
+            // It is somebody else's request by now, and so is its letter.
+            let stale = Refusal::Stale { version: 0, state: LetterState::Open };
+            riding.letter = matches!(rider, Some(Rider::Letter(_))).then_some(Err(stale));
+            return Ok(riding);
+        }
+        rows.begin()?;
+        let bounds = shared.bounds();
+        let (connection, shelf) = rows.shelf();
+        if shelf.follow(connection, (command.id, live.record), &command.op, (now, &bounds))? {
+            riding.pinning = Pinning::Unpin;
+        }
+        match rider {
+            None => {}
+            Some(Rider::Stub(stub)) => shelf.note(connection, command.id, stub)?,
+            Some(Rider::Letter(new)) => {
+                let kept = shelf.keep(connection, &bounds, new, now)?;
+                if kept.is_ok() {
+                    riding.pinning = Pinning::Pin;
+                }
+                riding.letter = Some(kept);
+            }
+            Some(Rider::Deed(letter, deed)) => letters::write_down(connection, *letter, deed, now)?,
+        }
+        Ok(riding)
+    }
+}
+
+/// Whether there may be a letter, or a note of the request, that this operation puts an end to.
+const fn changes_letters(op: &Op) -> bool {
+    matches!(
+        op,
+        Op::Complete { .. }
+            | Op::Fail { .. }
+            | Op::Release { .. }
+            | Op::ResolveExecuted { .. }
+            | Op::ResolveNotExecuted { .. }
+    )
+}
+
 fn carry_out(
     command: &Command,
     step: &Step,
@@ -179,7 +267,7 @@ fn carry_out(
         (Effect::Read, _) => {
             // What cannot be read is not replayed; that alone does not stop the store.
             return Ok(match rows.read(command.id) {
-                Ok(Some(Written { answer, .. })) => Ok(Answered { reply: step.reply, answer, letter_refused: None }),
+                Ok(Some(Written { answer, .. })) => Ok(Answered { reply: step.reply, answer, letter: None }),
                 Ok(None) => Err(StoreError::Unavailable("the stored answer is gone".to_owned())),
                 Err(error) => Err(StoreError::Unavailable(format!("the stored answer cannot be read: {error}"))),
             });

@@ -10,7 +10,7 @@ use rusqlite::config::DbConfig;
 use rusqlite::{Connection, Error, ErrorCode, OpenFlags, TransactionBehavior};
 
 use super::error::OpenError;
-use super::{Durability, EmbeddedSettings};
+use super::{Durability, EmbeddedSettings, letters};
 use crate::reliability::idempotency::Millis;
 
 /// Before it, two connections could overwrite each other's commits. We have one, but ask nobody to rely on that.
@@ -190,6 +190,7 @@ fn migrated(mut connection: Connection, path: &Path) -> Result<Connection, Troub
     let mut create = || -> rusqlite::Result<()> {
         let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
         transaction.execute_batch(TABLES)?;
+        transaction.execute_batch(letters::TABLES)?;
         transaction.pragma_update(None, "application_id", APPLICATION_ID)?;
         transaction.pragma_update(None, "user_version", VERSION)?;
         transaction.commit()

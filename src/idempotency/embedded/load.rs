@@ -5,6 +5,7 @@ use rusqlite::{Connection, OptionalExtension, Result, Row, TransactionBehavior, 
 use super::error::OpenError;
 use super::file::{self, Trouble};
 use super::index::{Index, alive};
+use super::letters::{self, Lost};
 use super::rows::{self, Rows, id_of};
 use super::{EmbeddedSettings, Opened, Orphan};
 use crate::reliability::idempotency::{Millis, Record, RecordId, State};
@@ -54,7 +55,7 @@ fn read(settings: &EmbeddedSettings, now: Millis) -> Result<Found, Trouble> {
     let mut connection = file::connect(settings)?;
     let mut found = || -> rusqlite::Result<_> {
         let (secret, amnesia_until) = (secret(&connection)?, amnesia(&connection)?);
-        let (index, opened) = load(&mut connection, now)?;
+        let (index, opened) = load(&mut connection, settings, now)?;
         let used = Rows::prepare(&connection, [0; 16])?.used()?;
         Ok((secret, amnesia_until, index, opened, used))
     };
@@ -82,7 +83,7 @@ fn set_amnesia(connection: &Connection, until: Millis) -> Result<()> {
 
 /// Reads every record. What was SENT has lost its owner: it becomes UNKNOWN or RETRYABLE, here and in the file.
 /// Expired ones are left to the sweeper.
-fn load(connection: &mut Connection, now: Millis) -> Result<(Index, Opened)> {
+fn load(connection: &mut Connection, settings: &EmbeddedSettings, now: Millis) -> Result<(Index, Opened)> {
     let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
     let count: i64 = transaction.query_row("SELECT count(*) FROM idem", [], |row| row.get(0))?;
     let index = Index::with_capacity(usize::try_from(count).unwrap_or(0));
@@ -107,9 +108,18 @@ fn load(connection: &mut Connection, now: Millis) -> Result<(Index, Opened)> {
             lose.execute(params![id.0, rows::state_number(*state)])?;
         }
     }
+    let lost: Vec<Lost<'_>> = opened.orphans.iter().map(Orphan::lost).collect();
+    opened.letters_lost =
+        letters::recover(&transaction, &index, &lost, (&settings.letters, &settings.letter_routes), now)?;
     transaction.commit()?;
     opened.live = index.len();
     Ok((index, opened))
+}
+
+impl Orphan {
+    fn lost(&self) -> Lost<'_> {
+        Lost { id: self.id, record: &self.record, route: &self.route }
+    }
 }
 
 impl Opened {

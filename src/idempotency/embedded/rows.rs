@@ -5,6 +5,7 @@ use rusqlite::types::Type;
 use rusqlite::{Connection, Error, OptionalExtension, Result, Row, Statement, params};
 
 use super::batch::is_full;
+use super::letters::Shelf;
 use crate::idempotency::answer::StoredAnswer;
 use crate::reliability::classify::Contract;
 use crate::reliability::idempotency::{Fingerprint, Millis, Nonce, Record, RecordId, State};
@@ -38,6 +39,7 @@ pub(super) struct Rows<'c> {
     free: Statement<'c>,
     boot: [u8; 16],
     open: bool,
+    shelf: Shelf,
     /// Pages that went to the log since the last checkpoint, about.
     logged: usize,
 }
@@ -67,6 +69,7 @@ impl<'c> Rows<'c> {
             free: connection.prepare("PRAGMA freelist_count")?,
             boot,
             open: false,
+            shelf: Shelf::default(),
             logged: 0,
         })
     }
@@ -92,6 +95,7 @@ impl<'c> Rows<'c> {
     /// Gives it up.
     pub fn abandon(&mut self) {
         self.open = false;
+        self.shelf.forget_counts();
         if !self.connection.is_autocommit() {
             // What cannot be rolled back is rolled back by closing, which follows.
             let _ = self.connection.execute_batch("ROLLBACK");
@@ -144,6 +148,11 @@ impl<'c> Rows<'c> {
         self.begin()?;
         self.logged += 1;
         self.pin.execute(params![id.0, pinned]).map(|_| ())
+    }
+
+    /// The letters, in the same transaction.
+    pub fn shelf(&mut self) -> (&'c Connection, &mut Shelf) {
+        (self.connection, &mut self.shelf)
     }
 
     pub fn read(&mut self, id: RecordId) -> Result<Option<Written>> {

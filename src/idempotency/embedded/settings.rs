@@ -1,9 +1,11 @@
 //! Where records are kept, how many, and what was found there.
 
+use std::collections::HashMap;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use super::time::{Clock, system_clock};
+use crate::dead_letters::letter::Bounds;
 use crate::reliability::idempotency::{Record, RecordId};
 
 /// What an acknowledged command survives.
@@ -30,6 +32,11 @@ pub struct EmbeddedSettings {
     pub queue_max: usize,
     /// How long new keys are refused after a damaged file was set aside.
     pub amnesia_guard: Duration,
+    /// Bounds of the dead letters.
+    pub letters: Bounds,
+    /// Routes (`upstream/route`) that keep letters, with their queues: for requests that were under way when an earlier
+    /// process ended.
+    pub letter_routes: HashMap<String, String>,
     /// Both clocks.
     pub clock: Clock,
 }
@@ -44,6 +51,13 @@ impl EmbeddedSettings {
             durability: Durability::Process,
             queue_max: 4096,
             amnesia_guard: Duration::from_secs(300),
+            letters: Bounds {
+                retention: Duration::from_secs(7 * 24 * 3_600),
+                letters_max: 10_000,
+                bytes_max: 1 << 29,
+                share_max: 100,
+            },
+            letter_routes: HashMap::new(),
             clock: system_clock(),
         }
     }
@@ -60,6 +74,8 @@ pub struct Opened {
     pub retryable: usize,
     /// Both, one by one; no more than the first thousand.
     pub orphans: Vec<Orphan>,
+    /// Letters of such requests that found no room.
+    pub letters_lost: u64,
     /// Where the damaged file is now. The store is empty then, and refuses new keys for a while.
     pub quarantined: Option<PathBuf>,
 }

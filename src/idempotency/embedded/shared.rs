@@ -6,6 +6,7 @@ use std::sync::{Mutex, PoisonError};
 use super::index::Index;
 use super::time::Timekeeper;
 use super::trips::Trips;
+use crate::dead_letters::letter::Bounds;
 use crate::idempotency::store::StoreError;
 use crate::reliability::idempotency::{Millis, RecordId};
 
@@ -23,10 +24,11 @@ pub(super) struct Shared {
     pub is_down: AtomicBool,
     pub down: Mutex<String>,
     pub trips: Trips,
+    bounds: Mutex<Bounds>,
 }
 
 impl Shared {
-    pub fn new(index: Index, time: Timekeeper, records_max: usize, amnesia_until: Millis) -> Shared {
+    pub fn new(index: Index, time: Timekeeper, records_max: usize, amnesia_until: Millis, bounds: Bounds) -> Shared {
         Shared {
             index,
             time,
@@ -38,7 +40,17 @@ impl Shared {
             is_down: AtomicBool::new(false),
             down: Mutex::default(),
             trips: Default::default(),
+            bounds: Mutex::new(bounds),
         }
+    }
+
+    /// Of the letters.
+    pub fn bounds(&self) -> Bounds {
+        *self.bounds.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub fn set_bounds(&self, bounds: Bounds) {
+        *self.bounds.lock().unwrap_or_else(PoisonError::into_inner) = bounds;
     }
 
     /// Why no command is taken.

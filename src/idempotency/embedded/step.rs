@@ -14,6 +14,17 @@ pub(super) struct Step {
     pub fresh: bool,
 }
 
+/// What a dead letter makes of a record that is changed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Pinning {
+    /// Nothing.
+    Keep,
+    /// There is a letter now that needs it.
+    Pin,
+    /// There is none any more.
+    Unpin,
+}
+
 /// What of it concerns the file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Effect {
@@ -28,8 +39,16 @@ pub(super) enum Effect {
 }
 
 impl Step {
-    pub fn of(live: &Live, op: &Op, now: Millis) -> Step {
-        let (after, reply) = apply(live.record, op, now);
+    /// `pinning`: what a dead letter makes of it, if the operation is carried out.
+    pub fn of(live: &Live, op: &Op, now: Millis, pinning: Pinning) -> Step {
+        let pinned = live.record.filter(|_| pinning == Pinning::Pin).map(|record| Record { pinned: true, ..record });
+        let (mut after, mut reply) = apply(pinned.or(live.record), op, now);
+        if pinned.is_some() && reply != Reply::Done {
+            (after, reply) = apply(live.record, op, now);
+        }
+        if let (Pinning::Unpin, Reply::Done, Some(record)) = (pinning, reply, &mut after) {
+            record.pinned = false;
+        }
         let fresh = match (reply, live.record, after) {
             (Reply::Granted { fence: 1, .. }, Some(before), Some(after)) => {
                 before.state != State::Claimed || before.nonce != after.nonce

@@ -4,6 +4,7 @@ use std::time::{Duration, Instant};
 
 use super::Shared;
 use super::batch::{Broken, is_full};
+use super::letters::Desk;
 use super::rows::Rows;
 use crate::clock;
 use crate::reliability::idempotency::RecordId;
@@ -38,7 +39,7 @@ impl Sweeper {
 
     /// One transaction. If there was nothing more to find, the next one is at `later`.
     pub fn one_pass(&mut self, shared: &Shared, rows: &mut Rows<'_>, later: Instant) -> Result<(), Broken> {
-        let more = self.pass(shared, rows)?;
+        let more = self.pass(shared, rows)? | sweep_letters(shared, rows)?;
         let now = clock::now();
         self.next = if more { now + PAUSE } else { later };
         if self.unwritten <= now {
@@ -84,5 +85,15 @@ impl Sweeper {
                 Ok(false)
             }
         }
+    }
+}
+
+fn sweep_letters(shared: &Shared, rows: &mut Rows<'_>) -> Result<bool, Broken> {
+    match Desk::sweep(shared, rows) {
+        Err(error) if is_full(&error) => {
+            rows.abandon();
+            Ok(false)
+        }
+        other => Ok(other?),
     }
 }

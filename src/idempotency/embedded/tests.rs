@@ -2,6 +2,7 @@
 
 mod crash;
 mod faults;
+mod letters;
 mod load;
 mod race;
 mod size;

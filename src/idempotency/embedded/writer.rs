@@ -11,8 +11,9 @@ use std::time::{Duration, Instant};
 use rusqlite::Connection;
 use tokio::sync::oneshot;
 
-use super::batch::{Ask, Batch, Broken};
+use super::batch::{Ask, Batch, Broken, is_full};
 use super::file::{self, Trouble};
+use super::letters::{Desk, Errand};
 use super::rows::{Rows, checkpoint};
 use super::{EmbeddedSettings, Shared, sweep};
 use crate::clock;
@@ -35,10 +36,20 @@ const REOPEN_LAST: Duration = Duration::from_secs(10);
 /// What the writer is asked for.
 pub(super) enum Order {
     Ask(Ask),
+    /// Something about letters.
+    Errand(Box<dyn Errand>),
     /// There is no room: look for expired records at once.
     Sweep(oneshot::Sender<()>),
     /// Nothing more will come.
     Close,
+}
+
+/// What has queued up.
+#[derive(Default)]
+struct Gathered {
+    batch: Batch,
+    errands: Vec<Box<dyn Errand>>,
+    sweeps: Vec<oneshot::Sender<()>>,
 }
 
 /// The thread's own.
@@ -82,10 +93,13 @@ impl Writer {
                 Err(RecvTimeoutError::Timeout) => None,
                 Err(RecvTimeoutError::Disconnected) => return Ok(()),
             };
-            let (mut batch, sweeps) = self.gather(first);
+            let Gathered { mut batch, errands, sweeps } = self.gather(first);
             if !batch.is_empty() {
                 batch.run(&self.shared, &mut rows)?;
                 self.measure(&mut rows)?;
+            }
+            for errand in errands {
+                self.go(errand, &mut rows)?;
             }
             if !sweeps.is_empty() {
                 sweeper.everything(&self.shared, &mut rows)?;
@@ -107,24 +121,46 @@ impl Writer {
     }
 
     /// One transaction's worth of commands.
-    fn gather(&self, first: Option<Order>) -> (Batch, Vec<oneshot::Sender<()>>) {
-        let (mut batch, mut sweeps) = (Batch::default(), Vec::new());
+    fn gather(&self, first: Option<Order>) -> Gathered {
+        let Gathered { mut batch, mut errands, mut sweeps } = Gathered::default();
         let mut next = first;
         while let Some(order) = next {
             match order {
                 Order::Ask(ask) => batch.push(ask),
+                Order::Errand(errand) => errands.push(errand),
                 Order::Sweep(done) => sweeps.push(done),
                 Order::Close => {}
             }
             next = if batch.len() < BATCH_MAX { self.orders.try_recv().ok() } else { None };
         }
-        (batch, sweeps)
+        Gathered { batch, errands, sweeps }
+    }
+
+    /// One errand, in a transaction of its own: an order of an operator must not suffer for a request, nor the other way
+    /// round.
+    fn go(&self, mut errand: Box<dyn Errand>, rows: &mut Rows<'_>) -> Result<(), Broken> {
+        match Desk::serve(&self.shared, rows, &mut *errand) {
+            Ok(()) => errand.tell(None),
+            Err(error) => {
+                rows.abandon();
+                if !is_full(&error) {
+                    errand.tell(Some(StoreError::Unavailable(error.to_string())));
+                    return Err(Broken::from(error));
+                }
+                errand.tell(Some(StoreError::Full));
+            }
+        }
+        Ok(())
     }
 
     /// What is still queued when the store closes.
     fn rest(&self, rows: &mut Rows<'_>) -> Result<(), Broken> {
         while let Ok(order) = self.orders.try_recv() {
-            self.gather(Some(order)).0.run(&self.shared, rows)?;
+            let mut gathered = self.gather(Some(order));
+            gathered.batch.run(&self.shared, rows)?;
+            for errand in gathered.errands {
+                self.go(errand, rows)?;
+            }
         }
         Ok(())
     }
@@ -161,6 +197,10 @@ impl Writer {
                 Ok(Order::Ask(ask)) => {
                     let why = self.shared.refusal();
                     ask.refuse(&self.shared, why.unwrap_or_else(|| StoreError::Unavailable("it failed".to_owned())));
+                }
+                Ok(Order::Errand(errand)) => {
+                    let why = self.shared.refusal();
+                    errand.tell(Some(why.unwrap_or_else(|| StoreError::Unavailable("it failed".to_owned()))));
                 }
                 Ok(Order::Sweep(done)) => drop(done),
                 Ok(Order::Close) => {}

@@ -44,7 +44,7 @@ fn read_answered(value: Value) -> Option<Answered> {
         _ => return None,
     };
     items.end()?;
-    Some(Answered { reply, answer, letter_refused: None })
+    Some(Answered { reply, answer, letter: None })
 }
 
 fn read_shown(value: Value) -> Option<Option<Shown>> {
