@@ -50,6 +50,9 @@ use crate::reliability::idempotency::{Millis, RecordId};
 /// How long closing waits for the writer.
 const CLOSE_MAX: Duration = Duration::from_secs(10);
 
+/// Letters that a part of an id may name; more than one is an ambiguity.
+const FOUND_MAX: usize = 5;
+
 /// Jobs of replays that are remembered.
 const JOBS_MAX: i64 = 200;
 
@@ -212,6 +215,37 @@ impl EmbeddedStore {
         limit: usize,
     ) -> Result<Vec<Letter>, StoreError> {
         self.errand(move |desk| desk.list(&filter, after, limit)).await
+    }
+
+    /// Letters older than `before`, newest first, and how many match in all.
+    ///
+    /// # Errors
+    /// [`StoreError`]
+    pub async fn newest_letters(
+        &self,
+        filter: Filter,
+        before: Option<LetterId>,
+        limit: usize,
+    ) -> Result<(Vec<Letter>, u64), StoreError> {
+        self.errand(move |desk| desk.newest(&filter, before, limit)).await
+    }
+
+    /// Letters whose id begins or ends with these hex digits, a handful at most.
+    ///
+    /// # Errors
+    /// [`StoreError`]
+    pub async fn find_letters(&self, digits: String) -> Result<Vec<LetterId>, StoreError> {
+        self.errand(move |desk| desk.find(&digits, FOUND_MAX)).await
+    }
+
+    /// Closes all open letters that match as dropped, if there are as many as `expected`; none otherwise. Returns how
+    /// many there are.
+    ///
+    /// # Errors
+    /// [`StoreError`]
+    pub async fn drop_letters(&self, filter: Filter, expected: u64, deed: Deed) -> Result<u64, StoreError> {
+        let note = format!("dropped by {}: {}", deed.actor, deed.reason);
+        self.errand(move |desk| desk.drop_all(&filter, expected, &note, &deed)).await
     }
 
     /// What a replay of this letter needs, if it was kept.

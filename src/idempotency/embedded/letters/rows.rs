@@ -115,6 +115,35 @@ pub(super) fn list(c: &Connection, filter: &Filter, after: Option<LetterId>, lim
     found.collect()
 }
 
+/// Letters before `before`, newest first, and how many match in all.
+pub(super) fn newest(
+    c: &Connection,
+    filter: &Filter,
+    before: Option<LetterId>,
+    limit: usize,
+) -> Result<(Vec<Letter>, u64)> {
+    let mut wanted = Where::of(filter);
+    let count = format!("SELECT count(*) FROM dlq {}", wanted.sql());
+    let all = c.query_row(&count, params_from_iter(wanted.values.clone()), |row| row.get(0).map(millis))?;
+    if let Some(before) = before {
+        wanted.and("id < ?", [Value::Blob(before.0.to_vec())]);
+    }
+    let sql = format!("SELECT {COLUMNS} FROM dlq {} ORDER BY id DESC LIMIT {limit}", wanted.sql());
+    let mut statement = c.prepare(&sql)?;
+    let found = statement.query_map(params_from_iter(wanted.values), letter)?.collect::<Result<_>>()?;
+    Ok((found, all))
+}
+
+/// Letters whose id begins or ends with these hex digits.
+pub(super) fn find(c: &Connection, digits: &str, limit: usize) -> Result<Vec<LetterId>> {
+    let mut statement = c.prepare_cached(
+        "SELECT id FROM dlq WHERE substr(hex(id), 1, ?2) = upper(?1) OR substr(hex(id), -?2) = upper(?1) LIMIT ?3",
+    )?;
+    let (length, limit) = (integer(digits.len() as u64), integer(limit as u64));
+    let found = statement.query_map(params![digits, length, limit], |row| Ok(LetterId(row.get(0)?)))?;
+    found.collect()
+}
+
 /// Letters by queue, state and class.
 pub(super) fn tallies(c: &Connection) -> Result<Vec<Tally>> {
     let mut statement = c.prepare_cached(

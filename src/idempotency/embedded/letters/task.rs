@@ -13,6 +13,9 @@ use crate::idempotency::store::StoreError;
 use crate::reliability::dead_letters::LetterState;
 use crate::reliability::idempotency::{Millis, RecordId};
 
+/// Letters that are in memory at once while many are dropped.
+const DROP_AT_ONCE: usize = 100;
+
 /// Where an order is carried out.
 pub(in crate::idempotency::embedded) struct Desk<'a> {
     pub connection: &'a Connection,
@@ -70,6 +73,33 @@ impl Desk<'_> {
 
     pub fn list(&self, filter: &Filter, after: Option<LetterId>, limit: usize) -> Result<Vec<Letter>> {
         rows::list(self.connection, filter, after, limit)
+    }
+
+    pub fn newest(&self, filter: &Filter, before: Option<LetterId>, limit: usize) -> Result<(Vec<Letter>, u64)> {
+        rows::newest(self.connection, filter, before, limit)
+    }
+
+    pub fn find(&self, digits: &str, limit: usize) -> Result<Vec<LetterId>> {
+        rows::find(self.connection, digits, limit)
+    }
+
+    /// Closes all that match and are open, if there are as many as expected. Returns how many there are.
+    pub fn drop_all(&mut self, filter: &Filter, expected: u64, note: &str, deed: &Deed) -> Result<u64> {
+        let open = Filter { states: vec![LetterState::Open], ..filter.clone() };
+        let (_, found) = rows::newest(self.connection, &open, None, 0)?;
+        if found != expected {
+            return Ok(found);
+        }
+        let mut after = None;
+        loop {
+            let letters = rows::list(self.connection, &open, after, DROP_AT_ONCE)?;
+            let Some(last) = letters.last() else { return Ok(found) };
+            after = Some(last.id);
+            for letter in &letters {
+                // It was found in this very transaction: nothing can stand in the way.
+                let _ = self.change(letter.id, None, (&Change::Close(LetterState::Dropped), note), Some(deed))?;
+            }
+        }
     }
 
     pub fn sealed(&self, id: LetterId) -> Result<Option<Sealed>> {

@@ -399,6 +399,40 @@ async fn letters_are_found_by_what_they_are() {
 }
 
 #[tokio::test]
+async fn letters_are_listed_newest_first_and_named_by_parts_of_their_ids() {
+    let fixture = InFile::with_letters(|_| {});
+    for number in 1..=5 {
+        fixture.embedded().keep_letter(keyless(number, "q")).await.unwrap().unwrap();
+    }
+    let (page, all) = fixture.embedded().newest_letters(Filter::default(), Some(id(4)), 2).await.unwrap();
+    assert_eq!((page.iter().map(|letter| letter.id).collect::<Vec<_>>(), all), (vec![id(3), id(2)], 5));
+    let digits: String = id(3).to_string().replace('-', "");
+    let found = async |part: &str| fixture.embedded().find_letters(part.to_owned()).await.unwrap();
+    assert_eq!(found(&digits[22..]).await, [id(3)]);
+    assert_eq!(found(&digits[..12]).await, [id(3)], "each was made in a millisecond of its own");
+    assert_eq!(found(&digits[..10]).await.len(), 5);
+    assert_eq!(found("%").await, []);
+}
+
+#[tokio::test]
+async fn many_are_dropped_together_or_not_at_all() {
+    let fixture = InFile::with_letters(|_| {});
+    fixture.fail_with(1, letter(1)).await;
+    for number in 2..=4 {
+        fixture.embedded().keep_letter(keyless(number, "q")).await.unwrap().unwrap();
+    }
+    let drop = async |expected| {
+        let deed = by("ann", "drop").unwrap();
+        fixture.embedded().drop_letters(Filter::default(), expected, deed).await.unwrap()
+    };
+    assert_eq!(drop(3).await, 4);
+    assert!(fixture.letters().await.iter().all(|letter| letter.state == LetterState::Open));
+    assert_eq!(drop(4).await, 4);
+    assert!(fixture.letters().await.iter().all(|letter| letter.state == LetterState::Dropped));
+    assert_eq!((fixture.pinned(1).await, fixture.embedded().audited(None, 10).await.unwrap().len()), (Some(false), 4));
+}
+
+#[tokio::test]
 async fn jobs_are_remembered_across_restarts() {
     let fixture = InFile::with_letters(|_| {});
     for text in ["begun", "done"] {
