@@ -215,7 +215,7 @@ impl Terminal<'_> {
             let verdict = verdict(&findings, &summary);
             let _ = writeln!(self.errors, "{name}: {verdict}");
         }
-        let fails = findings.has_errors() || (args.deny_warnings && !findings.is_empty());
+        let fails = findings.has_errors() || (args.deny_warnings && findings.has_warnings());
         if fails { Exit::Findings } else { Exit::Clean }
     }
 
@@ -308,11 +308,12 @@ fn summary(compiled: &Compiled) -> String {
 
 fn verdict(findings: &Diagnostics, summary: &str) -> String {
     let count = |severity| findings.findings().iter().filter(|finding| finding.severity == severity).count();
-    let (errors, warnings) = (count(Severity::Error), count(Severity::Warning));
+    let (errors, warnings, infos) = (count(Severity::Error), count(Severity::Warning), count(Severity::Info));
     let worst = findings.findings().iter().min_by_key(|finding| finding.severity);
     let first = worst.map(|finding| finding.code.as_str()).unwrap_or_default();
     match (errors, warnings) {
-        (0, 0) => format!("ok ({summary})"),
+        (0, 0) if infos == 0 => format!("ok ({summary})"),
+        (0, 0) => format!("ok ({summary}), {infos} to know; outrigger explain {first} says more"),
         (0, _) => format!("ok ({summary}), {warnings} warning(s); outrigger explain {first} says more"),
         (_, _) => format!("{errors} error(s), {warnings} warning(s); outrigger explain {first} says more"),
     }

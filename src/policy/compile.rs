@@ -5,6 +5,7 @@
 //! `diff` and the lints read those places; nothing is parsed twice.
 
 mod blocks;
+mod dead_letter;
 mod environment;
 mod idempotency;
 mod inbound;
@@ -132,6 +133,7 @@ impl Context {
         // Before the routes, which refer to them.
         let stores = self.stores(file.stores.get(), name.as_deref());
         let upstreams = self.upstreams(file);
+        let dead_letters = self.dead_letters(file.dead_letter.get(), &stores, &upstreams);
         let listeners = self.listeners(file, &upstreams, admin, metrics);
         Policy {
             name,
@@ -141,6 +143,7 @@ impl Context {
             access_log,
             replay_bytes_max: usize::try_from(replay_bytes).unwrap_or(usize::MAX),
             stores,
+            dead_letters,
             listeners,
             upstreams: upstreams.into_iter().map(|upstream| upstream.policy).collect(),
             hash: hash(text),

@@ -17,6 +17,8 @@ pub enum Severity {
     Error,
     /// The policy is applied, and probably does not do what was meant.
     Warning,
+    /// The policy is applied and does what it says; there is something to know about it.
+    Info,
 }
 
 impl Severity {
@@ -24,6 +26,7 @@ impl Severity {
         match self {
             Severity::Error => "error",
             Severity::Warning => "warning",
+            Severity::Info => "info",
         }
     }
 }
@@ -79,7 +82,7 @@ pub enum Format {
     Github,
 }
 
-/// Findings of one file, in file order, errors and warnings together.
+/// Findings of one file, in file order, of all severities together.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Diagnostics {
     file: String,
@@ -120,6 +123,11 @@ impl Diagnostics {
 
     pub fn has_errors(&self) -> bool {
         self.findings.iter().any(|finding| finding.severity == Severity::Error)
+    }
+
+    /// Errors or warnings; not what is merely worth knowing.
+    pub fn has_warnings(&self) -> bool {
+        self.findings.iter().any(|finding| finding.severity <= Severity::Warning)
     }
 
     /// The rendering in `format`, each line ended. Empty without findings, except for JSON: `[]`.
@@ -178,7 +186,11 @@ impl Diagnostics {
     fn github(&self) -> String {
         let mut out = String::new();
         for finding in &self.findings {
-            let severity = finding.severity.as_str();
+            let severity = match finding.severity {
+                Severity::Error | Severity::Warning => finding.severity.as_str(),
+                // GitHub's word for it.
+                Severity::Info => "notice",
+            };
             let Position { line, column } = finding.position;
             let file = github_property(&self.file);
             let message = match &finding.note {
@@ -268,6 +280,17 @@ mod tests {
         let finding = Diagnostic::new(Code::InvalidValue, position, "50% of\nit");
         let rendered = Diagnostics::new("a,b.yaml", TEXT, vec![finding]).render(Format::Github);
         assert_eq!(rendered, "::error file=a%2Cb.yaml,line=1,col=2,title=OR102::50%25 of%0Ait\n");
+    }
+
+    #[test]
+    fn what_is_worth_knowing_is_a_notice_for_github_and_no_warning() {
+        let finding = Diagnostic::new(Code::KeyBesideLetters, Position { line: 1, column: 2 }, "m");
+        let findings = Diagnostics::new("p.yaml", TEXT, vec![finding.clone()]);
+        assert!(!findings.has_warnings() && !findings.has_errors() && !findings.is_empty());
+        assert!(findings.render(Format::Github).starts_with("::notice file=p.yaml,line=1"));
+        assert!(findings.render(Format::Human).starts_with("p.yaml:1:2: info: m [OR038]"));
+        let warning = Diagnostic::new(Code::AdminExposed, Position { line: 1, column: 2 }, "m");
+        assert!(Diagnostics::new("p.yaml", TEXT, vec![finding, warning]).has_warnings());
     }
 
     #[test]

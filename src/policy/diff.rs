@@ -3,6 +3,7 @@
 //! `payments/charge: retry.attempts 1 -> 3; worst-case load x2 -> x4; worst-case wait 2s -> 5s`
 
 mod effects;
+mod letters;
 mod routes;
 
 use std::collections::{HashMap, HashSet};
@@ -147,12 +148,17 @@ fn differences(old: &[Setting], new: &[Setting]) -> Vec<Difference> {
 const SWITCHES: [(&str, &str); 2] = [("circuitBreaker", "circuit breaker"), ("throttle", "throttle")];
 
 /// What is read at the start only.
-const AT_START: [&str; 5] = [
+const AT_START: [&str; 10] = [
     "admin.listen",
     "metrics.listen",
     "stores.embedded.maxBytes",
     "stores.embedded.maxRecords",
     "stores.embedded.durability",
+    "deadLetter.retention",
+    "deadLetter.maxBytes",
+    "deadLetter.maxLetters",
+    "deadLetter.maxShare",
+    "deadLetter.keyFile",
 ];
 
 /// The settings in words. A block that is switched on or off is told as that: its values follow from it.
@@ -166,9 +172,12 @@ fn told(settings: &[Difference]) -> Vec<String> {
     let mut parts: Vec<String> = [names(true), names(false)].into_iter().flatten().collect();
     let deduplication = effects::Deduplication::of(settings);
     parts.extend(deduplication.map(|switched| switched.told().to_owned()));
+    let letters = letters::Letters::of(settings);
+    parts.extend(letters.map(letters::Letters::told));
     for setting in settings {
         let block = setting.key.split('.').next();
-        let follows = deduplication.is_some_and(|switched| switched.explains(setting));
+        let follows = deduplication.is_some_and(|switched| switched.explains(setting))
+            || letters.is_some_and(|switched| switched.explains(setting));
         if !follows && switched.iter().all(|(hidden, _, _)| Some(*hidden) != block) {
             // A store that comes or goes is opened or closed at once.
             let later = AT_START.contains(&setting.key) && setting.old.is_some() && setting.new.is_some();

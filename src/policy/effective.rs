@@ -3,6 +3,7 @@
 //! `explain` adds where they come from, `diff` compares two of them, and the journal of changes keeps the
 //! difference. Structs are taken apart without `..`, so that a new field cannot be forgotten here.
 
+mod dead_letter;
 mod idempotency;
 
 use std::collections::HashMap;
@@ -26,6 +27,7 @@ use crate::reliability::ejection::EjectionPolicy;
 use crate::reliability::limit::Limits;
 use crate::reliability::throttle::ThrottlePolicy;
 
+pub(super) use dead_letter::{bounds, causes};
 pub(super) use idempotency::store;
 
 /// A key of the file format and its value in effect.
@@ -75,6 +77,7 @@ pub fn process(policy: &Policy) -> Vec<Setting> {
         access_log,
         replay_bytes_max,
         stores,
+        dead_letters,
         listeners: _,
         upstreams: _,
         hash: _,
@@ -93,6 +96,7 @@ pub fn process(policy: &Policy) -> Vec<Setting> {
         set("limits.replayBytes", size::print(*replay_bytes_max as u64)),
     ];
     settings.extend(idempotency::stores(stores));
+    settings.extend(bounds(dead_letters.as_deref()));
     settings
 }
 
@@ -242,7 +246,8 @@ fn ejection(policy: &EjectionPolicy) -> Vec<Setting> {
 
 /// What holds for the requests of one route.
 pub fn route(direction: Direction, policy: &RoutePolicy) -> Vec<Setting> {
-    let RoutePolicy { name: _, timeouts, retry, replay_body_max, deadline, proxy_status, idempotency } = policy;
+    let RoutePolicy { name: _, timeouts, retry, replay_body_max, deadline, proxy_status, idempotency, dead_letter } =
+        policy;
     let Timeouts { request, backend_request, connect, idle } = *timeouts;
     let mut settings = vec![time("timeouts.request", request)];
     match direction {
@@ -258,6 +263,7 @@ pub fn route(direction: Direction, policy: &RoutePolicy) -> Vec<Setting> {
         Direction::Outbound => settings.extend(self::retry(retry, *replay_body_max)),
     }
     settings.extend(self::idempotency::route(direction, retry.contract, idempotency.as_deref()));
+    settings.extend(self::dead_letter::route(dead_letter.as_deref()));
     let DeadlinePolicy { grpc_timeout, envoy_timeout, propagate, margin } = *deadline;
     let headers = [(grpc_timeout, "grpc-timeout"), (envoy_timeout, "x-envoy-expected-rq-timeout-ms")];
     settings.push(set("deadline.headers", words(&headers)));

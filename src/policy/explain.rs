@@ -8,14 +8,16 @@ use std::time::Duration;
 use http::{Method, Uri};
 
 use super::compile::Compiled;
+use super::dead_letter::{CaptureAt, DeadLetterBounds, DeadLetterPolicy};
 use super::effective::{self, Setting};
-use super::idempotency::{IdempotencyPolicy, InFlight, OnStoreError};
+use super::idempotency::{IdempotencyPolicy, InFlight, OnStoreError, StoreKind};
 use super::lint::Code;
 use super::origin::{Origin, Origins, PROCESS};
 use super::routes::RouteId;
 use super::{Direction, Listener, Policy, RoutePolicy, UpstreamPolicy, duration};
 use crate::reliability::backoff::{Backoff, Jitter};
 use crate::reliability::classify::Contract;
+use crate::reliability::dead_letters::Cause;
 
 /// Why a request cannot be explained.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -75,6 +77,7 @@ pub fn request(compiled: &Compiled, file: &str, method: &Method, url: &str) -> R
     let mut text = head(listener, id, upstream, route, method, path);
     text.push_str(&values(policy, &compiled.origins, file, id, upstream, route));
     text.push_str(&timeline(upstream, route, method));
+    text.push_str(&kept(policy, route, method));
     Ok(text)
 }
 
@@ -152,11 +155,16 @@ fn values(
         let origin = origins.of(id.upstream, Some(id.route), setting.key);
         rows.push((setting, origin));
     }
-    if let Some(deduplication) = &route.idempotency {
-        for setting in effective::store(&policy.stores, deduplication.store) {
-            let origin = origins.of(PROCESS, None, setting.key);
-            rows.push((setting, origin));
-        }
+    let letters = policy.dead_letters.as_deref().filter(|_| route.dead_letter.is_some());
+    let keys = route.idempotency.as_ref().map(|policy| policy.store);
+    let mut process: Vec<Setting> = keys.map(|kind| effective::store(&policy.stores, kind)).unwrap_or_default();
+    if letters.is_some() && keys != Some(StoreKind::Embedded) {
+        process.extend(effective::store(&policy.stores, StoreKind::Embedded));
+    }
+    process.extend(effective::bounds(letters));
+    for setting in process {
+        let origin = origins.of(PROCESS, None, setting.key);
+        rows.push((setting, origin));
     }
     for setting in effective::reach(effective::reached(policy).get(&id.upstream).copied())
         .into_iter()
@@ -275,6 +283,34 @@ fn deduplication(policy: &IdempotencyPolicy, contract: Contract, method: &Method
         format!("If the outcome of the first one is unknown, {unknown}."),
         format!("While the store ({}) is down, {down}. A {method} without a key {without}.", policy.store.as_str()),
     ]
+}
+
+/// What is kept of a request that has an effect and could not be served.
+fn kept(policy: &Policy, route: &RoutePolicy, method: &Method) -> String {
+    let (Some(letters), Some(bounds)) = (&route.dead_letter, &policy.dead_letters) else { return String::new() };
+    if method.is_safe() {
+        return format!("  A {method} that fails leaves no dead letter: it has no effect to repair.\n");
+    }
+    letter(letters, bounds, method).into_iter().map(|note| format!("  {note}\n")).collect()
+}
+
+fn letter(policy: &DeadLetterPolicy, bounds: &DeadLetterBounds, method: &Method) -> Vec<String> {
+    let DeadLetterPolicy { queue, when, capture } = policy;
+    let (causes, retention) = (effective::causes(when), duration::print(bounds.retention));
+    let mut notes = vec![
+        format!(
+            "A {method} that fails leaves a dead letter in queue {queue} for {retention}; the client gets the failure."
+        ),
+        format!("That is for: {causes}."),
+    ];
+    let dies = match capture {
+        CaptureAt::Send => "can be replayed: it is noted when it is sent (capture: send)",
+        CaptureAt::Failure => "cannot be replayed: its body is not kept before it fails (capture: failure)",
+    };
+    notes.extend(
+        when.contains(&Cause::ProcessEnded).then(|| format!("What is under way when this process dies {dies}.")),
+    );
+    notes
 }
 
 fn tries(retries: u32) -> String {

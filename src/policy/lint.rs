@@ -2,6 +2,7 @@
 //! second look are found while compiling.
 
 mod code;
+mod dead_letter;
 mod idempotency;
 
 use std::collections::HashSet;
@@ -27,7 +28,8 @@ pub(super) fn policy(policy: &Policy, origins: &Origins, findings: &mut Vec<Diag
     let known = findings.iter().map(|finding| (finding.code, finding.position)).collect();
     let mut lint = Lint { origins, findings, known };
     lint.process(policy);
-    lint.stores(&policy.stores);
+    lint.stores(policy);
+    lint.dead_letters(policy);
     for (index, upstream) in policy.upstreams.iter().enumerate() {
         lint.upstream(index as u32, upstream);
         // The default route first: what is inherited is reported there, once.
@@ -44,6 +46,7 @@ pub(super) fn policy(policy: &Policy, origins: &Origins, findings: &mut Vec<Diag
                 lint.unsafe_methods(position, &format!("{}/{}", upstream.name, route.name), &wanted.methods, route);
             }
             lint.keyed_methods(place, upstream, &wanted.methods, route);
+            lint.letters_of_route(place, upstream, &wanted.methods, route);
         }
     }
 }

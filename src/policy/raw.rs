@@ -4,6 +4,7 @@
 //! and described in `config/outrigger.yaml`; tests hold the four together. The sentences below are what
 //! editors show, because the JSON Schema is generated from them.
 
+mod dead_letter;
 mod idempotency;
 pub mod scalar;
 mod stores;
@@ -11,6 +12,7 @@ mod stores;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
+pub use dead_letter::{Capture, DeadLetter, RouteDeadLetter};
 pub use idempotency::Idempotency;
 pub use stores::{EmbeddedStore, RedisStore, Stores};
 
@@ -43,6 +45,8 @@ pub struct File {
     pub limits: Key<ProcessLimits>,
     /// Where records of idempotency keys are kept. Needed by routes that deduplicate.
     pub stores: Key<Stores>,
+    /// How much of what failed is kept, and for how long, for routes with a deadLetter of their own. Read when the store is opened, except for capture.
+    pub dead_letter: Key<DeadLetter>,
     /// Merged under every upstream, key by key inside each block. Inbound is not affected.
     pub defaults: Key<Defaults>,
     /// The services that the app calls, by name.
@@ -188,6 +192,8 @@ pub struct Route {
     pub retry: Key<Retry>,
     /// What the upstream promises about requests sent twice, and deduplication by key. With any key but contract it is on.
     pub idempotency: Key<Idempotency>,
+    /// Keeps requests that have an effect and could not be served, for repair. Present = on; needs stores.embedded.
+    pub dead_letter: Key<RouteDeadLetter>,
     /// How much the Proxy-Status header tells.
     pub proxy_status: Key<ProxyStatus>,
 }
@@ -406,6 +412,8 @@ pub struct InboundRoute {
     pub timeouts: Key<InboundTimeouts>,
     /// What the app promises about requests sent twice, and deduplication by key. With any key but contract it is on.
     pub idempotency: Key<Idempotency>,
+    /// Keeps requests that have an effect and could not be served, for repair. Present = on; needs stores.embedded.
+    pub dead_letter: Key<RouteDeadLetter>,
 }
 
 macro_rules! words {
@@ -437,5 +445,8 @@ words! {
     Oversize("camelCase") { Reject, Bypass }
     OnStoreError("camelCase") { Closed, Open }
     ForwardKey("camelCase") { AsIs, Strip }
+    Cause("kebab-case") { RetriesExhausted, Deadline, CircuitOpen, ServerError, OutcomeUnknown, ProcessEnded }
+    CaptureAt("camelCase") { Failure, Send }
+    Credentials("camelCase") { Seal, Drop }
     DeadlineHeader("kebab-case") { GrpcTimeout, XEnvoyExpectedRqTimeoutMs }
 }

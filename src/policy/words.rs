@@ -1,5 +1,7 @@
 //! Words that are not ours, and the ones that were meant.
 
+mod dead_letter;
+
 /// A word of another proxy or library, its home, and what to write here.
 struct Foreign {
     /// Lower-case, without `_` and `-`.
@@ -11,6 +13,9 @@ struct Foreign {
 const fn foreign(word: &'static str, home: &'static str, ours: &'static str) -> Foreign {
     Foreign { word, home, ours }
 }
+
+/// Where it belongs.
+const DEAD_LETTER: &str = "deadLetter in an entry of `routes`";
 
 const FOREIGN: &[Foreign] = &[
     foreign("pertrytimeout", "Istio's and Envoy's word", "timeouts.backendRequest"),
@@ -120,6 +125,19 @@ const FOREIGN: &[Foreign] = &[
     foreign("kind", "Kubernetes' word; this is no cluster object", "version: 1"),
     foreign("accesslogs", "a word of others", "accessLog"),
     foreign("idempotency", "a key of a route", "idempotency in an entry of `routes`"),
+    foreign("deadletter", "a key of a route, and of the top level for its bounds", DEAD_LETTER),
+    foreign("deadletters", "a word of others", DEAD_LETTER),
+    foreign("deadletterqueue", "a word of SQS and others", DEAD_LETTER),
+    foreign("deadletterexchange", "RabbitMQ's word", DEAD_LETTER),
+    foreign("deadletterpolicy", "Pub/Sub's word", DEAD_LETTER),
+    foreign("deadlettertopic", "a word of Pub/Sub and Kafka", DEAD_LETTER),
+    foreign("redrivepolicy", "SQS' word", DEAD_LETTER),
+    foreign("dlq", "a word of others, and of our command line", DEAD_LETTER),
+    foreign("queue", "a key of `deadLetter` in a route", "deadLetter.queue"),
+    foreign("when", "a key of `deadLetter` in a route", "deadLetter.when"),
+    foreign("capture", "a key of `deadLetter`", "deadLetter.capture"),
+    foreign("redactheaders", "a key of `deadLetter.capture` at the top level", "deadLetter.capture.redactHeaders"),
+    foreign("redactquery", "a key of `deadLetter.capture` at the top level", "deadLetter.capture.redactQuery"),
     foreign("dedup", "a word of others", "idempotency in an entry of `routes`"),
     foreign("dedupe", "a word of others", "idempotency in an entry of `routes`"),
     foreign("deduplicate", "a word of others", "idempotency in an entry of `routes`"),
@@ -198,10 +216,8 @@ const FOREIGN: &[Foreign] = &[
 /// Keys that the format has, or will have, and this version does not act on.
 const LATER: &[&str] = &[
     "tls",
-    "deadletter",
     "hedge",
     "hedging",
-    "deadletters",
     "traces",
     "tracecontext",
     "otlp",
@@ -243,9 +259,12 @@ pub fn hint(word: &str, expected: &[&str]) -> Option<Hint> {
     if let Some(nearest) = nearest(word, expected, 1) {
         return Some(Hint::Instead(format!("did you mean `{nearest}`?")));
     }
-    if let Some(found) = FOREIGN.iter().find(|foreign| foreign.word == plain) {
+    // Some words mean something else inside of deadLetter.
+    let found = dead_letter::find(&plain, expected).or_else(|| FOREIGN.iter().find(|foreign| foreign.word == plain));
+    if let Some(found) = found {
         // Where the right key is in this very block, its last part is enough.
-        let here = expected.iter().find(|ours| found.ours.rsplit('.').next() == Some(**ours));
+        let (key, _) = found.ours.split_once(" in an entry of ").unwrap_or((found.ours, ""));
+        let here = expected.iter().find(|ours| key.rsplit('.').next() == Some(**ours));
         return Some(Hint::Instead(format!("{}; use {}", found.home, here.copied().unwrap_or(found.ours))));
     }
     nearest(word, expected, usize::MAX).map(|nearest| Hint::Instead(format!("did you mean `{nearest}`?")))
@@ -331,7 +350,7 @@ mod tests {
     #[test]
     fn a_key_of_a_later_version_is_recognised_as_such() {
         assert_eq!(hint("tls", &["url", "retry"]), Some(Hint::Later));
-        for later in ["deadLetter", "hedge", "hedging", "http2", "tracing"] {
+        for later in ["hedge", "hedging", "http2", "tracing"] {
             assert_eq!(hint(later, &["name", "match", "url"]), Some(Hint::Later), "{later}");
         }
     }
@@ -350,6 +369,47 @@ mod tests {
     }
 
     #[test]
+    fn words_of_other_dead_letters_lead_to_ours() {
+        let bounds = ["retention", "maxBytes", "maxLetters", "maxShare", "keyFile", "capture"];
+        assert_eq!(said("messageRetentionPeriod", &bounds), "SQS' word; use retention");
+        assert_eq!(said("ttl", &bounds), "a key of `idempotency`; use retention");
+        assert_eq!(said("max_size", &bounds), "a word of others; use maxBytes");
+        assert_eq!(said("redactHeaders", &bounds), "a key of `capture`; use capture: { redactHeaders: [NAME] }");
+        let route = ["queue", "when", "capture"];
+        assert_eq!(
+            said("retention", &route),
+            "it is the same for all routes; use deadLetter.retention at the top level"
+        );
+        assert_eq!(said("topic", &route), "a word of Pub/Sub and Kafka; use queue");
+        let capture = ["maxBody", "redactHeaders", "redactQuery", "credentials"];
+        assert_eq!(said("body", &capture), "a word of others; use maxBody, 0B to keep none");
+        let causes =
+            ["retries-exhausted", "deadline", "circuit-open", "server-error", "outcome-unknown", "process-ended"];
+        assert_eq!(said("5xx", &causes), "Envoy's word; use server-error");
+        assert_eq!(
+            said("timeout", &causes),
+            "nothing was sent: deadline; something was: outcome-unknown; use deadline or outcome-unknown"
+        );
+        assert_eq!(said("retriesExhausted", &causes), "did you mean `retries-exhausted`?");
+        assert_eq!(said("crash", &causes), "a word of others; use process-ended");
+        assert_eq!(said("retention", &["ttl", "store"]), "a word of others; use ttl", "elsewhere it is something else");
+    }
+
+    #[test]
+    fn dead_letters_elsewhere_are_sent_to_their_route() {
+        let upstream = ["url", "endpoints", "listen", "match", "timeouts", "retry", "routes"];
+        let route = "deadLetter in an entry of `routes`";
+        assert_eq!(
+            said("deadLetter", &upstream),
+            format!("a key of a route, and of the top level for its bounds; use {route}")
+        );
+        assert_eq!(said("dlq", &upstream), format!("a word of others, and of our command line; use {route}"));
+        assert_eq!(said("dead_letter", &["stores", "deadLetter"]), "did you mean `deadLetter`?");
+        assert_eq!(said("deadLetters", &["stores", "deadLetter"]), "did you mean `deadLetter`?");
+        assert_eq!(said("dead_letters", &["idempotency", "deadLetter"]), "a word of others; use deadLetter");
+    }
+
+    #[test]
     fn a_key_of_a_route_is_sent_there_from_elsewhere() {
         let upstream = ["url", "endpoints", "listen", "match", "timeouts", "retry", "routes"];
         let route = "idempotency in an entry of `routes`";
@@ -361,13 +421,15 @@ mod tests {
 
     #[test]
     fn the_table_is_in_the_form_in_which_it_is_searched() {
-        for entry in FOREIGN {
-            assert_eq!(entry.word, normalise(entry.word), "{}", entry.word);
+        for table in [FOREIGN, dead_letter::WORDS] {
+            for entry in table {
+                assert_eq!(entry.word, normalise(entry.word), "{}", entry.word);
+            }
+            let mut words: Vec<_> = table.iter().map(|entry| entry.word).collect();
+            words.sort_unstable();
+            let all = words.len();
+            words.dedup();
+            assert_eq!(words.len(), all, "a word stands twice in the table");
         }
-        let mut words: Vec<_> = FOREIGN.iter().map(|entry| entry.word).collect();
-        words.sort_unstable();
-        let all = words.len();
-        words.dedup();
-        assert_eq!(words.len(), all, "a word stands twice in the table");
     }
 }

@@ -33,6 +33,8 @@ fn run(words: &[&str], input: &str) -> Run {
 
 const GOOD: &str = "version: 1\nupstreams: { a: { url: http://a } }\n";
 const WARNED: &str = "version: 1\nupstreams: { a: { url: http://a, retry: { attempts: 9 } } }\n";
+const KNOWN: &str = "version: 1\nstores: { embedded: {} }\nupstreams:\n  a:\n    url: http://a\n    routes:\n    \
+     - { name: r, match: { path: /r }, idempotency: { principal: none }, deadLetter: {} }\n";
 const WRONG: &str = "version: 1\nupstreams: { a: { url: http://a, retyr: {} } }\n";
 
 #[test]
@@ -59,6 +61,15 @@ fn the_summary_names_an_error_before_a_warning() {
     let error = Diagnostic::new(Code::InvalidValue, Position { line: 2, column: 1 }, "last in the file");
     let said = verdict(&Diagnostics::new("p.yaml", "", vec![warning, error]), "");
     assert_eq!(said, "1 error(s), 1 warning(s); outrigger explain OR102 says more");
+}
+
+#[test]
+fn what_is_merely_worth_knowing_is_shown_and_never_denied() {
+    let known = run(&["check", "-", "--deny-warnings"], KNOWN);
+    assert_eq!(known.exit, Exit::Clean, "{}", known.output);
+    assert!(known.output.contains("info: the key that seals dead letters") && known.output.contains("[OR038]"));
+    let said = "<stdin>: ok (1 listener, 1 upstream, 2 routes), 1 to know; outrigger explain OR038 says more\n";
+    assert_eq!(known.errors, said);
 }
 
 #[test]

@@ -43,7 +43,7 @@ const PROBE_TIMEOUT: Duration = Duration::from_secs(5);
 pub(super) const OUTBOUND_LIMITS: Limits = Limits { connections: 128, requests: 256, pending: 64 };
 pub(super) const INBOUND_LIMITS: Limits = Limits { connections: 512, requests: 128, pending: 32 };
 
-type Found<'a, T> = Option<(&'a At<T>, Layer)>;
+pub(super) type Found<'a, T> = Option<(&'a At<T>, Layer)>;
 
 pub(super) fn between(least: Duration, most: Duration) -> impl Fn(&Text<Time>) -> Result<Duration, String> {
     move |text| time(text, least, most)

@@ -18,7 +18,7 @@ use crate::policy::raw::scalar::{At, Header, Position, Principal as PrincipalKin
 use crate::reliability::classify::Contract;
 use crate::reliability::idempotency::KeySyntax;
 
-const HOUR: Duration = Duration::from_secs(3_600);
+pub(super) const HOUR: Duration = Duration::from_secs(3_600);
 
 /// `idempotency.maxBody`: default and most. Each is memory while its request runs.
 const BODY: (u64, u64) = (1 << 20, 16 << 20);
@@ -215,7 +215,7 @@ fn is_on(block: &raw::Idempotency) -> bool {
         || forward_key.is_given()
 }
 
-fn header(name: &str) -> Result<HeaderName, String> {
+pub(super) fn header(name: &str) -> Result<HeaderName, String> {
     HeaderName::try_from(name).map_err(|_| format!("`{name}` names no valid header"))
 }
 

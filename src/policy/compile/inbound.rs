@@ -22,6 +22,7 @@ impl Context {
         let given = inbound.routes.value().map(Vec::as_slice).unwrap_or_default();
         let compile = |reader: &mut Reader<'_>, name: &str, route: &raw::InboundRoute| {
             let contract = reader.contract(route.idempotency.get());
+            let keys = reader.deduplication(route.idempotency.get());
             RoutePolicy {
                 name: name.into(),
                 timeouts: reader
@@ -30,7 +31,8 @@ impl Context {
                 replay_body_max: 0,
                 deadline: reader.deadline(Layered::own(inbound.deadline.get())),
                 proxy_status: reader.proxy_status(&[(&inbound.proxy_status, Layer::Own)], ProxyStatus::Basic),
-                idempotency: reader.deduplication(route.idempotency.get()),
+                dead_letter: reader.dead_letter(route.dead_letter.get(), APP, name, keys.as_deref()),
+                idempotency: keys,
             }
         };
         let (matches, mut routes) = self.routes(index, given, compile);

@@ -131,7 +131,7 @@ impl Context {
     }
 }
 
-fn file_path(text: &Text<FilePath>) -> Result<PathBuf, String> {
+pub(super) fn file_path(text: &Text<FilePath>) -> Result<PathBuf, String> {
     let path = text.text.as_str();
     if path.contains("${") {
         return Err(format!("`{path}`: environment variables are not expanded here"));

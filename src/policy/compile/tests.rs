@@ -112,14 +112,14 @@ fn a_word_of_another_proxy_is_translated() {
 
 #[test]
 fn keys_of_later_versions_are_refused_and_never_ignored() {
-    for block in ["tls: {}", "hedge: {}", "deadLetter: {}", "routes: [{ name: a, hedge: {} }]"] {
+    for block in ["tls: {}", "hedge: {}", "routes: [{ name: a, hedge: {} }]"] {
         assert!(
             bad(&payments(block))
                 .contains("not supported by this version (HTTP/1.1 without TLS; see README, State of this version)"),
             "{block}"
         );
     }
-    for key in ["tracing: {}", "deadLetter: {}"] {
+    for key in ["tracing: {}", "hedge: {}"] {
         assert!(
             bad(&format!("version: 1\n{key}\n"))
                 .contains("not supported by this version (HTTP/1.1 without TLS; see README, State of this version)"),
@@ -297,6 +297,7 @@ fn the_hash_is_the_one_of_sha256sum() {
     assert_eq!(hash(""), "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855");
 }
 
+mod dead_letter;
 mod files;
 mod hostile;
 mod idempotency;

@@ -75,7 +75,7 @@ impl Context {
         }
         let none = raw::Upstream::default();
         let mut scratch = Context::new(self.environment);
-        let blocks = Blocks { own: &none, defaults, process: &file.proxy_status };
+        let blocks = Blocks { name: "", own: &none, defaults, process: &file.proxy_status };
         blocks.route(&mut scratch.reader(0, Some(0)), DEFAULT_ROUTE, &raw::Route::default());
         blocks.dependency(&mut scratch.reader(0, None), Duration::from_secs(15), Duration::from_secs(15));
         let mut reader = scratch.reader(0, None);
@@ -94,7 +94,7 @@ impl Context {
         defaults: &Defaults,
         process: &Key<raw::ProxyStatus>,
     ) -> Compiled<'a> {
-        let blocks = Blocks { own, defaults, process };
+        let blocks = Blocks { name: &name.value, own, defaults, process };
         let target = self.target(name, own);
         // A url that is an address is a list of one endpoint.
         for position in [own.url.position(), own.endpoints.position()].into_iter().flatten() {
@@ -223,6 +223,7 @@ impl Context {
 /// The layers of one upstream.
 #[derive(Clone, Copy)]
 struct Blocks<'a> {
+    name: &'a str,
     own: &'a raw::Upstream,
     defaults: &'a Defaults,
     process: &'a Key<raw::ProxyStatus>,
@@ -252,6 +253,7 @@ impl<'a> Blocks<'a> {
         }
         let contract = reader.contract(route.idempotency.get());
         let (retry, replay_body_max) = reader.retry(retry.under(route.retry.get()), contract);
+        let keys = reader.deduplication(route.idempotency.get());
         RoutePolicy {
             name: name.into(),
             timeouts: reader.timeouts(timeouts.under(route.timeouts.get())),
@@ -259,7 +261,8 @@ impl<'a> Blocks<'a> {
             replay_body_max,
             deadline: reader.deadline(deadline.under(route.deadline.get())),
             proxy_status: reader.proxy_status(&status, ProxyStatus::Full),
-            idempotency: reader.deduplication(route.idempotency.get()),
+            dead_letter: reader.dead_letter(route.dead_letter.get(), self.name, name, keys.as_deref()),
+            idempotency: keys,
         }
     }
 

@@ -1,6 +1,6 @@
 //! What a change of values means for requests, where the values alone do not say it.
 
-use super::Difference;
+use super::{Difference, letters};
 use crate::policy::{Policy, duration};
 
 /// The sentence behind a value that changes. None = it speaks for itself.
@@ -22,7 +22,7 @@ pub(super) fn effect(setting: &Difference) -> Option<&'static str> {
             Some("records stay behind: their duplicates are executed again")
         }
         "stores.redis.url" => Some("another address or password"),
-        _ => None,
+        key => letters::effect(key, old, new),
     }
 }
 
@@ -35,7 +35,7 @@ fn promises(contract: &str) -> u8 {
     }
 }
 
-fn is_shorter(old: &str, new: &str) -> bool {
+pub(super) fn is_shorter(old: &str, new: &str) -> bool {
     matches!((duration::parse(old), duration::parse(new)), (Ok(old), Ok(new)) if new < old)
 }
 

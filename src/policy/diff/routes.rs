@@ -34,6 +34,7 @@ pub(super) fn changes(was: &Side<'_>, is: &Side<'_>) -> Vec<Change> {
             None => {
                 let mut settings = match_difference(None, is.wanted(number));
                 settings.extend(deduplication(None, Some(route)));
+                settings.extend(letters(None, Some(route)));
                 Some(Change { kind: Kind::Added, ..empty(settings) })
             }
         };
@@ -42,7 +43,7 @@ pub(super) fn changes(was: &Side<'_>, is: &Side<'_>) -> Vec<Change> {
         }
     }
     for route in was.upstream.routes.iter().filter(|route| !after.contains_key(&*route.name)) {
-        let settings = deduplication(Some(route), None).into_iter().collect();
+        let settings = deduplication(Some(route), None).into_iter().chain(letters(Some(route), None)).collect();
         groups.add(Change { kind: Kind::Removed, ..empty(settings) }, &route.name);
     }
     let upstream = &is.upstream.name;
@@ -100,13 +101,14 @@ impl<'a> Treatments<'a> {
 
 /// Equal but for the name. Taken apart without `..`, so that a new field cannot be forgotten.
 fn is_treated_alike(a: &RoutePolicy, b: &RoutePolicy) -> bool {
-    let RoutePolicy { name: _, timeouts, retry, replay_body_max, deadline, proxy_status, idempotency } = a;
+    let RoutePolicy { name: _, timeouts, retry, replay_body_max, deadline, proxy_status, idempotency, dead_letter } = a;
     *timeouts == b.timeouts
         && *retry == b.retry
         && *replay_body_max == b.replay_body_max
         && *deadline == b.deadline
         && *proxy_status == b.proxy_status
         && *idempotency == b.idempotency
+        && *dead_letter == b.dead_letter
 }
 
 /// Of a route that comes or goes: whether its duplicates are recognised.
@@ -114,6 +116,13 @@ fn deduplication(old: Option<&RoutePolicy>, new: Option<&RoutePolicy>) -> Option
     let store = |route: Option<&RoutePolicy>| Some(route?.idempotency.as_ref()?.store.as_str().to_owned());
     let (old, new) = (store(old), store(new));
     (old != new).then_some(Difference { key: "idempotency.store", old, new })
+}
+
+/// Of a route that comes or goes: whether what fails is kept.
+fn letters(old: Option<&RoutePolicy>, new: Option<&RoutePolicy>) -> Option<Difference> {
+    let queue = |route: Option<&RoutePolicy>| Some(route?.dead_letter.as_ref()?.queue.to_string());
+    let (old, new) = (queue(old), queue(new));
+    (old != new).then_some(Difference { key: "deadLetter.queue", old, new })
 }
 
 fn match_difference(old: Option<&RouteMatch>, new: Option<&RouteMatch>) -> Vec<Difference> {

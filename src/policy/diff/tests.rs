@@ -169,6 +169,96 @@ fn another_place_of_records_is_told_and_no_password_with_it() {
     );
 }
 
+/// One deduplicating route of payments with this block, and these bounds.
+fn letters(bounds: &str, block: &str) -> String {
+    charge(&format!(", idempotency: {{ principal: none }}{block}")) + &format!("deadLetter: {bounds}\n")
+}
+
+#[test]
+fn dead_letters_that_are_switched_are_told_as_that() {
+    let (off, on) = (letters("{}", ""), letters("{}", ", deadLetter: {}"));
+    assert_eq!(
+        lines(&off, &on),
+        ["outrigger: dead letters are kept for 168h", "payments/charge: dead letters on, in queue payments/charge"]
+    );
+    assert_eq!(
+        lines(&on, &off),
+        [
+            "outrigger: no route keeps dead letters any more",
+            "payments/charge: dead letters off: nothing is kept of what fails",
+        ]
+    );
+    let without = "name: checkout\nstores: { embedded: {}, redis: { url: 'redis://r' } }\nupstreams:\n  payments:\n    url: http://p\n";
+    assert_eq!(
+        lines(without, &on)[1],
+        "payments/charge: added; deduplication on; dead letters on, in queue payments/charge; match /c"
+    );
+    assert!(lines(&on, without)[1].ends_with("dead letters off: nothing is kept of what fails"));
+}
+
+#[test]
+fn a_change_of_what_a_route_keeps_is_told_with_what_it_means() {
+    let policy = |keys: &str| letters("{}", &format!(", deadLetter: {{ {keys} }}"));
+    let usual = "retries-exhausted, deadline, server-error, outcome-unknown, process-ended";
+    for (old, new, told) in [
+        ("", "queue: c", "queue payments/charge -> c (letters kept so far stay where they are)".to_owned()),
+        (
+            "",
+            "when: [deadline]",
+            format!("when [{usual}] -> [deadline] (nothing is kept of failures that are left out)"),
+        ),
+        ("when: [deadline]", "", format!("when [deadline] -> [{usual}]")),
+        ("", "capture: send", "capture failure -> send (a larger write for each request)".to_owned()),
+        (
+            "capture: send",
+            "",
+            "capture send -> failure (what is under way when the process dies cannot be replayed)".to_owned(),
+        ),
+    ] {
+        assert_eq!(lines(&policy(old), &policy(new)), [format!("payments/charge: deadLetter.{told}")]);
+    }
+}
+
+#[test]
+fn a_change_of_the_bounds_of_letters_is_told_with_what_it_means_and_when() {
+    let policy = |keys: &str| letters(&format!("{{ {keys} }}"), ", deadLetter: {}");
+    let later = " (takes effect at the next start)";
+    let full = " (no letter is removed for it; new ones are refused until there is room)";
+    for (old, new, told) in [
+        ("", "retention: 24h", format!("retention 168h -> 24h (open letters expire earlier){later}")),
+        ("", "retention: 200h", format!("retention 168h -> 200h{later}")),
+        ("", "maxBytes: 1MiB", format!("maxBytes 128MiB -> 1MiB{full}{later}")),
+        ("", "maxBytes: 129MiB", format!("maxBytes 128MiB -> 129MiB{later}")),
+        ("", "maxLetters: 9", format!("maxLetters 10000 -> 9{full}{later}")),
+        ("maxShare: 50", "", format!("maxShare 50 -> 100{later}")),
+        (
+            "",
+            "keyFile: /run/key",
+            format!(
+                "keyFile beside the store -> /run/key (letters sealed with the former key cannot be replayed without it){later}"
+            ),
+        ),
+        (
+            "",
+            "capture: { maxBody: 1KiB }",
+            "capture.maxBody 1MiB -> 1KiB (requests with a larger body cannot be replayed)".to_owned(),
+        ),
+        (
+            "",
+            "capture: { credentials: drop }",
+            "capture.credentials seal -> drop (replays of new letters cannot authenticate)".to_owned(),
+        ),
+        ("", "capture: { redactQuery: [a] }", "capture.redactQuery [] -> [a]".to_owned()),
+        (
+            "capture: { redactQuery: [a, b] }",
+            "capture: { redactQuery: [b] }",
+            "capture.redactQuery [a, b] -> [b] (what is left out is shown in new letters)".to_owned(),
+        ),
+    ] {
+        assert_eq!(lines(&policy(old), &policy(new)), [format!("outrigger: deadLetter.{told}")]);
+    }
+}
+
 #[test]
 fn what_is_read_at_the_start_only_says_so() {
     let policy = |address| format!("admin: {{ listen: '{address}' }}\nupstreams: {{ a: {{ url: http://a }} }}\n");

@@ -118,7 +118,7 @@ codes! {
         "idempotency.ttl is shorter than timeouts.request. A client that waited for the whole request and then repeats it would find its key forgotten, and have the request executed again.",
         "Raise ttl; 24h is the default. It should be longer than the time in which clients repeat requests.";
     StoreIsTemporary = "OR028", Warning, "The store is in a folder that is emptied",
-        "stores.embedded.path is under /tmp or /dev/shm. What is there goes with a restart of the machine or of the container, and with it the memory of what has been executed.",
+        "stores.embedded.path is under /tmp or /dev/shm. What is there goes with a restart of the machine or of the container, and with it the memory of what has been executed, and dead letters.",
         "Use a volume, such as /var/lib/outrigger. It survives the Pod on a PersistentVolume, and not on an emptyDir.";
     PrincipalNotWritten = "OR029", Error, "Nothing says whose idempotency keys they are",
         "Equal keys of two callers would be one key, and one caller would get an answer that belongs to the other. Only you know whether callers differ and which header tells them apart, so there is no default.",
@@ -132,6 +132,27 @@ codes! {
     ContractWithoutEffect = "OR032", Warning, "A contract that nothing asks for",
         "Inbound never retries. What the app promises about requests sent twice matters there only together with deduplication, which is off in this route.",
         "Remove the block, or switch deduplication on: add principal and a store.";
+    LettersWithoutStore = "OR033", Error, "Dead letters have no place",
+        "A route has deadLetter, and stores.embedded is not configured. Letters lie in that file, also where the records of keys are in Redis: what failed must be written down when the network is what failed.",
+        "Add stores: { embedded: {} }, with its path on a volume, or remove deadLetter.";
+    UnusedDeadLetter = "OR034", Warning, "Bounds of dead letters that nobody writes",
+        "The top-level deadLetter says how much is kept and for how long. What is kept is said by routes, and none has a deadLetter of its own.",
+        "Add deadLetter: {} to the routes whose requests are worth repairing, or remove the block.";
+    NothingToRepair = "OR035", Warning, "Dead letters of requests that have no effect",
+        "All methods that the route matches are safe (GET, HEAD, ...). Nothing is to be repaired when one of them fails: whoever needs the answer asks again. Letters are kept of other methods only.",
+        "Remove deadLetter from this route.";
+    ReplayWithoutKey = "OR036", Warning, "A replay cannot be told from the client's own next try",
+        "The route keeps dead letters and does not deduplicate. A client that got an error may send its request again by itself; without a key nothing tells that this is the same request, so that a replay of its letter executes it a second time, and the letter stays open after the client has succeeded.",
+        "Add idempotency: { principal: none } or another principal, and let clients send keys. A letter of a request with a key is closed when its client succeeds, and is replayed under the same key.";
+    NoRecordToCaptureIn = "OR037", Error, "There is no record in which a request could be noted when it is sent",
+        "capture: send writes a request down together with the record of its key, in one write to the file of the embedded store. This route does not deduplicate, or has its records in Redis.",
+        "Deduplicate with store: embedded, or leave capture: send out: with capture: failure a letter is written when the request has failed, and only what is under way when the process dies cannot be replayed.";
+    KeyBesideLetters = "OR038", Info, "The key lies beside what it seals",
+        "Bodies and credentials in dead letters are sealed, so that a copy of the store's file gives nothing away. Without keyFile the key is made in the same folder, with access for this user only: who copies the folder has both.",
+        "Mount a secret of 32 random bytes or more, and name it: deadLetter: { keyFile: /run/secrets/outrigger-dead-letters }. It is worth knowing and no mistake: --deny-warnings lets it pass.";
+    LettersLeaveNoRoom = "OR039", Error, "Dead letters may fill the store",
+        "Letters and records of keys share one file. With more than three quarters of stores.embedded.maxBytes for letters, a bad night would leave no room for keys, and requests with a key are refused (503) while the store is full.",
+        "Lower deadLetter.maxBytes, or raise stores.embedded.maxBytes. Without it, letters may take half.";
     Syntax = "OR100", Error, "Not a readable file",
         "The text is no YAML, no UTF-8, empty, or too large.",
         "See the place that is named. Tabs cannot indent YAML; a value with a colon followed by a blank must be quoted.";

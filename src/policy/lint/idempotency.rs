@@ -5,21 +5,22 @@ use std::path::Path;
 use http::Method;
 
 use super::{Code, Lint};
-use crate::policy::idempotency::{ForwardKey, OnStoreError, Stores};
+use crate::policy::idempotency::{ForwardKey, OnStoreError};
 use crate::policy::origin::PROCESS;
 use crate::policy::raw::scalar::Position;
-use crate::policy::{Direction, RoutePolicy, UpstreamPolicy, duration};
+use crate::policy::{Direction, Policy, RoutePolicy, UpstreamPolicy, duration};
 use crate::reliability::classify::Contract;
 
 /// Folders that do not outlive the machine or the container.
 const TEMPORARY: [&str; 2] = ["/tmp", "/dev/shm"];
 
 impl Lint<'_> {
-    pub(super) fn stores(&mut self, stores: &Stores) {
-        let Some(path) = stores.embedded.as_ref().map(|embedded| embedded.path.as_path()) else { return };
+    pub(super) fn stores(&mut self, policy: &Policy) {
+        let Some(path) = policy.stores.embedded.as_ref().map(|embedded| embedded.path.as_path()) else { return };
         if TEMPORARY.iter().any(|folder| path.starts_with(Path::new(folder))) {
             let position = self.origins.position(PROCESS, None, "stores.embedded.path");
-            let message = format!("{} is in a folder that is emptied", path.display());
+            let letters = if policy.dead_letters.is_some() { ", and dead letters with it" } else { "" };
+            let message = format!("{} is in a folder that is emptied{letters}", path.display());
             self.report(Code::StoreIsTemporary, position, message);
         }
     }

@@ -114,10 +114,47 @@ const CASES: &[(Code, u32, &str)] = &[
         "inbound:\n  forward: http://127.0.0.1:1\n  \
          routes: [{ name: r, match: { path: /r }, idempotency: { contract: dedupes } }]\n",
     ),
+    (
+        Code::LettersWithoutStore,
+        7,
+        "deadLetter: { keyFile: /run/key }\nupstreams:\n  a:\n    url: http://a\n    routes:\n    \
+         - { name: r, match: { path: /r }, deadLetter: {} }\n",
+    ),
+    (Code::UnusedDeadLetter, 3, "stores: { embedded: {} }\ndeadLetter: {}\nupstreams: { a: { url: http://a } }\n"),
+    (
+        Code::NothingToRepair,
+        8,
+        "stores: { embedded: {} }\ndeadLetter: { keyFile: /run/key }\nupstreams:\n  a:\n    url: http://a\n    routes:\n    \
+         - { name: r, match: { methods: [GET, HEAD] }, deadLetter: {} }\n",
+    ),
+    (
+        Code::ReplayWithoutKey,
+        8,
+        "stores: { embedded: {} }\ndeadLetter: { keyFile: /run/key }\nupstreams:\n  a:\n    url: http://a\n    routes:\n    \
+         - { name: r, match: { path: /r }, idempotency: { contract: dedupes }, deadLetter: {} }\n",
+    ),
+    (
+        Code::NoRecordToCaptureIn,
+        8,
+        "stores: { embedded: {} }\ndeadLetter: { keyFile: /run/key }\nupstreams:\n  a:\n    url: http://a\n    routes:\n    \
+         - { name: r, match: { path: /r }, deadLetter: { capture: send } }\n",
+    ),
+    (
+        Code::KeyBesideLetters,
+        8,
+        "stores: { embedded: {} }\nupstreams:\n  a:\n    url: http://a\n    routes:\n    \
+         - { name: q, match: { path: /q } }\n    \
+         - { name: r, match: { path: /r }, idempotency: { principal: none }, deadLetter: {} }\n",
+    ),
+    (
+        Code::LettersLeaveNoRoom,
+        3,
+        "stores: { embedded: { maxBytes: 1MiB } }\ndeadLetter: { maxBytes: 1MiB }\nupstreams: { a: { url: http://a } }\n",
+    ),
     (Code::Syntax, 2, "upstreams: {\n"),
     (Code::UnknownKey, 2, "upstream: {}\n"),
     (Code::InvalidValue, 2, "name: a b\n"),
-    (Code::NotSupported, 2, "deadLetter: {}\n"),
+    (Code::NotSupported, 2, "tracing: {}\n"),
 ];
 
 fn findings(text: &str) -> Vec<(Code, u32, Severity)> {
@@ -190,6 +227,46 @@ fn a_store_beside_a_temporary_folder_is_no_finding() {
     }
     let text = "stores: { embedded: { path: /dev/shm/o.db } }\nupstreams: { a: { url: http://a } }\n";
     assert_eq!(findings(text), [(Code::StoreIsTemporary, 2, Severity::Warning)]);
+}
+
+/// A route with letters and these keys, and this block of bounds.
+fn letters(bounds: &str, matched: &str, keys: &str) -> Vec<(Code, u32, Severity)> {
+    findings(&format!(
+        "stores: {{ embedded: {{ path: /data/o.db }} }}\ndeadLetter: {bounds}\nupstreams:\n  a:\n    url: http://a\n    \
+         routes:\n    - name: r\n      match: {{ {matched} }}\n      deadLetter: {{}}\n      {keys}\n"
+    ))
+}
+
+#[test]
+fn a_key_for_letters_is_worth_a_word_only_where_it_lies_beside_them() {
+    let keys = "idempotency: { principal: none }";
+    assert_eq!(letters("{ keyFile: /run/secrets/key }", "path: /r", keys), []);
+    assert_eq!(letters("{}", "path: /r", keys), [(Code::KeyBesideLetters, 3, Severity::Info)]);
+    let beside = letters("{ keyFile: /data/key }", "path: /r", keys);
+    assert_eq!(beside, [(Code::KeyBesideLetters, 3, Severity::Info)]);
+}
+
+#[test]
+fn letters_of_safe_methods_alone_are_found_and_of_some_unsafe_ones_are_not() {
+    let (bounds, keys) = ("{ keyFile: /run/secrets/key }", "idempotency: { principal: none }");
+    assert_eq!(letters(bounds, "methods: [GET, POST]", keys), []);
+    assert_eq!(letters(bounds, "methods: [DELETE]", "idempotency: { principal: none, methods: [DELETE] }"), []);
+    let safe = letters(bounds, "methods: [GET, OPTIONS]", "timeouts: {}");
+    assert_eq!(safe, [(Code::NothingToRepair, 10, Severity::Warning)], "and nothing about keys");
+    assert_eq!(letters(bounds, "path: /r", "timeouts: {}"), [(Code::ReplayWithoutKey, 10, Severity::Warning)]);
+}
+
+#[test]
+fn a_temporary_folder_is_said_to_take_the_letters_with_it() {
+    let text = |letters: &str| {
+        format!(
+            "version: 1\nstores: {{ embedded: {{ path: /tmp/o.db }} }}\nupstreams:\n  a:\n    url: http://a\n    \
+             routes: [{{ name: r, match: {{ path: /r }}, idempotency: {{ principal: none }}{letters} }}]\n"
+        )
+    };
+    let said = |letters: &str| load("p.yaml", &text(letters)).unwrap().warnings.to_string();
+    assert!(said(", deadLetter: {}").contains("/tmp/o.db is in a folder that is emptied, and dead letters with it"));
+    assert!(!said("").contains("letters"));
 }
 
 #[test]

@@ -169,6 +169,8 @@ kinds! {
     FilePath => { "type": "string", "pattern": "^/." };
     /// The name of a header.
     Header => { "type": "string", "pattern": "^[!#$%&'*+.^_`|~0-9A-Za-z-]+$" };
+    /// The name of a query parameter.
+    QueryName => { "type": "string", "pattern": "^[^&=#?;+%\\s]{1,128}$" };
     /// `header:NAME`, or `none`.
     Principal => { "type": "string", "pattern": "^(none|header:.+)$" };
     /// A name: letters, digits, `.`, `_`, `-`.
