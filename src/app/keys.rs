@@ -155,7 +155,7 @@ fn failed(error: &StoreError) -> Refused {
     Refused::Store(error.to_string())
 }
 
-fn view(shown: &Shown) -> KeyView {
+pub fn view(shown: &Shown) -> KeyView {
     let record = &shown.record;
     let epoch = clock::wall().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
     // The store's clock counts; ours is near enough to tell a person.

@@ -2,6 +2,7 @@
 
 mod control;
 mod keys;
+mod letters;
 mod news;
 mod run;
 mod stores;
@@ -102,13 +103,14 @@ struct Core {
     tasks: Tasks,
     started: Instant,
     draining: AtomicBool,
+    jobs: letters::Jobs,
 }
 
 impl Core {
     /// Brings a policy into force: bind, reconcile, swap, start. On an error nothing has changed.
     fn install(&self, policy: &Arc<Policy>, revision: u64) -> Result<(), String> {
         let prepared = self.listeners.prepare(&policy.listeners)?;
-        let stores = Arc::new(self.stores.follow(&policy.stores)?);
+        let stores = Arc::new(self.stores.follow(policy)?);
         let snapshot = self.registry.reconcile(Arc::clone(policy), revision);
         let proxy = match self.proxy.get() {
             Some(proxy) => {
@@ -131,6 +133,26 @@ impl Core {
     /// Requests in flight.
     fn in_flight(&self) -> u64 {
         self.views().iter().map(|v| u64::from(v.limits.in_flight)).sum()
+    }
+
+    /// Runs a task as part of traffic, which drain waits for.
+    fn spawn_on_data(&self, future: impl Future<Output = ()> + Send + 'static) {
+        let _inside = self.stores.data().enter();
+        self.tasks.spawn(future);
+    }
+
+    /// As `spawn_on_data`, and waits for it for a while; it goes on afterwards. Only where blocking is allowed.
+    fn run_for<T: Send + 'static>(
+        &self,
+        patience: Duration,
+        future: impl Future<Output = T> + Send + 'static,
+    ) -> Option<T> {
+        let (tell, told) = std::sync::mpsc::channel();
+        self.spawn_on_data(async move {
+            // Nobody may wait any more.
+            let _ = tell.send(future.await);
+        });
+        told.recv_timeout(patience).ok()
     }
 
     fn views(&self) -> Vec<UpstreamView> {
@@ -163,6 +185,7 @@ impl App {
             control::Sources { core: Arc::clone(&core), store: Arc::clone(&store), path: settings.policy.clone() };
         let (admin, scrape) = control::serve(&control, parts, admin, scrape, &stop_control)?;
         sweep(&core, &data);
+        letters::resume(&core);
         Ok(App { core, store, watcher, admin, metrics: scrape, stop_control, news: Some(news), data, control })
     }
 
@@ -270,6 +293,7 @@ fn build(
         tasks: Tasks::default(),
         started: clock::now(),
         draining: AtomicBool::new(false),
+        jobs: letters::Jobs::default(),
     })
 }
 

@@ -1,15 +1,23 @@
 //! Opens the stores that a policy names, and keeps them open across policies.
 
+use std::collections::HashMap;
+use std::future::Future;
 use std::sync::{Arc, Mutex, PoisonError, mpsc};
 use std::time::Duration;
 
 use tokio::runtime::Handle;
 
+use crate::admin::control::Refused;
+use crate::dead_letters::letter::Bounds;
+use crate::dead_letters::seal::Keys;
 use crate::idempotency::embedded::{self, EmbeddedSettings, EmbeddedStore};
 use crate::idempotency::redis::{RedisSettings, RedisStore};
-use crate::idempotency::store::{Pending, StoreError};
-use crate::idempotency::stores::Stores;
-use crate::policy::idempotency::{Durability, EmbeddedPolicy, RedisPolicy, Stores as Wanted};
+use crate::idempotency::store::StoreError;
+use crate::idempotency::stores::{Letters, Stores};
+use crate::policy::Policy;
+use crate::policy::dead_letter::DeadLetterBounds;
+use crate::policy::idempotency::{Durability, EmbeddedPolicy, RedisPolicy};
+use crate::reliability::dead_letters::Cause;
 use crate::telemetry::events::Event;
 
 /// A server that does not answer at start is asked again with each request; the start does not wait for it longer.
@@ -17,6 +25,9 @@ const CONNECT_MAX: Duration = Duration::from_secs(3);
 
 /// An operator waits no longer for one answer of a store. The command line gives up after 5 s and asks for three.
 const ANSWER_MAX: Duration = Duration::from_millis(1_500);
+
+/// …and no longer for several.
+const ANSWERS_MAX: Duration = Duration::from_secs(4);
 
 /// What is open, and by which words of the policy.
 pub struct Open {
@@ -40,7 +51,8 @@ impl Open {
     ///
     /// # Errors
     /// A sentence. What was open stays so.
-    pub fn follow(&self, wanted: &Wanted) -> Result<Stores, String> {
+    pub fn follow(&self, policy: &Policy) -> Result<Stores, String> {
+        let wanted = &policy.stores;
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         let embedded = match (&wanted.embedded, &state.embedded) {
             (None, _) => None,
@@ -51,7 +63,11 @@ impl Open {
                     policy.path.display()
                 ));
             }
-            (Some(policy), _) => Some((policy.clone(), Arc::new(open_embedded(policy)?))),
+            (Some(wanted), _) => Some((wanted.clone(), Arc::new(open_embedded(wanted, policy)?))),
+        };
+        let letters = match (&embedded, &policy.dead_letters) {
+            (Some((wanted, store)), Some(bounds)) => Some(letters(wanted, store, bounds)?),
+            _ => None,
         };
         let redis = match (&wanted.redis, &state.redis) {
             (None, _) => None,
@@ -61,6 +77,7 @@ impl Open {
         let stores = Stores {
             embedded: embedded.as_ref().map(|(_, store)| Arc::clone(store) as _),
             redis: redis.as_ref().map(|(_, store)| Arc::clone(store) as _),
+            letters,
         };
         *state = State { embedded, redis };
         Ok(stores)
@@ -71,9 +88,24 @@ impl Open {
     ///
     /// # Errors
     /// The store's own; [`StoreError::TimedOut`] if it says nothing.
-    pub fn wait<T>(&self, asked: Pending<'_, T>) -> Result<T, StoreError> {
+    pub fn wait<T>(&self, asked: impl Future<Output = Result<T, StoreError>>) -> Result<T, StoreError> {
         let bounded = async { tokio::time::timeout(ANSWER_MAX, asked).await.unwrap_or(Err(StoreError::TimedOut)) };
         self.data.block_on(bounded)
+    }
+
+    /// As `wait`, for what asks several times.
+    ///
+    /// # Errors
+    /// A store says nothing for too long.
+    pub fn wait_for<T>(&self, asked: impl Future<Output = T>) -> Result<T, Refused> {
+        let bounded = async { tokio::time::timeout(ANSWERS_MAX, asked).await };
+        let late = |_| Refused::Store("a store does not answer; whether the order took effect is not known".to_owned());
+        self.data.block_on(bounded).map_err(late)
+    }
+
+    /// The runtime of traffic.
+    pub fn data(&self) -> &Handle {
+        &self.data
     }
 
     fn connect(&self, policy: &RedisPolicy) -> Result<RedisStore, String> {
@@ -93,8 +125,43 @@ impl Open {
     }
 }
 
-fn open_embedded(policy: &EmbeddedPolicy) -> Result<EmbeddedStore, String> {
+/// The letters in that file, with the bounds and the keys of this policy.
+fn letters(wanted: &EmbeddedPolicy, store: &Arc<EmbeddedStore>, bounds: &DeadLetterBounds) -> Result<Letters, String> {
+    let keys = match &bounds.key_file {
+        Some(path) => Keys::read(path),
+        None => Keys::beside(&wanted.path),
+    };
+    let keys = keys.map_err(|error| format!("deadLetter.keyFile: {error}"))?;
+    store.set_letter_bounds(bounds_of(bounds));
+    Ok(Letters { store: Arc::clone(store), keys: Arc::new(keys) })
+}
+
+fn bounds_of(bounds: &DeadLetterBounds) -> Bounds {
+    Bounds {
+        retention: bounds.retention,
+        letters_max: bounds.max_letters.into(),
+        bytes_max: bounds.max_bytes,
+        share_max: bounds.max_share,
+    }
+}
+
+/// Routes that keep letters, as records name them, with their queues.
+fn letter_routes(policy: &Policy) -> HashMap<String, String> {
+    let routes = policy.upstreams.iter().flat_map(|upstream| {
+        upstream.routes.iter().filter_map(|route| {
+            let keeps = route.dead_letter.as_ref().filter(|keeps| keeps.when.contains(&Cause::ProcessEnded))?;
+            Some((format!("{}/{}", upstream.name, route.name), keeps.queue.to_string()))
+        })
+    });
+    routes.collect()
+}
+
+fn open_embedded(policy: &EmbeddedPolicy, whole: &Policy) -> Result<EmbeddedStore, String> {
     let mut settings = EmbeddedSettings::new(&policy.path);
+    if let Some(bounds) = &whole.dead_letters {
+        settings.letters = bounds_of(bounds);
+        settings.letter_routes = letter_routes(whole);
+    }
     settings.bytes_max = policy.max_bytes;
     settings.records_max = policy.max_records as usize;
     settings.durability = match policy.durability {
@@ -103,6 +170,13 @@ fn open_embedded(policy: &EmbeddedPolicy) -> Result<EmbeddedStore, String> {
     };
     let (store, opened) = EmbeddedStore::open(&settings).map_err(|error| format!("stores.embedded: {error}"))?;
     let quarantined = opened.quarantined.map(|path| path.display().to_string()).unwrap_or_default();
+    if opened.letters_lost > 0 {
+        let lost = opened.letters_lost;
+        tracing::error!(
+            lost,
+            "dead letters of requests that were under way found no room: deadLetter.maxLetters, maxBytes"
+        );
+    }
     let (records, unknown) = (opened.live as u64, (opened.unknown + opened.retryable) as u64);
     Event::StoreOpened { store: "embedded", records, unknown, quarantined: &quarantined }.emit();
     Ok(store)

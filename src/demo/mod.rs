@@ -6,6 +6,7 @@
 
 mod account;
 mod page;
+mod payment;
 mod script;
 mod sidecar;
 mod stage;
@@ -63,7 +64,17 @@ fn play(seconds: u16, page: &mut Page<io::Stdout>) -> Result<Option<String>, Str
         }
     });
     // Clients go first: what they left behind must not hold the sidecar up.
-    let (sidecar, broken) = stage.conclude();
+    let (sidecar, mut broken) = stage.conclude();
+    if played == Ok(true) {
+        let paid = runtime.block_on(async {
+            tokio::select! {
+                paid = payment::play(directory.path(), page) => paid,
+                _ = asked_to_stop() => Ok(None),
+            }
+        });
+        broken = broken.or(paid?);
+        page.gap();
+    }
     drop(runtime);
     let clean = sidecar.shutdown();
     page.say(

@@ -285,7 +285,7 @@ pub fn so_far(tallies: &Tallies, about: Dependency) -> Option<(f64, f64)> {
 }
 
 /// Two addresses that nothing listens on at the moment.
-fn free_addresses() -> io::Result<[SocketAddr; 2]> {
+pub fn free_addresses() -> io::Result<[SocketAddr; 2]> {
     let bind = || TcpListener::bind((Ipv4Addr::LOCALHOST, 0));
     // Both are held before either is released: else they could be the same.
     let (one, other) = (bind()?, bind()?);

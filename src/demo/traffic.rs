@@ -14,7 +14,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use http::header::HOST;
 use http::{Request, StatusCode};
-use http_body_util::{BodyExt, Empty};
+use http_body_util::{BodyExt, Full};
 use hyper::client::conn::http1::{self, Connection, SendRequest};
 use hyper_util::rt::TokioIo;
 use tokio::net::TcpStream;
@@ -170,7 +170,7 @@ impl Client {
         };
         let request = Request::get(format!("{}/{}", arrival.dependency.path(), arrival.turn))
             .header(HOST, to.to_string())
-            .body(Empty::new())
+            .body(Body::default())
             .ok()?;
         let status = link.exchange(request).await?;
         if link.connection.is_some() {
@@ -201,7 +201,46 @@ impl Client {
     }
 }
 
-type Body = Empty<Bytes>;
+type Body = Full<Bytes>;
+
+/// What a customer hears of a payment.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Heard {
+    /// Of the answer.
+    pub status: u16,
+    /// `Idempotency-Status`, if there is one.
+    pub key: Option<String>,
+    /// Of the answer.
+    pub body: String,
+}
+
+/// Pays once, over a connection of its own. None = no answer within `patience`.
+pub async fn pay(to: SocketAddr, path: &str, key: &str, body: &str, patience: Duration) -> Option<Heard> {
+    let request = Request::post(path)
+        .header(HOST, to.to_string())
+        .header("Idempotency-Key", format!("\"{key}\""))
+        .body(Body::from(body.to_owned()))
+        .ok()?;
+    let asked = async {
+        let Link { mut sender, connection } = Link::open(to).await?;
+        let answer = async {
+            let response = sender.send_request(request).await.ok()?;
+            let status = response.status().as_u16();
+            let key = response.headers().get("idempotency-status").and_then(|word| word.to_str().ok());
+            let key = key.map(str::to_owned);
+            let body = response.into_body().collect().await.ok()?.to_bytes();
+            Some(Heard { status, key, body: String::from_utf8_lossy(&body).into_owned() })
+        };
+        let mut answer = pin!(answer);
+        tokio::select! {
+            biased;
+            heard = &mut answer => return heard,
+            _ = connection? => {}
+        }
+        answer.await
+    };
+    tokio::time::timeout(patience, asked).await.ok().flatten()
+}
 
 /// A connection, driven by whoever uses it: no task of its own.
 struct Link {

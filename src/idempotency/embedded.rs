@@ -311,6 +311,11 @@ impl EmbeddedStore {
         self.errand(|desk| desk.jobs()).await
     }
 
+    /// The bounds of the letters.
+    pub fn letter_bounds(&self) -> Bounds {
+        self.shared.bounds()
+    }
+
     /// Other bounds from now on. What is kept already stays.
     pub fn set_letter_bounds(&self, bounds: Bounds) {
         self.shared.set_bounds(bounds);

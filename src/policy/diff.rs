@@ -148,17 +148,12 @@ fn differences(old: &[Setting], new: &[Setting]) -> Vec<Difference> {
 const SWITCHES: [(&str, &str); 2] = [("circuitBreaker", "circuit breaker"), ("throttle", "throttle")];
 
 /// What is read at the start only.
-const AT_START: [&str; 10] = [
+const AT_START: [&str; 5] = [
     "admin.listen",
     "metrics.listen",
     "stores.embedded.maxBytes",
     "stores.embedded.maxRecords",
     "stores.embedded.durability",
-    "deadLetter.retention",
-    "deadLetter.maxBytes",
-    "deadLetter.maxLetters",
-    "deadLetter.maxShare",
-    "deadLetter.keyFile",
 ];
 
 /// The settings in words. A block that is switched on or off is told as that: its values follow from it.

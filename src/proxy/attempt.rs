@@ -46,6 +46,8 @@ pub struct Outgoing {
     pub body: Option<RequestBody>,
     /// The client asks to switch protocols.
     pub upgrade: bool,
+    /// There is one attempt, whatever becomes of it.
+    pub once: bool,
     /// `x-envoy-attempt-count` of the request that came in, at least 1.
     pub inbound_attempt: u32,
     /// The whole request.
@@ -60,6 +62,10 @@ impl Outgoing {
     /// Whether sending it twice is harmless by its method alone. With a key it is not: somebody asked for once.
     pub fn is_idempotent(&self) -> bool {
         self.method.is_idempotent() && self.claim.is_none()
+    }
+
+    fn is_replayable(&self) -> bool {
+        self.body.as_ref().is_some_and(|body| !body.is_streaming()) && !self.upgrade && !self.once
     }
 }
 
@@ -172,7 +178,7 @@ pub async fn run(
                 let endpoint = in_flight.as_ref().map(InFlight::endpoint);
                 note(record, kind, &outcome, endpoint.map(|e| e.addr), elapsed);
                 settle_endpoint(route, endpoint.map(|e| &**e), &outcome, elapsed, now);
-                machine.set_replayable(request.body.is_some() && !request.upgrade);
+                machine.set_replayable(request.body.is_some() && !request.upgrade && !request.once);
                 let Some(permit) = permit else { continue };
                 let superseded =
                     route.state.decide(|d| machine.on_outcome(now, id, permit, outcome, elapsed, d, &mut Random));
@@ -219,7 +225,7 @@ fn plan<'a>(route: &Route<'a>, request: &Outgoing) -> Plan<'a> {
         deadline: request.deadline,
         backend_request: route.policy.timeouts.backend_request,
         idempotent: request.is_idempotent(),
-        replayable: request.body.as_ref().is_some_and(|b| !b.is_streaming()) && !request.upgrade,
+        replayable: request.is_replayable(),
         chain_stop: request.inbound_attempt > 1,
         endpoints: route.state.endpoint_count(),
     }

@@ -42,7 +42,7 @@ pub struct Connection {
     cut: AtomicBool,
     framing: Framing,
     /// Its place among the listener's connections; a tunnel keeps it.
-    _place: Place,
+    _place: Option<Place>,
 }
 
 /// An exchange is in progress.
@@ -71,8 +71,8 @@ struct Framing {
 
 impl Connection {
     /// `idle_max`: how long it may wait for a whole head, and how long a write may make no progress while no
-    /// exchange has a deadline.
-    pub fn new(peer: SocketAddr, listener: SocketAddr, idle_max: Duration, place: Place) -> Connection {
+    /// exchange has a deadline. `place`: among the listener's connections; `None`: a replay, which no client waits for.
+    pub fn new(peer: SocketAddr, listener: SocketAddr, idle_max: Duration, place: Option<Place>) -> Connection {
         Connection {
             peer,
             listener,

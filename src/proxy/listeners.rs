@@ -148,7 +148,7 @@ async fn accept_loop(proxy: Arc<Proxy>, socket: TcpListener, addr: SocketAddr, s
             Ok((stream, peer)) => match open(&bounds) {
                 Some(place) => {
                     let idle = Duration::from_millis(u64::from(bounds.idle_ms.load(Ordering::Relaxed)));
-                    let connection = Connection::new(peer, addr, idle, place);
+                    let connection = Connection::new(peer, addr, idle, Some(place));
                     proxy.tasks.spawn_plain(accept::serve(Arc::clone(&proxy), stream, connection, stop.clone()));
                 }
                 None => refuse(&proxy, stream, &bounds),

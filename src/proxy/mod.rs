@@ -11,6 +11,7 @@ pub mod hygiene;
 mod keyed;
 pub mod listeners;
 pub mod record;
+pub mod replay;
 pub mod respond;
 pub mod route;
 pub mod upgrade;
@@ -286,6 +287,7 @@ impl Proxy {
             present,
             body: Some(body),
             upgrade,
+            once: false,
             inbound_attempt,
             deadline,
             hash_key,

@@ -291,6 +291,17 @@ pub fn cleaned(headers: &HeaderMap) -> HeaderMap {
     headers
 }
 
+/// What an answer says of its key.
+pub fn key_status(response: &Response<Body>) -> Option<KeyStatus> {
+    let word = response.headers().get(KEY_STATUS)?;
+    KeyStatus::ALL.into_iter().find(|status| status.as_str() == word)
+}
+
+/// Whether it is an answer of our own making.
+pub fn is_problem(response: &Response<Body>) -> bool {
+    response.headers().get(CONTENT_TYPE) == Some(&PROBLEM_JSON)
+}
+
 fn tell_key_status(headers: &mut HeaderMap, record: &Record) {
     if let Some(status) = record.key_status {
         headers.insert(KEY_STATUS, HeaderValue::from_static(status.as_str()));

@@ -50,7 +50,7 @@ impl<'a> Letters<'a> {
 /// The sentence behind a value that changes. None = it speaks for itself.
 pub(super) fn effect(key: &str, old: &str, new: &str) -> Option<&'static str> {
     match key {
-        "deadLetter.retention" => is_shorter(old, new).then_some("open letters expire earlier"),
+        "deadLetter.retention" => is_shorter(old, new).then_some("letters captured from now on expire earlier"),
         "deadLetter.maxBytes" => is_smaller(old, new).then_some(NO_ROOM),
         "deadLetter.maxLetters" | "deadLetter.maxShare" => is_less(old, new).then_some(NO_ROOM),
         "deadLetter.keyFile" => Some("letters sealed with the former key cannot be replayed without it"),

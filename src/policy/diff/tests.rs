@@ -222,20 +222,19 @@ fn a_change_of_what_a_route_keeps_is_told_with_what_it_means() {
 #[test]
 fn a_change_of_the_bounds_of_letters_is_told_with_what_it_means_and_when() {
     let policy = |keys: &str| letters(&format!("{{ {keys} }}"), ", deadLetter: {}");
-    let later = " (takes effect at the next start)";
     let full = " (no letter is removed for it; new ones are refused until there is room)";
     for (old, new, told) in [
-        ("", "retention: 24h", format!("retention 168h -> 24h (open letters expire earlier){later}")),
-        ("", "retention: 200h", format!("retention 168h -> 200h{later}")),
-        ("", "maxBytes: 1MiB", format!("maxBytes 128MiB -> 1MiB{full}{later}")),
-        ("", "maxBytes: 129MiB", format!("maxBytes 128MiB -> 129MiB{later}")),
-        ("", "maxLetters: 9", format!("maxLetters 10000 -> 9{full}{later}")),
-        ("maxShare: 50", "", format!("maxShare 50 -> 100{later}")),
+        ("", "retention: 24h", format!("retention 168h -> 24h (letters captured from now on expire earlier)")),
+        ("", "retention: 200h", format!("retention 168h -> 200h")),
+        ("", "maxBytes: 1MiB", format!("maxBytes 128MiB -> 1MiB{full}")),
+        ("", "maxBytes: 129MiB", format!("maxBytes 128MiB -> 129MiB")),
+        ("", "maxLetters: 9", format!("maxLetters 10000 -> 9{full}")),
+        ("maxShare: 50", "", format!("maxShare 50 -> 100")),
         (
             "",
             "keyFile: /run/key",
             format!(
-                "keyFile beside the store -> /run/key (letters sealed with the former key cannot be replayed without it){later}"
+                "keyFile beside the store -> /run/key (letters sealed with the former key cannot be replayed without it)"
             ),
         ),
         (

@@ -149,7 +149,7 @@ codes! {
         "Deduplicate with store: embedded, or leave capture: send out: with capture: failure a letter is written when the request has failed, and only what is under way when the process dies cannot be replayed.";
     KeyBesideLetters = "OR038", Info, "The key lies beside what it seals",
         "Bodies and credentials in dead letters are sealed, so that a copy of the store's file gives nothing away. Without keyFile the key is made in the same folder, with access for this user only: who copies the folder has both.",
-        "Mount a secret of 32 random bytes or more, and name it: deadLetter: { keyFile: /run/secrets/outrigger-dead-letters }. It is worth knowing and no mistake: --deny-warnings lets it pass.";
+        "Mount a secret (`openssl rand -hex 32` makes one), and name it: deadLetter: { keyFile: /run/secrets/outrigger-dead-letters }. It is worth knowing and no mistake: --deny-warnings lets it pass.";
     LettersLeaveNoRoom = "OR039", Error, "Dead letters may fill the store",
         "Letters and records of keys share one file. With more than three quarters of stores.embedded.maxBytes for letters, a bad night would leave no room for keys, and requests with a key are refused (503) while the store is full.",
         "Lower deadLetter.maxBytes, or raise stores.embedded.maxBytes. Without it, letters may take half.";

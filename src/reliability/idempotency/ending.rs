@@ -41,6 +41,6 @@ pub fn ending(status: Option<u16>, mark: PeerMark, sent: Sent, earlier: Sent, co
 }
 
 /// Answers that come instead of an execution: who asks is not let in, comes too often or too early.
-const fn is_refusal(status: u16) -> bool {
+pub const fn is_refusal(status: u16) -> bool {
     matches!(status, 401 | 403 | 407 | 408 | 421 | 425 | 429 | 431)
 }
