@@ -38,7 +38,8 @@ const GRAPH: &[(&str, &[&str])] = &[
             "wire",
         ],
     ),
-    ("admin", &["clock", "policy", "reliability", "telemetry", "upstreams::view"]),
+    // The words of dead letters only: which ones (`Filter`), and one of them as it is shown (`Letter`).
+    ("admin", &["clock", "dead_letters::letter", "policy", "reliability", "telemetry", "upstreams::view"]),
     ("cli", &["admin", "clock", "policy", "upstreams::view"]),
     ("faults", &["clock", "drain", "reliability", "testing"]),
     ("testing", &["faults"]),

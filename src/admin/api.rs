@@ -3,7 +3,11 @@
 //! Names are camelCase and stable. Durations are whole seconds or milliseconds with the unit in the name, moments are
 //! RFC 3339 in UTC. Answers may gain fields; requests refuse fields they do not know.
 
+mod letters;
+
 use serde::{Deserialize, Serialize};
+
+pub use letters::*;
 
 use crate::upstreams::view::{BudgetView, CircuitView, EndpointView, TotalsView, UpstreamView};
 

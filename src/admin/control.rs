@@ -1,7 +1,11 @@
 //! All that the admin API knows of the process: plain questions and orders that the composition root answers.
 
+pub mod letters;
+
 use std::net::SocketAddr;
 use std::time::Duration;
+
+use letters::LetterControl;
 
 use super::api::{Applied, Change, CircuitAction, KeyView, PolicyDocument, Readiness, ResolvedKey, Revision};
 use crate::upstreams::view::{CircuitView, UpstreamView};
@@ -13,8 +17,8 @@ pub type AskWith<A, T> = Box<dyn Fn(A) -> T + Send + Sync>;
 
 /// Handles into the running process. Each may be called from any thread and at the same time as any other.
 ///
-/// `changes`, `history`, `reload`, `rollback`, `circuit`, `show_key` and `resolve_key` may read and write files or wait
-/// for a store; they are called where blocking is allowed. All others must answer from memory.
+/// `changes`, `history`, `reload`, `rollback`, `circuit`, `show_key`, `resolve_key` and all of `letters` may read and
+/// write files or wait for a store; they are called where blocking is allowed. All others must answer from memory.
 pub struct Control {
     /// `name` of the policy, or `outrigger`.
     pub name: Ask<String>,
@@ -39,6 +43,8 @@ pub struct Control {
     pub circuit: AskWith<CircuitOrder, Result<CircuitView, Refused>>,
     pub show_key: AskWith<KeyName, Result<KeyView, Refused>>,
     pub resolve_key: AskWith<ResolveOrder, Result<ResolvedKey, Refused>>,
+    /// Dead letters, their replays, and the audit.
+    pub letters: LetterControl,
 }
 
 /// Which changes to list.
@@ -115,6 +121,16 @@ pub enum Refused {
     UnknownKey(String),
     /// The key is no open question; the text says where it stands. 409
     Settled(String),
+    /// No route keeps dead letters. 404
+    NoLetters,
+    /// There is no such letter. 404
+    UnknownLetter(String),
+    /// A letter, or how many there are, is no longer what the order says; the text says how it is now. 409
+    Changed(String),
+    /// Sending it again could make an effect happen twice, and the order does not accept that. 409
+    Risky(String),
+    /// It can never be sent again; the text says why. 409
+    NotReplayable(String),
     /// It contradicts the policy. 400
     Invalid(String),
     /// The store of the keys did not do its part; whether the order took effect is not known. 503

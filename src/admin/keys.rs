@@ -50,7 +50,8 @@ fn unquoted(key: &str) -> Result<Vec<u8>, Problem> {
     })
 }
 
-fn stated(outcome: ResolveAs, response: Option<KeyResponse>) -> Result<Outcome, Problem> {
+/// What an operator states, if it makes sense.
+pub(super) fn stated(outcome: ResolveAs, response: Option<KeyResponse>) -> Result<Outcome, Problem> {
     let response = match (outcome, response) {
         (ResolveAs::NotExecuted, None) => return Ok(Outcome::NotExecuted),
         (ResolveAs::NotExecuted, Some(_)) => {

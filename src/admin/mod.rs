@@ -14,6 +14,7 @@ mod extract;
 mod guard;
 mod health;
 pub(crate) mod keys;
+pub mod letters;
 mod policy;
 mod problem;
 mod serve;
@@ -42,7 +43,7 @@ use problem::Problem;
 pub const CHANGE_HEADER: &str = "x-outrigger-admin";
 
 /// Every path of [`router`], with what it answers: the index page, the 404 body and the tests read this one list.
-pub(crate) const PATHS: [(&str, &str, &str); 18] = [
+pub(crate) const PATHS: [(&str, &str, &str); 32] = [
     ("GET", "/status", "everything on one screen: verdicts, policy, upstreams, last changes"),
     ("GET", "/upstreams", "all dependencies"),
     ("GET", "/upstreams/{name}", "one dependency"),
@@ -57,6 +58,28 @@ pub(crate) const PATHS: [(&str, &str, &str); 18] = [
     ("POST", "/circuits/{name}", "hold or reset a circuit: {\"action\":\"open\",\"ttl\":\"10m\",\"reason\":\"…\"}"),
     ("POST", "/idempotency/show", "one key: {\"upstream\":\"payments\",\"route\":\"charge\",\"key\":\"k1\"}"),
     ("POST", "/idempotency/resolve", "settle an unknown outcome: the same, \"as\":\"not-executed\", \"reason\":\"…\""),
+    (
+        "GET",
+        "/dead-letters",
+        "newest first: ?state=open&class=unknown&route=payments/charge&since=2h&limit=50&after=ID",
+    ),
+    ("GET", "/dead-letters/stats", "how many there are, how full it is, how many were lost"),
+    ("GET", "/dead-letters/export", "one JSON object a line, with the query of /dead-letters"),
+    ("GET", "/dead-letters/{id}", "one letter, by its id or an end of it: attempts, answer, fields"),
+    ("POST", "/dead-letters/{id}/body", "its request's body: {\"reason\":\"…\"}"),
+    ("POST", "/dead-letters/{id}/replay", "send it again: {\"reason\":\"…\",\"acceptDuplicateRisk\":false}"),
+    ("POST", "/dead-letters/{id}/drop", "give it up: {\"reason\":\"…\"}"),
+    ("POST", "/dead-letters/{id}/resolve", "say what became of it: {\"as\":\"executed\",\"reason\":\"…\"}"),
+    (
+        "POST",
+        "/dead-letters/drop",
+        "give up many: {\"filter\":{\"route\":\"payments\"},\"expectCount\":3,\"reason\":\"…\"}",
+    ),
+    ("GET", "/replays", "replays of many, newest first"),
+    ("POST", "/replays", "replay many: {\"filter\":{\"state\":\"open\"},\"dryRun\":true}"),
+    ("GET", "/replays/{id}", "one replay, as far as it is"),
+    ("POST", "/replays/{id}/cancel", "end it: {\"reason\":\"…\"}"),
+    ("GET", "/audit", "who did what to which letter, newest first: ?since=24h&limit=100"),
     ("GET", "/metrics", "Prometheus text"),
     ("GET", "/livez", "200 while this process answers"),
     ("GET", "/readyz", "200 once a policy is loaded and the listeners are bound"),
@@ -85,6 +108,7 @@ pub fn router(control: Arc<Control>) -> Router {
         .route("/circuits/{name}", post(circuits::act))
         .route("/idempotency/show", post(keys::show))
         .route("/idempotency/resolve", post(keys::resolve))
+        .merge(letters::routes())
         .fallback(async |uri: Uri| Problem::unknown_path(&uri, PATHS.iter().map(|(_, path, _)| *path)))
         .method_not_allowed_fallback(wrong_method)
         .layer(from_fn_with_state(guard, guard::check))
@@ -115,7 +139,7 @@ async fn wrong_method(method: Method, uri: Uri) -> Problem {
 async fn index() -> String {
     let mut text = format!("Outrigger {}\n\n", env!("CARGO_PKG_VERSION"));
     for (method, path, what) in PATHS {
-        text.push_str(&format!("{method:<4}  {path:<20}  {what}\n"));
+        text.push_str(&format!("{method:<4}  {path:<26}  {what}\n"));
     }
     text.push_str(&format!(
         "\nA POST needs `content-type: application/json` and `{CHANGE_HEADER}: 1`. Or use the command line: outrigger status\n"

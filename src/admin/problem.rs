@@ -13,6 +13,9 @@ const DOCS: &str = "https://outrigger.dev/problems/";
 /// Longest part of a client's own words that an error repeats, in characters.
 const QUOTE_MAX: usize = 200;
 
+/// What everything about dead letters is answered with where there is no store of them.
+const NO_LETTERS: &str = "no route keeps dead letters: add `deadLetter: {}` to a route in the policy";
+
 /// An error answer of the admin API.
 #[derive(Debug)]
 pub(super) struct Problem {
@@ -83,6 +86,54 @@ impl Problem {
         Problem::new(StatusCode::METHOD_NOT_ALLOWED, "wrong-method", "Method not allowed", detail, next)
     }
 
+    /// A part of an id that fits several letters.
+    pub fn ambiguous_letter(part: &str, ids: &[String]) -> Self {
+        let detail = format!("{} fits more than one letter: {}", words::quoted(part, QUOTE_MAX), ids.join(", "));
+        Problem::new(StatusCode::CONFLICT, "ambiguous-letter", "Ambiguous id", detail, "write the whole id")
+    }
+
+    fn about_letters(refused: Refused) -> Self {
+        let (status, token, title, detail, next) = match refused {
+            Refused::UnknownLetter(detail) => (
+                StatusCode::NOT_FOUND,
+                "unknown-letter",
+                "Unknown dead letter",
+                detail,
+                "list what there is with `outrigger dlq ls --state all`",
+            ),
+            Refused::Changed(detail) => (
+                StatusCode::CONFLICT,
+                "changed",
+                "Changed meanwhile",
+                detail,
+                "look again with `outrigger dlq show` or `outrigger dlq ls`, then decide again",
+            ),
+            Refused::Risky(detail) => (
+                StatusCode::CONFLICT,
+                "duplicate-risk",
+                "Could be executed twice",
+                detail,
+                "find out what became of it and say so with `outrigger dlq resolve`, or accept that it may be executed \
+                 twice with `--accept-duplicate-risk` (`acceptDuplicateRisk`)",
+            ),
+            Refused::NotReplayable(detail) => (
+                StatusCode::CONFLICT,
+                "not-replayable",
+                "Cannot be sent again",
+                detail,
+                "close it with `outrigger dlq resolve` or `outrigger dlq drop`",
+            ),
+            _ => (
+                StatusCode::NOT_FOUND,
+                "no-dead-letters",
+                "No dead letters",
+                NO_LETTERS.to_owned(),
+                "add it, reload the policy, then ask again",
+            ),
+        };
+        Problem::new(status, token, title, detail, next)
+    }
+
     /// The handler's own work ended without an answer.
     pub fn interrupted() -> Self {
         Problem::new(
@@ -126,6 +177,11 @@ impl From<Refused> for Problem {
                 detail,
                 "only an unknown outcome and an ambiguous answer can be resolved; `outrigger idem show` tells the state",
             ),
+            refused @ (Refused::NoLetters
+            | Refused::UnknownLetter(_)
+            | Refused::Changed(_)
+            | Refused::Risky(_)
+            | Refused::NotReplayable(_)) => Problem::about_letters(refused),
             Refused::Invalid(detail) => {
                 Problem::invalid(detail, "correct the body; GET / shows the shape of each call")
             }

@@ -1,6 +1,7 @@
 //! The API as a client sees it: a real listener on loopback, bytes over a real socket.
 
 mod endpoints;
+mod letters;
 mod refusals;
 mod serving;
 pub(crate) mod stage;

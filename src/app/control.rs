@@ -13,6 +13,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::{Core, StartError, keys};
 use crate::admin::api::{Applied, Change, CircuitAction, PolicyDocument, PolicySummary, Readiness, Reload, Revision};
+use crate::admin::control::letters::LetterControl;
 use crate::admin::control::{ChangesFilter, CircuitOrder, Control, Refused};
 use crate::clock;
 use crate::policy::journal::{self, ChangeKind};
@@ -95,6 +96,7 @@ fn points(sources: Sources, listen: SocketAddr) -> Control {
         circuit: Box::new(move |order| circuit(&k, order)),
         show_key: Box::new(move |name| keys::show(&l, &name)),
         resolve_key: Box::new(move |order| keys::resolve(&m, &order)),
+        letters: LetterControl::without_store(),
     }
 }
 

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+use super::letters::args::{Dlq, Replay};
 use super::policy_commands::PolicyCommand;
 use crate::admin::api::ResolveAs;
 
@@ -18,7 +19,7 @@ Examples:
   outrigger circuits open payments --ttl 10m --reason 'INC-42: charges twice'
 
 Exit codes: 0 fine, 1 problem found (findings in a policy included), 2 wrong usage, unreadable policy,
-or `run` with a bad policy, 3 proxy not reachable";
+or `run` with a bad policy, 3 proxy not reachable, or a replay that served only a part";
 
 /// An L7 reliability proxy that runs beside each service.
 #[derive(Debug, Parser)]
@@ -122,6 +123,35 @@ Examples:
         action: Idem,
     },
 
+    /// Dead letters: look at them, send them again, give them up, say what became of them
+    #[command(after_help = super::letters::args::EXAMPLES)]
+    Dlq {
+        #[command(subcommand)]
+        action: Dlq,
+    },
+
+    /// Replays of many dead letters, as `dlq replay` starts them
+    #[command(after_help = "\
+Examples:
+  outrigger replay ls
+  outrigger replay status ID --wait
+  outrigger replay cancel ID --reason 'INC-42: the wrong route'")]
+    Replay {
+        #[command(subcommand)]
+        action: Replay,
+    },
+
+    /// Who did what to which dead letter, and whether that record is intact; exit code 1 if it is not
+    #[command(after_help = "Example:\n  outrigger audit --since 24h")]
+    Audit {
+        /// At most this many, the newest ones
+        #[arg(long, default_value_t = 100, value_parser = clap::value_parser!(u16).range(1..=1_000))]
+        limit: u16,
+        /// How far back, such as 90s, 30m or 24h
+        #[arg(long, value_name = "DURATION", value_parser = duration)]
+        since: Option<String>,
+    },
+
     /// What retries cost and what they rescued
     Retries {
         /// Only this dependency
@@ -210,7 +240,7 @@ pub(super) struct ResolveArgs {
     pub body: Option<String>,
 }
 
-const STATUSES: std::ops::RangeInclusive<i64> =
+pub(super) const STATUSES: std::ops::RangeInclusive<i64> =
     crate::admin::keys::STATUS_MIN as i64..=crate::admin::keys::STATUS_MAX as i64;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -313,6 +343,6 @@ fn ttl(text: &str) -> Result<String, String> {
 }
 
 /// Checks a duration here, so that a wrong one is a usage error; the server reads it again.
-fn duration(text: &str) -> Result<String, String> {
+pub(super) fn duration(text: &str) -> Result<String, String> {
     crate::policy::duration::parse(text).map(|_| text.to_owned())
 }

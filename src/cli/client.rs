@@ -88,19 +88,54 @@ impl Client {
         self.read(&answer)
     }
 
+    /// Reads what is none of the API's types.
+    pub fn get_bytes(&self, path: &str) -> Result<Bytes, ClientError> {
+        let answer = self.ask(Method::GET, path, None)?;
+        self.accepted(answer)
+    }
+
     /// Asks for a change.
     pub fn post<T: DeserializeOwned>(&self, path: &str, body: &impl Serialize) -> Result<T, ClientError> {
-        let body = serde_json::to_vec(body).map_err(|error| self.foreign(error.to_string()))?;
-        let answer = self.ask(Method::POST, path, Some(Bytes::from(body)))?;
+        self.post_within(TIMEOUT, path, body)
+    }
+
+    /// As [`Client::post`], for what takes its time.
+    pub fn post_within<T: DeserializeOwned>(
+        &self,
+        timeout: Duration,
+        path: &str,
+        body: &impl Serialize,
+    ) -> Result<T, ClientError> {
+        let answer = self.ask_within(timeout, Method::POST, path, Some(self.written(body)?))?;
         self.read(&answer)
+    }
+
+    /// As [`Client::post`], answered by what is none of the API's types.
+    pub fn post_bytes(&self, path: &str, body: &impl Serialize) -> Result<Bytes, ClientError> {
+        let answer = self.ask(Method::POST, path, Some(self.written(body)?))?;
+        self.accepted(answer)
+    }
+
+    fn written(&self, body: &impl Serialize) -> Result<Bytes, ClientError> {
+        serde_json::to_vec(body).map(Bytes::from).map_err(|error| self.foreign(error.to_string()))
     }
 
     /// The bare answer, whatever its status.
     pub fn ask(&self, method: Method, path: &str, body: Option<Bytes>) -> Result<Answer, ClientError> {
+        self.ask_within(TIMEOUT, method, path, body)
+    }
+
+    fn ask_within(
+        &self,
+        timeout: Duration,
+        method: Method,
+        path: &str,
+        body: Option<Bytes>,
+    ) -> Result<Answer, ClientError> {
         let exchange = async {
-            match tokio::time::timeout(TIMEOUT, self.exchange(method, path, body)).await {
+            match tokio::time::timeout(timeout, self.exchange(method, path, body)).await {
                 Ok(answer) => answer,
-                Err(_) => Err(self.unreachable(format!("no answer within {} s", TIMEOUT.as_secs()))),
+                Err(_) => Err(self.unreachable(format!("no answer within {} s", timeout.as_secs()))),
             }
         };
         self.runtime.block_on(exchange)
@@ -140,13 +175,21 @@ impl Client {
             return serde_json::from_slice(&answer.body)
                 .map_err(|error| self.foreign(format!("its answer is not what this version reads: {error}")));
         }
+        Err(self.refusal(answer))
+    }
+
+    fn accepted(&self, answer: Answer) -> Result<Bytes, ClientError> {
+        if answer.status.is_success() { Ok(answer.body) } else { Err(self.refusal(&answer)) }
+    }
+
+    fn refusal(&self, answer: &Answer) -> ClientError {
         match serde_json::from_slice::<ProblemBody>(&answer.body) {
             // An unknown path is answered with the known ones; the admin API would list what was asked for.
             Ok(problem) if !problem.paths.is_empty() && problem.paths.iter().all(|path| path != "/status") => {
-                Err(ClientError::Metrics { addr: self.addr() })
+                ClientError::Metrics { addr: self.addr() }
             }
-            Ok(problem) => Err(ClientError::Refused(Box::new(problem))),
-            Err(_) => Err(self.foreign(format!("it answers {}", answer.status))),
+            Ok(problem) => ClientError::Refused(Box::new(problem)),
+            Err(_) => self.foreign(format!("it answers {}", answer.status)),
         }
     }
 

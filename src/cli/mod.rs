@@ -1,13 +1,14 @@
 //! The command line: it starts the proxy, reads the policy file, and asks a running proxy through the admin API.
 //!
 //! Exit codes: 0 fine, 1 a problem was found (findings in a policy included), 2 wrong usage, an unreadable policy, or
-//! `run` with a bad policy, 3 no proxy could be reached.
+//! `run` with a bad policy, 3 no proxy could be reached, or a replay served only a part of its letters.
 //! Every message about a failure ends with what to do next.
 
 mod args;
 mod circuits;
 mod client;
 mod idem;
+mod letters;
 mod policy;
 pub mod policy_commands;
 mod print;
@@ -46,6 +47,8 @@ pub(crate) enum Exit {
     Problem,
     Usage,
     Unreachable,
+    /// Some of what was ordered was done.
+    Partial,
 }
 
 impl Exit {
@@ -54,7 +57,7 @@ impl Exit {
             Exit::Fine => 0,
             Exit::Problem => 1,
             Exit::Usage => 2,
-            Exit::Unreachable => 3,
+            Exit::Unreachable | Exit::Partial => 3,
         }
     }
 }

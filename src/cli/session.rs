@@ -23,6 +23,8 @@ pub(super) struct Session<'a> {
 pub(super) enum Failure {
     Client(ClientError),
     Output(io::Error),
+    /// A file could not be written: what is wrong, and what to do.
+    File(String, String),
     /// The words contradict each other: what is wrong, and what to do.
     Usage(String, String),
 }
@@ -49,6 +51,9 @@ impl Session<'_> {
             Online::Changes { since, limit } => self.changes(since.as_deref(), limit),
             Online::Circuits { action } => self.circuits(action),
             Online::Idem { action } => self.idem(action),
+            Online::Dlq { action } => self.dlq(action),
+            Online::Replay { action } => self.replays(action),
+            Online::Audit { limit, since } => self.audit(limit, since.as_deref()),
             Online::Retries { upstream } => self.retries(upstream.as_deref()),
             Online::Policy { action } => self.policy(action),
             Online::Probe => self.probe(),
@@ -108,6 +113,7 @@ impl Failure {
             // `outrigger changes | head` is no failure.
             Failure::Output(error) if error.kind() == io::ErrorKind::BrokenPipe => return Exit::Fine,
             Failure::Output(error) => (format!("the answer could not be written: {error}"), Exit::Problem),
+            Failure::File(text, next) => (format!("{text}\nnext: {next}"), Exit::Problem),
             Failure::Usage(text, next) => (format!("{text}\nnext: {next}"), Exit::Usage),
             Failure::Client(ClientError::Address(addr)) => (
                 format!("{} is not an address\nnext: write HOST:PORT, such as 127.0.0.1:4490", print::line(addr)),

@@ -2,6 +2,8 @@
 
 mod answers;
 mod failures;
+mod letters;
+mod repairs;
 
 use std::ffi::OsString;
 use std::process::ExitCode;
@@ -114,6 +116,16 @@ fn wrong_usage_exits_2_and_suggests() {
         &["circuits", "open", "a", "--ttl", "25h", "--reason", "r"],
         &["circuits", "open", "a", "--ttl", "500ms", "--reason", "r"],
         &["policy", "rollback", "x", "--reason", "y"],
+        &["dlq", "ls", "--state", "opne"],
+        &["dlq", "ls", "--class", "unknwon"],
+        &["dlq", "ls", "--limit", "501"],
+        &["dlq", "show", "1234567"],
+        &["dlq", "body", "0199c2d4"],
+        &["dlq", "drop", "0199c2d4"],
+        &["dlq", "replay", "0199c2d4"],
+        &["dlq", "replay", "0199c2d4", "--rate", "101", "--reason", "x"],
+        &["dlq", "resolve", "0199c2d4", "--as", "executed"],
+        &["replay", "cancel", "r1"],
     ] {
         say(wrong).exited(2);
     }
@@ -127,7 +139,10 @@ fn alone_it_prints_help_and_help_has_examples() {
     for words in ["Examples:", "outrigger status", "Exit codes:", "OUTRIGGER_ADDR"] {
         assert!(help.exited(0).out.contains(words), "{words} in {}", help.out);
     }
-    for command in ["run", "check", "explain", "diff", "init", "status", "changes", "circuits", "policy", "probe"] {
+    for command in [
+        "run", "check", "explain", "diff", "init", "status", "changes", "circuits", "policy", "probe", "dlq", "replay",
+        "audit",
+    ] {
         assert!(say(&[command, "--help"]).exited(0).out.contains("Example"), "{command}");
     }
     let version = format!("outrigger {}\n", env!("CARGO_PKG_VERSION"));

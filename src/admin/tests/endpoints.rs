@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use super::stage::letters::letter;
 use super::stage::{Order, Process, Stage, closed, exchange};
 use crate::admin::api::{CircuitAction, Readiness};
 use crate::admin::control::{ChangesFilter, CircuitOrder, Refused, ReloadOrder, RollbackOrder};
@@ -252,7 +253,8 @@ async fn the_index_and_the_404_list_every_path() {
     for (method, path, _) in crate::admin::PATHS {
         assert!(index.body.lines().any(|line| line.starts_with(method) && line.contains(path)), "{path}");
         assert!(listed.as_array().unwrap().contains(&path.into()), "{path}");
-        let concrete = path.replace("{name}", "payments");
+        let letter = path.replace("/dead-letters/{id}", &format!("/dead-letters/{}", letter(1).id));
+        let concrete = letter.replace("{name}", "payments").replace("{id}", "r1");
         let status = match method {
             "GET" => stage.get(&concrete).await.status,
             _ => stage.post(&concrete, r#"{"wrong":1}"#).await.status,

@@ -1,5 +1,7 @@
 //! A small admin server with scripted answers, and the orders it was given. Used by the command line's tests too.
 
+pub(crate) mod letters;
+
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
@@ -27,6 +29,7 @@ pub(crate) enum Order {
     Circuit(CircuitOrder),
     ShowKey(KeyName),
     ResolveKey(ResolveOrder),
+    Letters(letters::LetterOrder),
 }
 
 /// The process behind the API: what it answers, and what it was told.
@@ -38,8 +41,9 @@ pub(crate) struct Process {
     pub changes: Vec<Change>,
     pub draining: bool,
     pub metrics: String,
-    /// The next reload, rollback, or order about a circuit or a key is refused so.
+    /// The next reload, rollback, or order about a circuit, a key or a letter is refused so.
     pub refuse: Option<Refused>,
+    pub letters: letters::Post,
 }
 
 impl Process {
@@ -75,6 +79,7 @@ impl Process {
             draining: false,
             metrics: "# TYPE outrigger_requests_total counter\n".to_owned(),
             refuse: None,
+            letters: letters::Post::usual(),
         }
     }
 
@@ -273,6 +278,7 @@ fn control(process: &Arc<Mutex<Process>>, listen: SocketAddr) -> Control {
             process.orders.push(Order::ResolveKey(order));
             process.refuse.take().map_or(Ok(resolved), Err)
         }),
+        letters: letters::control(process),
     }
 }
 

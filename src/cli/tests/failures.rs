@@ -38,6 +38,9 @@ fn an_unreachable_proxy_exits_3_and_says_what_to_do() {
         &["policy", "show"],
         &["policy", "reload"],
         &["circuits", "reset", "payments", "--reason", "x"],
+        &["dlq", "ls"],
+        &["dlq", "replay", "0199c2d4", "--reason", "x"],
+        &["audit"],
     ];
     for words in commands {
         let said = say(&[words, &["--addr", &addr]].concat());
