@@ -2,6 +2,8 @@
 //!
 //! Whoever is granted the key executes the request ([`super::execution`]); everybody else is answered here.
 
+pub(super) mod handle;
+
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
