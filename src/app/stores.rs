@@ -61,6 +61,7 @@ impl Open {
         let stores = Stores {
             embedded: embedded.as_ref().map(|(_, store)| Arc::clone(store) as _),
             redis: redis.as_ref().map(|(_, store)| Arc::clone(store) as _),
+            letters: None,
         };
         *state = State { embedded, redis };
         Ok(stores)

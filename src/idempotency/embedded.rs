@@ -39,6 +39,7 @@ use self::step::{Effect, Step};
 use self::time::Timekeeper;
 use self::writer::{Order, Writer};
 use super::store::{Answered, Command, Pending, Shown, Store, StoreError};
+use crate::dead_letters::letter::{NewLetter, Refusal};
 use crate::random;
 use crate::reliability::idempotency::{Millis, RecordId};
 
@@ -91,6 +92,16 @@ impl EmbeddedStore {
     /// Records, those included that have expired and were not swept yet.
     pub fn records(&self) -> usize {
         self.shared.index.len()
+    }
+
+    /// Keeps a letter whose request has no record here. Keeping the same one again changes nothing.
+    ///
+    /// # Errors
+    /// [`StoreError`]; a bound that is reached is the inner one.
+    #[expect(clippy::unused_async, reason = "it will wait for the writer")]
+    pub async fn keep_letter(&self, letter: NewLetter) -> Result<Result<(), Refusal>, StoreError> {
+        drop(letter);
+        Err(StoreError::Unavailable("this store keeps no letters".to_owned()))
     }
 
     /// Does what is queued, and closes the file; commands after that are refused. Waits for it, within a bound. Does

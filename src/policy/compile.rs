@@ -141,6 +141,7 @@ impl Context {
             access_log,
             replay_bytes_max: usize::try_from(replay_bytes).unwrap_or(usize::MAX),
             stores,
+            dead_letters: None,
             listeners,
             upstreams: upstreams.into_iter().map(|upstream| upstream.policy).collect(),
             hash: hash(text),

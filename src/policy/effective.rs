@@ -75,6 +75,7 @@ pub fn process(policy: &Policy) -> Vec<Setting> {
         access_log,
         replay_bytes_max,
         stores,
+        dead_letters: _,
         listeners: _,
         upstreams: _,
         hash: _,
@@ -242,7 +243,8 @@ fn ejection(policy: &EjectionPolicy) -> Vec<Setting> {
 
 /// What holds for the requests of one route.
 pub fn route(direction: Direction, policy: &RoutePolicy) -> Vec<Setting> {
-    let RoutePolicy { name: _, timeouts, retry, replay_body_max, deadline, proxy_status, idempotency } = policy;
+    let RoutePolicy { name: _, timeouts, retry, replay_body_max, deadline, proxy_status, idempotency, dead_letter: _ } =
+        policy;
     let Timeouts { request, backend_request, connect, idle } = *timeouts;
     let mut settings = vec![time("timeouts.request", request)];
     match direction {

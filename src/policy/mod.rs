@@ -1,6 +1,7 @@
 //! What operators change while the proxy runs: one YAML file, compiled into a value that cannot be wrong.
 
 pub mod compile;
+pub mod dead_letter;
 pub mod diagnostic;
 pub mod diff;
 pub mod duration;
@@ -44,6 +45,8 @@ pub struct Policy {
     pub replay_bytes_max: usize,
     /// Where records of idempotency keys can be kept.
     pub stores: idempotency::Stores,
+    /// What holds for all dead letters. None = no route keeps any.
+    pub dead_letters: Option<Arc<dead_letter::DeadLetterBounds>>,
     /// Every address traffic is accepted on.
     pub listeners: Vec<Listener>,
     /// Outbound dependencies in file order; the inbound app, if any, is last and named `app`.
@@ -150,6 +153,8 @@ pub struct RoutePolicy {
     pub proxy_status: ProxyStatus,
     /// Deduplication by key. None = off: keys are passed on and mean nothing.
     pub idempotency: Option<Arc<idempotency::IdempotencyPolicy>>,
+    /// Requests that could not be served are kept. None = off.
+    pub dead_letter: Option<Arc<dead_letter::DeadLetterPolicy>>,
 }
 
 /// `deadline`. Present by default.

@@ -4,8 +4,9 @@
 //! depends on what is known of the request's execution ([`Class`]) and on what the upstream promises.
 
 use super::Failure;
-use super::classify::Contract;
+use super::classify::{Contract, PeerMark};
 use super::failure::Sent;
+use super::idempotency::{Ending, ending};
 
 /// Why a request became a dead letter; the words of `deadLetter.when`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -164,12 +165,96 @@ pub fn of_failure(failure: Failure, executed: Sent) -> Option<(Cause, Class)> {
     Some((cause, Class::NotExecuted))
 }
 
-/// Sorts an answer of 500 or above. `earlier`: what the attempts before it may have done.
-pub const fn of_answer(status: u16, earlier: Sent, contract: Contract) -> Option<(Cause, Class)> {
-    match (status, contract, earlier) {
-        (..500, ..) => None,
-        (_, Contract::Atomic5xx, Sent::No) => Some((Cause::ServerError, Class::NotExecuted)),
-        (_, Contract::Atomic5xx, _) => Some((Cause::ServerError, Class::Unknown)),
-        (_, Contract::Opaque | Contract::Dedupes, _) => Some((Cause::ServerError, Class::FailedResponse)),
+/// Sorts an answer that goes to the client. `mark`: what a proxy of our kind says of it; `earlier`: what the attempts
+/// before it may have done. `None`: nothing is left to repair.
+pub fn of_answer(status: u16, mark: PeerMark, earlier: Sent, contract: Contract) -> Option<(Cause, Class)> {
+    let refused = mark == PeerMark::Refused;
+    match (ending(Some(status), mark, Sent::Yes, earlier, contract), status) {
+        (Ending::Complete { ambiguous: false }, _) | (Ending::Release, ..500) => None,
+        (Ending::Release, _) => Some((Cause::ServerError, Class::NotExecuted)),
+        (Ending::Complete { ambiguous: true }, _) => Some((Cause::ServerError, Class::FailedResponse)),
+        // It was refused this time, and nobody knows of the time before.
+        (Ending::Fail, ..500) => Some((Cause::OutcomeUnknown, Class::Unknown)),
+        (Ending::Fail, _) if contract == Contract::Dedupes && !refused => {
+            Some((Cause::ServerError, Class::FailedResponse))
+        }
+        (Ending::Fail, _) => Some((Cause::ServerError, Class::Unknown)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const CONTRACTS: [Contract; 3] = [Contract::Opaque, Contract::Atomic5xx, Contract::Dedupes];
+
+    #[test]
+    fn the_words_are_read_as_they_are_written() {
+        assert!(Cause::ALL.into_iter().all(|cause| Cause::of(cause.as_str()) == Some(cause)));
+        assert!(Class::ALL.into_iter().all(|class| Class::of(class.as_str()) == Some(class)));
+        assert!(LetterState::ALL.into_iter().all(|state| LetterState::of(state.as_str()) == Some(state)));
+        assert_eq!((Cause::of(""), Class::of("Unknown"), LetterState::of("shut")), (None, None, None));
+    }
+
+    #[test]
+    fn what_may_have_left_is_unknown_whatever_failed_last() {
+        for failure in Failure::ALL {
+            for executed in [Sent::Maybe, Sent::Yes] {
+                assert_eq!(of_failure(*failure, executed), Some((Cause::OutcomeUnknown, Class::Unknown)));
+            }
+        }
+    }
+
+    #[test]
+    fn what_did_not_leave_is_a_letter_only_if_the_dependency_is_at_fault() {
+        for (failure, cause) in [
+            (Failure::CircuitOpen, Some(Cause::CircuitOpen)),
+            (Failure::Throttled, Some(Cause::CircuitOpen)),
+            (Failure::DeadlineExceeded, Some(Cause::Deadline)),
+            (Failure::ConnectionRefused, Some(Cause::RetriesExhausted)),
+            (Failure::NoEndpoint, Some(Cause::RetriesExhausted)),
+            (Failure::DnsError, Some(Cause::RetriesExhausted)),
+            (Failure::QueueFull, None),
+            (Failure::Draining, None),
+            (Failure::StoreUnavailable, None),
+            (Failure::RequestBodyTimeout, None),
+            (Failure::ClientGone, None),
+        ] {
+            assert_eq!(of_failure(failure, Sent::No), cause.map(|cause| (cause, Class::NotExecuted)), "{failure:?}");
+        }
+    }
+
+    #[test]
+    fn a_good_answer_is_no_letter_and_a_refusal_only_after_an_attempt_that_nobody_knows_of() {
+        for contract in CONTRACTS {
+            for earlier in [Sent::No, Sent::Maybe, Sent::Yes] {
+                assert_eq!(of_answer(201, PeerMark::None, earlier, contract), None);
+                assert_eq!(of_answer(404, PeerMark::None, earlier, contract), None);
+            }
+            for status in [401, 429] {
+                assert_eq!(of_answer(status, PeerMark::None, Sent::No, contract), None);
+                let after = of_answer(status, PeerMark::None, Sent::Maybe, contract);
+                assert_eq!(after, Some((Cause::OutcomeUnknown, Class::Unknown)), "{status} {contract:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_server_error_is_what_the_contract_makes_of_it() {
+        let sorted = |mark, earlier, contract| {
+            let (cause, class) = of_answer(503, mark, earlier, contract).expect("a letter");
+            assert_eq!(cause, Cause::ServerError);
+            class
+        };
+        let none = PeerMark::None;
+        assert_eq!(sorted(none, Sent::No, Contract::Opaque), Class::FailedResponse);
+        assert_eq!(sorted(none, Sent::No, Contract::Dedupes), Class::FailedResponse);
+        assert_eq!(sorted(none, Sent::No, Contract::Atomic5xx), Class::NotExecuted);
+        assert_eq!(sorted(none, Sent::Maybe, Contract::Atomic5xx), Class::Unknown);
+        for contract in CONTRACTS {
+            // A proxy of our kind says that it did not even try.
+            assert_eq!(sorted(PeerMark::Refused, Sent::No, contract), Class::NotExecuted);
+            assert_eq!(sorted(PeerMark::Refused, Sent::Maybe, contract), Class::Unknown);
+        }
     }
 }

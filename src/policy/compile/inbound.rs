@@ -31,6 +31,7 @@ impl Context {
                 deadline: reader.deadline(Layered::own(inbound.deadline.get())),
                 proxy_status: reader.proxy_status(&[(&inbound.proxy_status, Layer::Own)], ProxyStatus::Basic),
                 idempotency: reader.deduplication(route.idempotency.get()),
+                dead_letter: None,
             }
         };
         let (matches, mut routes) = self.routes(index, given, compile);

@@ -260,6 +260,7 @@ impl<'a> Blocks<'a> {
             deadline: reader.deadline(deadline.under(route.deadline.get())),
             proxy_status: reader.proxy_status(&status, ProxyStatus::Full),
             idempotency: reader.deduplication(route.idempotency.get()),
+            dead_letter: None,
         }
     }
 

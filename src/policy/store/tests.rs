@@ -17,6 +17,7 @@ pub(in crate::policy) fn compile(name: &str, text: &str) -> Result<Policy, Strin
         access_log: AccessLog { sample_ratio: 0.0, errors_always: true },
         replay_bytes_max: 0,
         stores: crate::policy::idempotency::Stores::default(),
+        dead_letters: None,
         listeners: Vec::new(),
         upstreams: Vec::new(),
         hash: content_hash(text),
