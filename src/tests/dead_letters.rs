@@ -5,7 +5,7 @@
 use std::time::Duration;
 
 use outrigger::faults::{Answer, Behaviour, FaultServer, Hangup, Point, Script};
-use outrigger::testing::{Answer as Received, Program, eventually, free_address, get};
+use outrigger::testing::{Answer as Received, Client, Program, RedisServer, eventually, free_address, get};
 use serde_json::Value;
 use tempfile::TempDir;
 
@@ -158,10 +158,10 @@ async fn a_refusal_of_the_breaker_is_a_letter_only_if_the_route_says_so() {
 
 #[tokio::test]
 async fn an_answer_that_breaks_off_on_its_way_is_a_letter_too() {
-    let stage = stage(Answer::ok("x".repeat(100_000)).cut(50_000, Hangup::Reset), KEYLESS, "").await;
+    let stage = stage(Answer::ok("0123456789").cut(4, Hangup::Close), KEYLESS, "").await;
     let mut broken = client(&stage.program).await;
     broken.send("POST /pay HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\n\r\n1").await;
-    assert!(broken.try_answer("POST").await.is_err(), "its head has gone already");
+    assert!(!matches!(broken.try_answer("POST").await, Ok(Some(_))), "it does not look whole");
     let all = eventually("a letter", async || Some(letters(&stage.program).await).filter(|all| !all.is_empty())).await;
     assert_eq!(all.first().map(|letter| &letter["cause"]), Some(&"outcome-unknown".into()));
 }
@@ -217,4 +217,39 @@ async fn what_is_not_kept_is_counted_and_the_client_gets_its_failure() {
     let metrics = get(stage.program.address("metrics"), "/metrics").await.expect("metrics").text();
     assert!(metrics.contains("outrigger_dlq_lost_total{queue=\"up/pay\",reason=\"full\"} 1"), "{metrics}");
     eventually("an event", async || stage.program.stderr().contains("letter-lost").then_some(())).await;
+}
+
+#[tokio::test]
+async fn a_request_that_bypasses_its_key_or_got_one_from_us_is_kept_as_well() {
+    let bypass = "idempotency: { principal: none, maxBody: 2KiB, oversize: bypass }, deadLetter: {}";
+    let bypassed = stage(lost(), bypass, "").await;
+    let told = pay(&bypassed.program, &"x".repeat(3_000)).await;
+    assert_eq!(told.field("idempotency-status"), Some("bypassed"));
+    assert!(letter(&bypassed.program, &told).await["notReplayable"].is_string(), "its body was not held");
+    let generated = stage(lost(), "idempotency: { principal: none, contract: dedupes }, deadLetter: {}", "").await;
+    let told = client(&generated.program).await.post("/pay", "", b"1").await;
+    assert_eq!(letter(&generated.program, &told).await["keyOrigin"], "generated");
+}
+
+#[tokio::test]
+async fn the_letter_of_a_key_that_replicas_share_is_kept_here_and_its_record_is_pinned_there() {
+    let (redis, server) = (RedisServer::start().await, upstream(lost()).await);
+    let directory = tempfile::tempdir().expect("a directory");
+    let route = "idempotency: { principal: none, store: redis }, deadLetter: {}";
+    let shared = format!("stores: {{ redis: {{ url: \"{}\", service: shop }}, embedded", redis.url());
+    let program = program(&policy(&server.url(), &directory, route, "").replace("stores: { embedded", &shared)).await;
+    let told = pay(&program, "1").await;
+    assert_eq!(told.field("idempotency-status"), Some("unknown"));
+    assert_eq!(letter(&program, &told).await["class"], "unknown");
+    let key = r#"{"upstream":"up","route":"pay","key":"k"}"#;
+    let admin = program.address("admin");
+    let mut operator = Client::connect(admin).await;
+    let head = format!(
+        "POST /idempotency/show HTTP/1.1\r\nHost: {admin}\r\nContent-Type: application/json\r\nx-outrigger-admin: 1\r\n\
+         Content-Length: {}\r\n\r\n{key}",
+        key.len()
+    );
+    operator.send(head).await;
+    let shown = operator.answer("POST").await.json();
+    assert_eq!((&shown["state"], &shown["pinned"]), (&"unknown".into(), &true.into()), "{shown}");
 }
