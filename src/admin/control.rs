@@ -140,3 +140,24 @@ pub enum Refused {
     /// The disk or the process failed. 500
     Failed(String),
 }
+
+impl Refused {
+    /// The text alone.
+    pub fn text(&self) -> &str {
+        match self {
+            Refused::NoLetters => "no route keeps dead letters",
+            Refused::Unknown(text)
+            | Refused::Conflict(text)
+            | Refused::UnknownKey(text)
+            | Refused::Settled(text)
+            | Refused::UnknownLetter(text)
+            | Refused::Changed(text)
+            | Refused::Risky(text)
+            | Refused::NotReplayable(text)
+            | Refused::Invalid(text)
+            | Refused::Store(text)
+            | Refused::Policy(text)
+            | Refused::Failed(text) => text,
+        }
+    }
+}

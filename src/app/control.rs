@@ -11,9 +11,8 @@ use tokio::net::TcpListener;
 use tokio::runtime::Runtime;
 use tokio_util::sync::CancellationToken;
 
-use super::{Core, StartError, keys};
+use super::{Core, StartError, keys, letters};
 use crate::admin::api::{Applied, Change, CircuitAction, PolicyDocument, PolicySummary, Readiness, Reload, Revision};
-use crate::admin::control::letters::LetterControl;
 use crate::admin::control::{ChangesFilter, CircuitOrder, Control, Refused};
 use crate::clock;
 use crate::policy::journal::{self, ChangeKind};
@@ -71,7 +70,8 @@ fn points(sources: Sources, listen: SocketAddr) -> Control {
     let ask = |s: &Sources| s.clone();
     let (a, b, c, d, e) = (ask(&sources), ask(&sources), ask(&sources), ask(&sources), ask(&sources));
     let (f, g, h, i, j) = (ask(&sources), ask(&sources), ask(&sources), ask(&sources), ask(&sources));
-    let (k, l, m) = (ask(&sources), ask(&sources), sources);
+    let (k, l, m) = (ask(&sources), ask(&sources), ask(&sources));
+    let letters_of = sources;
     Control {
         name: Box::new(move || a.store.snapshot().policy.name.clone().unwrap_or_else(|| "outrigger".to_owned())),
         listen,
@@ -79,7 +79,10 @@ fn points(sources: Sources, listen: SocketAddr) -> Control {
         draining: Box::new(move || c.core.draining.load(Ordering::Acquire)),
         readiness: Box::new(move || readiness(&d)),
         views: Box::new(move || e.core.views()),
-        render_metrics: Box::new(move || f.core.metrics.render(&f.core.views())),
+        render_metrics: Box::new(move || {
+            letters::measure(&f.core);
+            f.core.metrics.render(&f.core.views())
+        }),
         policy: Box::new(move || document(&g)),
         changes: Box::new(move |filter| Ok(changes(&h, filter))),
         history: Box::new(move || Ok(history(&i))),
@@ -96,7 +99,7 @@ fn points(sources: Sources, listen: SocketAddr) -> Control {
         circuit: Box::new(move |order| circuit(&k, order)),
         show_key: Box::new(move |name| keys::show(&l, &name)),
         resolve_key: Box::new(move |order| keys::resolve(&m, &order)),
-        letters: LetterControl::without_store(),
+        letters: letters::points(&letters_of),
     }
 }
 

@@ -19,13 +19,17 @@ use crate::admin::control::letters::{
     AuditList, BodyOrder, LetterControl, LetterList, LetterPage, LetterStock, PlanOrder, ReplayOrder, Replayed,
     ShownLetter,
 };
-use crate::dead_letters::letter::{Audited, Deed, Filter, Letter, LetterId};
+use crate::clock;
+use crate::dead_letters::letter::{Audited, Deed, Filter, Letter, LetterId, Tally};
+use crate::idempotency::claim::millis;
 use crate::idempotency::store::{Shown, Store, StoreError};
 use crate::idempotency::stores::Letters;
-use crate::policy::idempotency::StoreKind;
+use crate::policy::idempotency::{IdempotencyPolicy, StoreKind};
 use crate::proxy::Proxy;
+use crate::reliability::classify::Contract;
 use crate::reliability::dead_letters::{Judgement, LetterState, judge};
-use crate::reliability::idempotency::RecordId;
+use crate::reliability::idempotency::{RecordId, stricter};
+use crate::telemetry::metrics::LetterGauge;
 
 /// Letters that are in memory at once where many are looked at.
 const PAGE: usize = 100;
@@ -34,7 +38,7 @@ const ROWS: usize = 500;
 
 /// The admin API's handles.
 pub fn points(sources: &Sources) -> LetterControl {
-    fn with<A, T>(
+    fn with<A: 'static, T: 'static>(
         sources: &Sources,
         work: fn(&Sources, A) -> Result<T, Refused>,
     ) -> Box<dyn Fn(A) -> Result<T, Refused> + Send + Sync> {
@@ -88,7 +92,8 @@ impl Open {
         let snapshot = self.proxy.snapshot.load_full();
         let upstream = snapshot.policy.upstreams.iter().find(|upstream| *upstream.name == *captured.upstream);
         let route = upstream.and_then(|upstream| upstream.routes.iter().find(|route| *route.name == *captured.route));
-        let Some(policy) = route.and_then(|route| route.idempotency.clone()) else {
+        let deduplication = route.and_then(|route| Some((route.idempotency.clone()?, route.retry.contract)));
+        let Some((policy, contract)) = deduplication else {
             return Err(Refused::Conflict(format!(
                 "the letter belongs to {label}, which the policy in force does not deduplicate: put the route back, or \
                  drop the letter"
@@ -97,7 +102,7 @@ impl Open {
         let Some(store) = self.proxy.stores.load().of(policy.store).cloned() else {
             return Err(Refused::Store(format!("the store `{}` is not open", policy.store.as_str())));
         };
-        Ok(Some(Place { store, kind: policy.store, id, policy }))
+        Ok(Some(Place { store, kind: policy.store, id, policy, contract }))
     }
 
     /// The letter's key, if it has one, and its record, if there is one.
@@ -113,7 +118,9 @@ struct Place {
     store: Arc<dyn Store>,
     kind: StoreKind,
     id: RecordId,
-    policy: Arc<crate::policy::idempotency::IdempotencyPolicy>,
+    policy: Arc<IdempotencyPolicy>,
+    /// What the policy in force says of the upstream.
+    contract: Contract,
 }
 
 fn failed(error: StoreError) -> Refused {
@@ -123,7 +130,9 @@ fn failed(error: StoreError) -> Refused {
 fn judged(letter: &Letter, place: Option<&Place>, shown: Option<&Shown>) -> Judgement {
     let kept = letter.is_sealed && letter.words.captured.not_replayable.is_none();
     let key = place.map(|_| shown.map(|shown| (shown.record.state, shown.record.ambiguous)));
-    judge(letter.state, (letter.class, letter.contract), kept, key)
+    // What was promised when it failed, and what is promised now: whichever permits less.
+    let contract = place.map_or(letter.contract, |place| stricter(letter.contract, place.contract));
+    judge(letter.state, (letter.class, contract), kept, key)
 }
 
 fn list(sources: &Sources, wanted: LetterList) -> Result<LetterPage, Refused> {
@@ -145,6 +154,30 @@ fn stats(sources: &Sources) -> Result<LetterStock, Refused> {
     let open = Open::of(&sources.core)?;
     let tallies = sources.core.stores.wait(open.letters.store.tallies()).map_err(failed)?;
     Ok(LetterStock { tallies, bounds: open.letters.store.letter_bounds(), lost: sources.core.metrics.letters_lost() })
+}
+
+/// Tells the metrics what is kept. Without an answer of the store in time they say what they said before.
+pub fn measure(core: &Core) {
+    let Ok(open) = Open::of(core) else { return core.metrics.letters_kept(Vec::new()) };
+    let Ok(tallies) = core.stores.wait(open.letters.store.tallies()) else { return };
+    let now = millis(clock::wall().duration_since(std::time::UNIX_EPOCH).unwrap_or_default());
+    let mut gauges: Vec<LetterGauge> = Vec::new();
+    for tally in tallies {
+        let state = tally.state.as_str();
+        let oldest = (tally.state == LetterState::Open).then(|| now.saturating_sub(tally.oldest) / 1000);
+        match gauges.iter_mut().find(|gauge| gauge.queue == tally.queue && gauge.state == state) {
+            Some(gauge) => {
+                gauge.letters += tally.letters;
+                gauge.bytes += tally.bytes;
+                gauge.oldest = gauge.oldest.max(oldest);
+            }
+            None => {
+                let Tally { queue, letters, bytes, .. } = tally;
+                gauges.push(LetterGauge { queue, state, letters, bytes, oldest });
+            }
+        }
+    }
+    core.metrics.letters_kept(gauges);
 }
 
 fn show(sources: &Sources, id: LetterId) -> Result<ShownLetter, Refused> {

@@ -3,4 +3,8 @@
 //! What is known of such a request and what may be done about it is `reliability::dead_letters`; where letters are kept
 //! is `idempotency::embedded::letters`, beside the records of their keys.
 
+pub mod capture;
+pub mod contents;
+pub mod job;
 pub mod letter;
+pub mod seal;

@@ -2,7 +2,9 @@
 
 use std::sync::Arc;
 
+use super::embedded::EmbeddedStore;
 use super::store::Store;
+use crate::dead_letters::seal::Keys;
 use crate::policy::idempotency::StoreKind;
 
 /// By the word in the policy. A store stays open for as long as a policy names it, or a request uses it.
@@ -12,6 +14,17 @@ pub struct Stores {
     pub embedded: Option<Arc<dyn Store>>,
     /// Shared by replicas.
     pub redis: Option<Arc<dyn Store>>,
+    /// Where dead letters are kept. They are always beside this process: a letter must not depend on the network.
+    pub letters: Option<Letters>,
+}
+
+/// Where dead letters are kept, and what seals them.
+#[derive(Clone)]
+pub struct Letters {
+    /// The file of records holds them, too.
+    pub store: Arc<EmbeddedStore>,
+    /// Not in that file.
+    pub keys: Arc<Keys>,
 }
 
 impl Stores {

@@ -23,7 +23,7 @@ use crate::reliability::{Failure, Sent};
 use crate::telemetry::metrics::AttemptEnd;
 use crate::upstreams::Upstream;
 use crate::upstreams::endpoint::{Endpoint, InFlight};
-use crate::wire::{Alarm, Answer, OwnFields, RequestBody};
+use crate::wire::{Alarm, Answer, Late, OwnFields, RequestBody};
 
 /// Of an answer that a retry supersedes, so much is read to keep its connection.
 const DRAIN_BYTES_MAX: usize = 64 * 1024;
@@ -56,6 +56,8 @@ pub struct Outgoing {
     pub hash_key: Option<HeaderValue>,
     /// It has an idempotency key: leave to send is the store's to give.
     pub claim: Option<Arc<Claim>>,
+    /// With a claim: the exchange of the last attempt, if its time was over before its answer came.
+    pub late: Option<Box<Late>>,
 }
 
 impl Outgoing {
@@ -165,6 +167,8 @@ pub async fn run(
         match step {
             Step::Launch { id, kind, cutoff, permit } => {
                 let launched = now;
+                // Whatever an earlier attempt waited for: this one is made because nobody waits for it any more.
+                request.late = None;
                 let attempt =
                     Attempt { route, number: machine.launched(), launched, cutoff, used: &used, alarm, tasks };
                 let permit = Some(permit);

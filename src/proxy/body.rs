@@ -14,8 +14,8 @@ use http_body::{Body as _, Frame, SizeHint};
 use hyper::body::Incoming;
 use tokio::time::{Sleep, timeout_at};
 
-use super::execution::Keeper;
 use super::hygiene;
+use super::keeper::Keeper;
 use super::record::Record;
 use crate::clock;
 use crate::reliability::ejection::EndpointSignal;
@@ -70,6 +70,14 @@ pub struct ReadAhead {
     pub held: Held,
     /// It was too large for replay, by the route's bound or by the sum over all requests.
     pub too_large: bool,
+    /// It was the sum.
+    pub crowded: bool,
+}
+
+impl ReadAhead {
+    fn held(body: RequestBody, held: Held) -> ReadAhead {
+        ReadAhead { body, held, too_large: false, crowded: false }
+    }
 }
 
 /// Reads `body` as far as it may be held: up to `bound`, and up to `all_max` over all requests. What is larger
@@ -85,7 +93,7 @@ pub async fn read_ahead(
     deadline: Instant,
 ) -> Result<ReadAhead, Failure> {
     if body.is_end_stream() {
-        return Ok(ReadAhead { body: RequestBody::Empty, held: Held::default(), too_large: false });
+        return Ok(ReadAhead::held(RequestBody::Empty, Held::default()));
     }
     // Boxed: requests without a body need no room for it.
     Box::pin(read(body, bound, all, all_max, deadline)).await
@@ -102,7 +110,8 @@ async fn read(
     let announced = body.size_hint().exact();
     if bound == 0 || announced.is_some_and(|n| n > bound as u64) {
         let too_large = bound > 0;
-        return Ok(ReadAhead { body: RequestBody::Streaming { prefix: Bytes::new(), rest: body }, held, too_large });
+        let body = RequestBody::Streaming { prefix: Bytes::new(), rest: body };
+        return Ok(ReadAhead { body, held, too_large, crowded: false });
     }
     let mut chunks = Chunks::default();
     loop {
@@ -112,29 +121,30 @@ async fn read(
             Ok(Some(Err(broken))) => return Err(upload_failure(&broken)),
             Ok(None) => {
                 let body = RequestBody::Buffered { data: chunks.join(), trailers: None };
-                return Ok(ReadAhead { body, held, too_large: false });
+                return Ok(ReadAhead::held(body, held));
             }
             Ok(Some(Ok(frame))) => frame,
         };
         match frame.into_data() {
             Ok(data) => {
-                let fits = chunks.len() + data.len() <= bound && held.grow(all, data.len(), all_max);
+                let small = chunks.len() + data.len() <= bound;
+                let fits = small && held.grow(all, data.len(), all_max);
                 chunks.push(data);
                 if !fits {
                     let body = RequestBody::Streaming { prefix: chunks.join(), rest: body };
                     // It can be sent once, so nothing is held for replay.
                     let held = Held::default();
-                    return Ok(ReadAhead { body, held, too_large: true });
+                    return Ok(ReadAhead { body, held, too_large: true, crowded: small });
                 }
                 if body.is_end_stream() {
                     let body = RequestBody::Buffered { data: chunks.join(), trailers: None };
-                    return Ok(ReadAhead { body, held, too_large: false });
+                    return Ok(ReadAhead::held(body, held));
                 }
             }
             Err(frame) => {
                 let trailers = frame.into_trailers().ok().map(Box::new);
                 let body = RequestBody::Buffered { data: chunks.join(), trailers };
-                return Ok(ReadAhead { body, held, too_large: false });
+                return Ok(ReadAhead::held(body, held));
             }
         }
     }
@@ -204,7 +214,7 @@ pub struct End {
     pub deadline: Instant,
     /// Between two frames.
     pub idle: Duration,
-    /// Settles the record of an idempotency key when the body has ended.
+    /// Settles the record of an idempotency key, or a dead letter, when the body has ended.
     pub keeper: Option<Keeper>,
 }
 
@@ -237,7 +247,7 @@ impl Body {
         if let Some(end) = &mut self.end {
             end.record.failed(failure, Sent::Yes);
             if let Some(keeper) = end.keeper.take() {
-                keeper.settle(true);
+                keeper.settle(Some(failure), &end.record);
             }
             if let (Some(in_flight), Some(upstream)) = (&end.in_flight, end.record.upstream()) {
                 let policy = end.record.target().map(|(upstream, _)| upstream);
@@ -353,7 +363,7 @@ impl Drop for Body {
         }
         if let Some(keeper) = end.keeper.take() {
             // A client that left before the end does not make the answer any other.
-            keeper.settle(false);
+            keeper.settle(None, &end.record);
         }
     }
 }

@@ -17,7 +17,8 @@ use crate::reliability::{Failure, Sent};
 use crate::upstreams::endpoint::{Endpoint, InFlight};
 use crate::upstreams::pool_limits;
 use crate::wire::h1::Link;
-use crate::wire::{Alarm, Answer, Head, RequestBody, SendError, Terms, dial};
+use crate::wire::pool::PoolLimits;
+use crate::wire::{Alarm, Answer, Head, Pool, RequestBody, SendError, Terms, dial};
 
 /// A connection that turns out to be closed before anything was written is replaced at once, so many times.
 const STALE_LINKS_MAX: u32 = 3;
@@ -82,11 +83,12 @@ impl Attempt<'_> {
             } else {
                 Box::pin(self.send_once(link, endpoint, request, limits.idle_max)).await
             };
-            let SendError { failure, sent, unsent } = match result {
+            let SendError { failure, sent, unsent, late } = match result {
                 Ok(answer) => return Ok(answer),
                 Err(error) => error,
             };
             request.body = request.body.take().or(unsent);
+            request.late = late.filter(|_| request.claim.is_some() && may_listen_on(&endpoint.pool, &limits));
             now = clock::now();
             let again = reused && request.body.is_some() && now < self.cutoff;
             match sent {
@@ -151,7 +153,7 @@ impl Attempt<'_> {
         } else {
             link.send_streaming(head, self.cutoff, idle_max, self.tasks).await?
         };
-        let refused = |failure| SendError { failure, sent: Sent::Yes, unsent: None };
+        let refused = |failure| SendError { failure, sent: Sent::Yes, unsent: None, late: None };
         hygiene::check_response(answer.headers()).map_err(refused)?;
         Ok(answer)
     }
@@ -188,7 +190,13 @@ impl Attempt<'_> {
     }
 }
 
+/// Whether a connection can be spared for an answer that comes too late. Listeners must not take the connections that
+/// other requests need: they may hold a quarter of them.
+fn may_listen_on(pool: &Pool, limits: &PoolLimits) -> bool {
+    pool.open_count().saturating_sub(pool.idle_count()) <= limits.connections_max / 4
+}
+
 /// The body has been sent and cannot be sent again. The machine does not ask for that.
 fn gone() -> SendError {
-    SendError { failure: Failure::Internal, sent: Sent::No, unsent: None }
+    SendError { failure: Failure::Internal, sent: Sent::No, unsent: None, late: None }
 }

@@ -4,6 +4,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use bytes::Bytes;
 use http::header::{CONTENT_LENGTH, CONTENT_TYPE};
 use http::{HeaderMap, Response};
 use tokio::time::timeout;
@@ -11,18 +12,22 @@ use tokio::time::timeout;
 use super::admit::{self, Refusal};
 use super::attempt::{self, Outgoing, Verdict};
 use super::body::{Body, Collected, End, Held, collect};
+use super::dead_letters::{Post, Watch};
+use super::keeper::{Keeper, Keeping, tell_later};
+use super::late::{Listener, Listeners};
 use super::record::Record;
 use super::respond::{self, Explained};
 use super::route::{self, Route};
 use crate::clock;
 use crate::drain::Tasks;
 use crate::idempotency::answer::StoredAnswer;
-use crate::idempotency::claim::{Claim, RENEW_EVERY, Report};
+use crate::idempotency::claim::{Claim, RENEW_EVERY, Report, Reported};
 use crate::idempotency::waiting::Waiting;
 use crate::policy::idempotency::IdempotencyPolicy;
 use crate::policy::routes::RouteId;
 use crate::reliability::attempts::Stop;
 use crate::reliability::classify::PeerMark;
+use crate::reliability::dead_letters::{Cause, Class, of_answer, of_failure};
 use crate::reliability::idempotency::{Ending, KeyStatus, ending};
 use crate::reliability::{Failure, Sent};
 use crate::upstreams::endpoint::InFlight;
@@ -42,32 +47,9 @@ pub struct Execution {
     pub waiting: Arc<Waiting>,
     pub tasks: Tasks,
     pub held: Held,
-}
-
-/// An answer whose body is passed on before it is known to be whole: its record is settled when the body has ended.
-pub struct Keeper {
-    claim: Arc<Claim>,
-    waiting: Arc<Waiting>,
-    tasks: Tasks,
-    answer: StoredAnswer,
-    ambiguous: bool,
-}
-
-impl Keeper {
-    /// The body has ended. `broken`: the upstream did not send all of it.
-    pub fn settle(self, broken: bool) {
-        let Keeper { claim, waiting, tasks, answer, ambiguous } = self;
-        let report = if broken { Report::Fail } else { Report::Complete { answer, ambiguous } };
-        tell_later(&tasks, claim, waiting, report);
-    }
-}
-
-/// Tells the store in a task of its own, as often as it takes, and then those who wait for it.
-fn tell_later(tasks: &Tasks, claim: Arc<Claim>, waiting: Arc<Waiting>, report: Report) {
-    tasks.spawn(async move {
-        claim.insist(report).await;
-        waiting.wake(claim.id());
-    });
+    /// Set if it becomes a dead letter should it fail.
+    pub watch: Option<Box<Watch>>,
+    pub late: Listeners,
 }
 
 impl Execution {
@@ -82,14 +64,15 @@ impl Execution {
     async fn execute(mut self) -> Response<Body> {
         let snapshot = Arc::clone(self.record.snapshot());
         let Some(route) = route::of(&snapshot, self.route) else {
-            self.settle(Report::Release).await;
+            self.settle(Report::Release, None).await;
             return respond::fail(Failure::Internal.into(), self.record);
         };
         let deadline = self.outgoing.deadline;
         let slot = match admit::admit(&route, clock::now(), deadline).await {
             Ok(slot) => slot,
             Err(Refusal { failure, retry_after }) => {
-                let kept = self.settle(Report::Release).await;
+                let post = self.post_failed(failure, Sent::No);
+                let kept = self.settle(Report::Release, post).await;
                 self.record.key_status = Some(if kept { KeyStatus::NotStored } else { KeyStatus::StoreFailed });
                 return respond::fail(Explained { retry_after, ..failure.into() }, self.record);
             }
@@ -97,7 +80,7 @@ impl Execution {
         let verdict = self.attempts(&route).await;
         match verdict {
             Verdict::Failed { failure, sent, executed, retry_after, stop } => {
-                self.failed(&route, executed).await;
+                self.failed(&route, failure, executed).await;
                 respond::fail(Explained { failure, sent, detail: None, retry_after, stop: Some(stop) }, self.record)
             }
             Verdict::Answered { answer, in_flight, stop, earlier } => {
@@ -122,28 +105,57 @@ impl Execution {
     }
 
     /// No answer came.
-    async fn failed(&mut self, route: &Route<'_>, executed: Sent) {
+    async fn failed(&mut self, route: &Route<'_>, failure: Failure, executed: Sent) {
         let end = ending(None, PeerMark::None, executed, Sent::No, route.policy.retry.contract);
         let (report, status) = match end {
             Ending::Release => (Report::Release, KeyStatus::NotStored),
             Ending::Fail | Ending::Complete { .. } => (Report::Fail, KeyStatus::Unknown),
         };
-        self.settle(report).await;
+        let post = self.post_failed(failure, executed);
+        let told = self.settle(report, post).await;
         self.record.key_status = Some(status);
+        // A store that has not taken the failure would hear two ends of one claim, in any order.
+        if let Some(late) = self.outgoing.late.take().filter(|_| told && status == KeyStatus::Unknown) {
+            let listener = Listener {
+                claim: Arc::clone(&self.claim),
+                waiting: Arc::clone(&self.waiting),
+                contract: route.policy.retry.contract,
+                body_max: self.policy.max_stored_body,
+                idle: route.policy.timeouts.idle,
+            };
+            self.late.listen(late, listener, &self.tasks);
+        }
+    }
+
+    /// Its letter, if it becomes one by a failure.
+    fn post_failed(&mut self, failure: Failure, executed: Sent) -> Option<Post> {
+        let mut watch = self.watch.take()?;
+        watch.hold(std::mem::take(&mut self.held));
+        watch.failed(of_failure(failure, executed), failure, &self.record)
+    }
+
+    /// Its letter, if it becomes one by its answer.
+    fn post_answered(&mut self, sorted: Sorted, answer: (u16, &HeaderMap, Option<&Bytes>)) -> Option<Post> {
+        let mut watch = self.watch.take()?;
+        watch.hold(std::mem::take(&mut self.held));
+        watch.answered(sorted, answer, &self.record)
     }
 
     async fn answered(mut self, route: &Route<'_>, landed: Landed, earlier: Sent, deadline: Instant) -> Response<Body> {
         let (status, headers) = (landed.answer.status().as_u16(), landed.answer.headers());
         let mark = headers.get(respond::RETRY_MARK).map_or(PeerMark::None, respond::read_mark);
         let end = ending(Some(status), mark, Sent::Yes, earlier, route.policy.retry.contract);
+        let sorted = of_answer(status, mark, earlier, route.policy.retry.contract);
         let ambiguous = match end {
             Ending::Release => {
-                let told = self.settle(Report::Release).await;
+                let post = self.post_answered(sorted, (status, headers, None));
+                let told = self.settle(Report::Release, post).await;
                 self.record.key_status = Some(if told { KeyStatus::NotStored } else { KeyStatus::StoreFailed });
                 return self.pass(route, landed, None, deadline);
             }
             Ending::Fail => {
-                self.settle(Report::Fail).await;
+                let post = self.post_answered(sorted, (status, headers, None));
+                self.settle(Report::Fail, post).await;
                 self.record.key_status = Some(KeyStatus::Unknown);
                 return self.pass(route, landed, None, deadline);
             }
@@ -151,7 +163,7 @@ impl Execution {
         };
         let max = self.policy.max_stored_body;
         if is_too_much(headers, max) {
-            return self.pass_and_keep(route, landed, ambiguous, deadline);
+            return self.pass_and_keep(route, landed, (ambiguous, sorted), deadline);
         }
         let Landed { answer, in_flight, stop, slot } = landed;
         let (head, body) = answer.into_parts();
@@ -159,17 +171,19 @@ impl Execution {
         match collect(body, max, deadline, idle).await {
             Collected::Whole(bytes) => {
                 drop((slot, in_flight));
+                let post = self.post_answered(sorted, (status, &head.headers, Some(&bytes)));
                 let kept = StoredAnswer::new(status, &respond::cleaned(&head.headers), Some(bytes.clone()));
-                let stored = self.settle(Report::Complete { answer: kept, ambiguous }).await;
+                let stored = self.settle(Report::Complete { answer: kept, ambiguous }, post).await;
                 self.record.key_status = Some(if stored { KeyStatus::Stored } else { KeyStatus::StoreFailed });
                 respond::whole(head, bytes, stop, self.record)
             }
             Collected::TooMuch(body) => {
                 let landed = Landed { answer: Response::from_parts(head, body), in_flight, stop, slot };
-                self.pass_and_keep(route, landed, ambiguous, deadline)
+                self.pass_and_keep(route, landed, (ambiguous, sorted), deadline)
             }
             Collected::Broken(failure) => {
-                self.settle(Report::Fail).await;
+                let post = self.post_failed(failure, Sent::Yes);
+                self.settle(Report::Fail, post).await;
                 self.record.key_status = Some(KeyStatus::Unknown);
                 respond::fail(Explained { sent: Sent::Yes, ..failure.into() }, self.record)
             }
@@ -181,17 +195,18 @@ impl Execution {
         mut self,
         route: &Route<'_>,
         landed: Landed,
-        ambiguous: bool,
+        (ambiguous, sorted): (bool, Sorted),
         deadline: Instant,
     ) -> Response<Body> {
         let (status, headers) = (landed.answer.status().as_u16(), respond::cleaned(landed.answer.headers()));
-        let keeper = Keeper {
-            claim: Arc::clone(&self.claim),
-            waiting: Arc::clone(&self.waiting),
-            tasks: self.tasks.clone(),
-            answer: StoredAnswer::new(status, &headers, None),
-            ambiguous,
-        };
+        let (claim, waiting) = (Arc::clone(&self.claim), Arc::clone(&self.waiting));
+        let answer = StoredAnswer::new(status, &headers, None);
+        let mut watch = self.watch.take();
+        if let Some(watch) = &mut watch {
+            watch.hold(std::mem::take(&mut self.held));
+        }
+        let record = Some(Keeping { claim, waiting, answer, ambiguous });
+        let keeper = Keeper { record, watch, sorted, tasks: self.tasks.clone() };
         self.record.key_status = Some(KeyStatus::Stored);
         self.pass(route, landed, Some(keeper), deadline)
     }
@@ -207,14 +222,19 @@ impl Execution {
 
     /// Tells the store, for as long as the client can be made to wait; beyond that the telling goes on without it.
     /// False: it is not known to have been kept.
-    async fn settle(&self, report: Report) -> bool {
-        if timeout(PERSIST, self.claim.report(report.clone())).await.is_ok_and(|told| told.is_ok()) {
+    async fn settle(&mut self, report: Report, post: Option<Post>) -> bool {
+        let told = timeout(PERSIST, self.claim.report(report.clone(), post.as_ref().map(Post::letter))).await;
+        if let Ok(Reported { record: Ok(()), letter }) = told {
+            self.record.dead_letter = post.and_then(|post| post.end(&letter));
             return true;
         }
-        tell_later(&self.tasks, Arc::clone(&self.claim), Arc::clone(&self.waiting), report);
+        tell_later(&self.tasks, Arc::clone(&self.claim), Arc::clone(&self.waiting), report, post);
         false
     }
 }
+
+/// What an answer makes of its request.
+type Sorted = Option<(Cause, Class)>;
 
 /// An answer's head and what it holds.
 struct Landed {
@@ -225,7 +245,7 @@ struct Landed {
 }
 
 /// Known from the head alone: too large to keep, or a stream without an end.
-fn is_too_much(headers: &HeaderMap, max: usize) -> bool {
+pub(super) fn is_too_much(headers: &HeaderMap, max: usize) -> bool {
     let length = headers.get(CONTENT_LENGTH).and_then(|v| v.to_str().ok()).and_then(|v| v.parse::<u64>().ok());
     let stream = headers.get(CONTENT_TYPE).is_some_and(|v| v.as_bytes().starts_with(b"text/event-stream"));
     stream || length.is_some_and(|n| n > max as u64)

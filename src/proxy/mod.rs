@@ -5,10 +5,13 @@ pub mod admit;
 pub mod attempt;
 pub mod body;
 pub mod connection;
+mod dead_letters;
 mod exchange;
 mod execution;
 pub mod hygiene;
+mod keeper;
 mod keyed;
+mod late;
 pub mod listeners;
 pub mod record;
 pub mod replay;
@@ -29,6 +32,7 @@ use self::admit::Refusal;
 use self::attempt::{Outgoing, Verdict};
 use self::body::{Body, End, Held, ReadAhead, ReplayBytes};
 use self::connection::Connection;
+use self::dead_letters::Watch;
 use self::hygiene::Present;
 use self::keyed::Asked;
 use self::keyed::handle::Keyed;
@@ -64,6 +68,7 @@ pub struct Proxy {
     /// Where idempotency keys are kept; they outlive policies.
     pub stores: ArcSwap<Stores>,
     waiting: Arc<Waiting>,
+    late: late::Listeners,
     outbound: Identity,
     inbound: Identity,
 }
@@ -95,6 +100,10 @@ struct Prepared {
     client_upgrade: Option<hyper::upgrade::OnUpgrade>,
     held: Held,
     too_large: bool,
+    /// It is too large because all bodies together are.
+    crowded: bool,
+    /// Set if it becomes a dead letter should it fail.
+    watch: Option<Box<Watch>>,
 }
 
 impl Proxy {
@@ -108,6 +117,7 @@ impl Proxy {
             replay_bytes: Arc::default(),
             stores: ArcSwap::default(),
             waiting: Arc::default(),
+            late: late::Listeners::default(),
             outbound: Identity::new(instance, "out"),
             inbound: Identity::new(instance, "in"),
         }
@@ -170,9 +180,11 @@ impl Proxy {
             }
         };
         let Admitted { mut prepared, slot } = admitted;
-        if let Some(header) = invent {
-            prepared.outgoing.own.text(header, keyed::invented().as_bytes());
+        let invented = invent.map(|header| (header, keyed::invented()));
+        if let Some((header, key)) = &invented {
+            prepared.outgoing.own.text(header, key.as_bytes());
         }
+        self.watch(&route, &record, &mut prepared, invented.as_ref().map(|(_, key)| &**key));
         self.exchange(connection, &route, prepared, slot, record).await
     }
 
@@ -185,23 +197,35 @@ impl Proxy {
         slot: Slot,
         mut record: Box<Record>,
     ) -> Response<Body> {
-        let Prepared { mut outgoing, client_upgrade, held, too_large } = prepared;
+        let Prepared { mut outgoing, client_upgrade, held, too_large, crowded: _, watch } = prepared;
         let asked = outgoing.upgrade.then(|| outgoing.headers.clone());
         let deadline = outgoing.deadline;
         let verdict = attempt::run(route, &mut outgoing, &mut record, connection.alarm(), &self.tasks).await;
 
         match verdict {
-            Verdict::Failed { failure, sent, retry_after, stop, executed: _ } => {
+            Verdict::Failed { failure, sent, retry_after, stop, executed } => {
                 if too_large && record.denied().is_none() && sent != Sent::No {
                     record.deny(Denied::BodyTooLarge);
                 }
+                if let Some(watch) = watch {
+                    Box::pin(self.keep_failed(watch, held, (failure, executed), &mut record)).await;
+                }
                 respond::fail(Explained { failure, sent, detail: None, retry_after, stop: Some(stop) }, record)
             }
-            Verdict::Answered { answer, in_flight, stop, earlier: _ } => {
+            Verdict::Answered { answer, in_flight, stop, earlier } => {
                 let idle = route.policy.timeouts.idle;
-                // Nothing is sent again from here on.
-                drop(held);
-                let end = End { record, slot: Some(slot), in_flight: Some(in_flight), deadline, idle, keeper: None };
+                // Nothing is sent again from here on; what is held from now on is held for a letter.
+                let contract = route.policy.retry.contract;
+                let keeper = match watch {
+                    Some(watch) => {
+                        Box::pin(self.keep_answered(contract, watch, held, (&answer, earlier), &mut record)).await
+                    }
+                    None => {
+                        drop(held);
+                        None
+                    }
+                };
+                let end = End { record, slot: Some(slot), in_flight: Some(in_flight), deadline, idle, keeper };
                 if answer.status() == http::StatusCode::SWITCHING_PROTOCOLS {
                     return self.switch(asked, client_upgrade, answer, end);
                 }
@@ -220,9 +244,17 @@ impl Proxy {
         record: &mut Record,
     ) -> Result<Admitted, Refusal> {
         let deadline = self.enter(connection, route, &request, present, record)?;
-        let slot = admit::admit(route, record.started(), deadline).await?;
-        let bound = route.policy.replay_body_max;
-        let prepared = self.prepare(connection, route, request, present, record, (deadline, bound)).await?;
+        let slot = match admit::admit(route, record.started(), deadline).await {
+            Ok(slot) => slot,
+            Err(refusal) => {
+                Box::pin(self.keep_refused(connection, route, request, present, record, refusal.failure)).await;
+                return Err(refusal);
+            }
+        };
+        let bound = dead_letters::held_max(route, record, request.method());
+        let mut prepared = self.prepare(connection, route, request, present, record, (deadline, bound)).await?;
+        // Of what is held for a letter alone, no retry was ever meant to be made.
+        prepared.too_large &= route.policy.replay_body_max > 0;
         Ok(Admitted { prepared, slot })
     }
 
@@ -264,7 +296,7 @@ impl Proxy {
         let client_upgrade = upgrade.then(|| hyper::upgrade::on(&mut request));
         let (head, body) = request.into_parts();
         let policy = record.snapshot().policy.replay_bytes_max;
-        let ReadAhead { body, held, too_large } =
+        let ReadAhead { body, held, too_large, crowded } =
             body::read_ahead(body, bound, &self.replay_bytes, policy, deadline).await?;
         record.request_bytes = body.size_hint().lower();
 
@@ -292,8 +324,9 @@ impl Proxy {
             deadline,
             hash_key,
             claim: None,
+            late: None,
         };
-        Ok(Prepared { outgoing, client_upgrade, held, too_large })
+        Ok(Prepared { outgoing, client_upgrade, held, too_large, crowded, watch: None })
     }
 
     /// A 101 is passed on only to who asked for it.

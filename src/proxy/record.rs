@@ -13,6 +13,7 @@ use jiff::Timestamp;
 use super::connection::Connection;
 use super::hygiene::Present;
 use crate::clock;
+use crate::dead_letters::letter::{LetterId, Tried};
 use crate::policy::routes::RouteId;
 use crate::policy::{Direction, RoutePolicy, UpstreamPolicy};
 use crate::random::{self, Random};
@@ -69,6 +70,8 @@ pub struct Record {
     denied: Option<Denied>,
     /// What became of its idempotency key.
     pub key_status: Option<KeyStatus>,
+    /// Under which number it is kept, if it is.
+    pub dead_letter: Option<LetterId>,
     /// Bytes of body sent to the client.
     pub response_bytes: u64,
     /// Bytes of body read from the client, if they were buffered.
@@ -106,6 +109,7 @@ impl Record {
             more: Vec::new(),
             denied: None,
             key_status: None,
+            dead_letter: None,
             response_bytes: 0,
             request_bytes: 0,
         })
@@ -124,6 +128,16 @@ impl Record {
     /// The client's connection.
     pub fn connection(&self) -> &Connection {
         &self.connection
+    }
+
+    /// Where what is known of it goes.
+    pub fn telemetry(&self) -> &Arc<Telemetry> {
+        &self.telemetry
+    }
+
+    /// Towards a dependency, or from a caller.
+    pub fn direction(&self) -> Direction {
+        self.direction
     }
 
     /// Its method.
@@ -182,6 +196,20 @@ impl Record {
     /// Attempts that ended so far.
     pub fn attempts(&self) -> u32 {
         u32::from(self.first.is_some()) + self.more.len() as u32
+    }
+
+    /// The attempts, for a letter.
+    pub fn tried(&self) -> Vec<Tried> {
+        let tried = |note: &AttemptNote| Tried {
+            endpoint: note.endpoint.map_or_else(String::new, |endpoint| endpoint.to_string()),
+            duration_ms: u64::try_from(note.elapsed.as_millis()).unwrap_or(u64::MAX),
+            end: match note.end {
+                AttemptEnd::Status(status) => status.to_string(),
+                AttemptEnd::Failed(failure) => failure.token().to_owned(),
+                AttemptEnd::Cancelled => "cancelled".to_owned(),
+            },
+        };
+        self.first.iter().chain(&self.more).map(tried).collect()
     }
 
     /// The endpoint of the last attempt.
@@ -304,6 +332,7 @@ impl Record {
             .collect();
         let target = self.target();
         let trace_id = self.trace.trace_id();
+        let letter = self.dead_letter.map(|id| id.to_string());
         let wall = clock::wall().checked_sub(elapsed).and_then(|t| Timestamp::try_from(t).ok()).unwrap_or_default();
         self.telemetry.access_log.log(&AccessEntry {
             timestamp: wall,
@@ -322,6 +351,7 @@ impl Record {
             attempts: &attempts,
             retry_denied: self.denied.map(Denied::token),
             idempotency: self.key_status.map(KeyStatus::as_str),
+            dead_letter: letter.as_deref(),
             policy_revision: self.snapshot.revision,
             request_bytes: self.request_bytes,
             response_bytes: self.response_bytes,

@@ -11,6 +11,7 @@ use http::header::{HOST, TE, VIA};
 use http::{HeaderName, HeaderValue, Request, Response};
 use http_body::Body as _;
 
+use super::Proxy;
 use super::admit::{self, Refusal};
 use super::attempt::{self, Outgoing, Verdict};
 use super::body::{Body, End, Held};
@@ -22,7 +23,6 @@ use super::keyed::{self, Asked, Told};
 use super::record::Record;
 use super::respond::{self, Explained};
 use super::route::{self, Route};
-use super::{Prepared, Proxy};
 use crate::clock;
 use crate::dead_letters::letter::{KeyOrigin, LetterId};
 use crate::dead_letters::seal::Contents;
@@ -31,9 +31,10 @@ use crate::policy::idempotency::ForwardKey;
 use crate::policy::routes::RouteId;
 use crate::random::Random;
 use crate::reliability::Failure;
+use crate::reliability::classify::PeerMark;
 use crate::reliability::dead_letters::{Class, of_answer, of_failure};
 use crate::reliability::entropy::Entropy;
-use crate::reliability::idempotency::KeyStatus;
+use crate::reliability::idempotency::{KeyStatus, is_refusal};
 use crate::wire::alarm::alarmed;
 use crate::wire::{Alarm, OwnFields, RequestBody};
 
@@ -168,6 +169,7 @@ impl Proxy {
             deadline,
             hash_key,
             claim: None,
+            late: None,
         })
     }
 
@@ -178,7 +180,7 @@ impl Proxy {
         mut outgoing: Outgoing,
         mut record: Box<Record>,
     ) -> Ended {
-        let told = self.ask(route, key, &outgoing).await;
+        let (told, _) = self.ask(route, key, &outgoing).await;
         if key.policy.forward_key == ForwardKey::Strip {
             outgoing.headers.remove(&key.policy.header);
         }
@@ -210,6 +212,9 @@ impl Proxy {
             waiting: Arc::clone(&self.waiting),
             tasks: self.tasks.clone(),
             held: Held::default(),
+            // Its letter exists already.
+            watch: None,
+            late: self.late.clone(),
         };
         let response = execution.run().await;
         let (status, key_status) = (response.status().as_u16(), respond::key_status(&response));
@@ -244,10 +249,11 @@ impl Proxy {
             }
             Verdict::Answered { answer, in_flight, stop, earlier } => {
                 let status = answer.status().as_u16();
+                let mark = answer.headers().get(respond::RETRY_MARK).map_or(PeerMark::None, respond::read_mark);
                 let idle = route.policy.timeouts.idle;
                 let end = End { record, slot: Some(slot), in_flight: Some(in_flight), deadline, idle, keeper: None };
                 drain(respond::pass(answer, stop, end)).await;
-                match of_answer(status, earlier, route.policy.retry.contract) {
+                match of_answer(status, mark, earlier, route.policy.retry.contract) {
                     Some((_, class)) => {
                         Ended::Failed { status: Some(status), reason: format!("status-{status}"), class: Some(class) }
                     }

@@ -15,6 +15,7 @@ use crate::idempotency::answer::StoredAnswer;
 use crate::policy::ProxyStatus;
 use crate::reliability::attempts::{Denied, Stop};
 use crate::reliability::classify::PeerMark;
+use crate::reliability::idempotency::KeyStatus;
 use crate::reliability::{Failure, Sent};
 use crate::wire::Answer;
 
@@ -25,6 +26,8 @@ pub const RETRY_MARK: HeaderName = HeaderName::from_static("x-outrigger-retry");
 const KEY_STATUS: HeaderName = HeaderName::from_static("idempotency-status");
 /// `true`: this answer was given before.
 const KEY_REPLAYED: HeaderName = HeaderName::from_static("idempotency-replayed");
+/// Under which number a request is kept that could not be served.
+const DEAD_LETTER: HeaderName = HeaderName::from_static("outrigger-dead-letter");
 const PROBLEM_JSON: HeaderValue = HeaderValue::from_static("application/problem+json");
 
 /// Where the problem types are described.
@@ -76,6 +79,8 @@ struct Problem<'a> {
     trace_id: &'a str,
     #[serde(skip_serializing_if = "Option::is_none")]
     retry_after_ms: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    dead_letter: Option<String>,
 }
 
 /// Answers a request that no upstream answered.
@@ -101,7 +106,7 @@ pub fn fail(explained: Explained<'_>, mut record: Box<Record>) -> Response<Body>
     if let Some(mark) = gave_up.or_else(|| refusal_mark(failure)) {
         headers.insert(RETRY_MARK, mark);
     }
-    tell_key_status(headers, &record);
+    tell_fate(headers, &record);
     response.map(|()| Body::full(body, record))
 }
 
@@ -130,6 +135,7 @@ fn problem(explained: &Explained<'_>, record: &Record, disclosure: ProxyStatus) 
         retry_denied: record.denied().map(Denied::token),
         trace_id: trace_id.as_str(),
         retry_after_ms: explained.retry_after.map(|d| d.as_millis() as u64),
+        dead_letter: record.dead_letter.map(|id| id.to_string()),
     };
     // Plain strings and numbers always serialise; an empty body would still be an answer.
     serde_json::to_vec(&problem).map(Bytes::from).unwrap_or_default()
@@ -234,7 +240,7 @@ pub fn pass(answer: Answer, stop: Stop, mut end: End) -> Response<Body> {
             head.headers.insert(RETRY_MARK, mark);
         }
     }
-    tell_key_status(&mut head.headers, &end.record);
+    tell_fate(&mut head.headers, &end.record);
     Response::from_parts(head, Body::upstream(body, end))
 }
 
@@ -252,7 +258,7 @@ pub fn whole(mut head: http::response::Parts, body: Bytes, stop: Stop, mut recor
     if !body.is_empty() {
         head.headers.insert(CONTENT_LENGTH, HeaderValue::from(body.len()));
     }
-    tell_key_status(&mut head.headers, &record);
+    tell_fate(&mut head.headers, &record);
     Response::from_parts(head, Body::full(body, record))
 }
 
@@ -271,7 +277,7 @@ pub fn replay(answer: StoredAnswer, mut record: Box<Record>) -> Response<Body> {
             headers.append(PROXY_STATUS, value);
         }
     }
-    tell_key_status(headers, &record);
+    tell_fate(headers, &record);
     response.map(|()| Body::full(answer.body.unwrap_or_default(), record))
 }
 
@@ -302,9 +308,12 @@ pub fn is_problem(response: &Response<Body>) -> bool {
     response.headers().get(CONTENT_TYPE) == Some(&PROBLEM_JSON)
 }
 
-fn tell_key_status(headers: &mut HeaderMap, record: &Record) {
+fn tell_fate(headers: &mut HeaderMap, record: &Record) {
     if let Some(status) = record.key_status {
         headers.insert(KEY_STATUS, HeaderValue::from_static(status.as_str()));
+    }
+    if let Some(Ok(id)) = record.dead_letter.map(|id| HeaderValue::try_from(id.to_string())) {
+        headers.insert(DEAD_LETTER, id);
     }
 }
 

@@ -250,6 +250,7 @@ const fn trigger(failure: Failure) -> Trigger {
         | Failure::KeyOfNobody
         | Failure::KeyReused
         | Failure::RequestBodyTooLarge
+        | Failure::Overloaded
         | Failure::KeyInProgress
         | Failure::OutcomeUnknown
         | Failure::AnswerNotRetained
@@ -353,6 +354,7 @@ const fn blame(failure: Failure) -> Blame {
         | Failure::KeyOfNobody
         | Failure::KeyReused
         | Failure::RequestBodyTooLarge
+        | Failure::Overloaded
         | Failure::KeyInProgress
         | Failure::OutcomeUnknown
         | Failure::AnswerNotRetained

@@ -3,10 +3,14 @@
 //! A client has got an error already, and may ask again by itself: a replay must be safe against that. Whether it is
 //! depends on what is known of the request's execution ([`Class`]) and on what the upstream promises.
 
+mod judge;
+
+pub use self::judge::{Judgement, Standing, judge};
+
 use super::Failure;
-use super::classify::Contract;
+use super::classify::{Contract, PeerMark};
 use super::failure::Sent;
-use super::idempotency::State;
+use super::idempotency::{Ending, ending};
 
 /// Why a request became a dead letter; the words of `deadLetter.when`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -165,57 +169,20 @@ pub fn of_failure(failure: Failure, executed: Sent) -> Option<(Cause, Class)> {
     Some((cause, Class::NotExecuted))
 }
 
-/// Sorts an answer of 500 or above. `earlier`: what the attempts before it may have done.
-pub const fn of_answer(status: u16, earlier: Sent, contract: Contract) -> Option<(Cause, Class)> {
-    match (status, contract, earlier) {
-        (..500, ..) => None,
-        (_, Contract::Atomic5xx, Sent::No) => Some((Cause::ServerError, Class::NotExecuted)),
-        (_, Contract::Atomic5xx, _) => Some((Cause::ServerError, Class::Unknown)),
-        (_, Contract::Opaque | Contract::Dedupes, _) => Some((Cause::ServerError, Class::FailedResponse)),
-    }
-}
-
-/// Where the key of a letter stands, and whether it may have been executed without a definite answer.
-pub type Standing = (State, bool);
-
-/// What a replay of a letter would be.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Judgement {
-    /// Safe, as far as anyone can know.
-    Safe,
-    /// It could make an effect happen twice: an operator has to take that upon herself, or find out.
-    Risky,
-    /// Not needed: its key has a definite answer by now.
-    Superseded,
-    /// Not now: a request with its key, or a replay of it, is under way.
-    Busy,
-    /// Not possible: what it needs was not kept.
-    Impossible,
-    /// It is closed.
-    Closed,
-}
-
-/// Judges a letter. `kept`: what a replay needs is there. `key`: the letter's key is deduplicated; inside, where its
-/// record stands, `None` = there is none.
-pub fn judge(
-    state: LetterState,
-    (class, contract): (Class, Contract),
-    kept: bool,
-    key: Option<Option<Standing>>,
-) -> Judgement {
-    let by_class = if class.is_risky(contract) { Judgement::Risky } else { Judgement::Safe };
-    match (state, kept, key) {
-        (LetterState::Replaying, ..) => Judgement::Busy,
-        (state, ..) if state.is_closed() => Judgement::Closed,
-        // Known also of a letter that can never be sent.
-        (_, _, Some(Some((State::Complete, false)))) => Judgement::Superseded,
-        (_, false, _) => Judgement::Impossible,
-        (_, _, Some(Some((State::Claimed | State::Sent, _)))) => Judgement::Busy,
-        (_, _, Some(Some((State::Retryable, false)))) => Judgement::Safe,
-        (_, _, Some(Some((State::Retryable, true)))) if matches!(contract, Contract::Dedupes) => Judgement::Safe,
-        (_, _, Some(Some((State::Unknown | State::Complete | State::Retryable, _)))) => Judgement::Risky,
-        // Without its record (never deduplicated, or lost by a store that should not have), the letter's own word counts.
-        (_, _, None | Some(None)) => by_class,
+/// Sorts an answer that goes to the client. `mark`: what a proxy of our kind says of it; `earlier`: what the attempts
+/// before it may have done. `None`: nothing is left to repair.
+pub fn of_answer(status: u16, mark: PeerMark, earlier: Sent, contract: Contract) -> Option<(Cause, Class)> {
+    let refused = mark == PeerMark::Refused;
+    match (ending(Some(status), mark, Sent::Yes, earlier, contract), status) {
+        (Ending::Complete { ambiguous: false }, _) | (Ending::Release, ..500) => None,
+        (Ending::Release, _) => Some((Cause::ServerError, Class::NotExecuted)),
+        (Ending::Complete { ambiguous: true }, _) => Some((Cause::ServerError, Class::FailedResponse)),
+        // It was refused this time, and nobody knows of the time before.
+        (Ending::Fail, ..500) => Some((Cause::OutcomeUnknown, Class::Unknown)),
+        (Ending::Fail, _) if contract == Contract::Dedupes && !refused => {
+            Some((Cause::ServerError, Class::FailedResponse))
+        }
+        (Ending::Fail, _) => Some((Cause::ServerError, Class::Unknown)),
     }
 }
 
@@ -223,70 +190,75 @@ pub fn judge(
 mod tests {
     use super::*;
 
+    const CONTRACTS: [Contract; 3] = [Contract::Opaque, Contract::Atomic5xx, Contract::Dedupes];
+
     #[test]
-    fn words_are_read_as_they_are_written() {
-        assert!(Cause::ALL.iter().all(|cause| Cause::of(cause.as_str()) == Some(*cause)));
-        assert!(Class::ALL.iter().all(|class| Class::of(class.as_str()) == Some(*class)));
-        assert!(LetterState::ALL.iter().all(|state| LetterState::of(state.as_str()) == Some(*state)));
-        assert_eq!((Cause::of("Deadline"), Class::of(""), LetterState::of("closed")), (None, None, None));
+    fn the_words_are_read_as_they_are_written() {
+        assert!(Cause::ALL.into_iter().all(|cause| Cause::of(cause.as_str()) == Some(cause)));
+        assert!(Class::ALL.into_iter().all(|class| Class::of(class.as_str()) == Some(class)));
+        assert!(LetterState::ALL.into_iter().all(|state| LetterState::of(state.as_str()) == Some(state)));
+        assert_eq!((Cause::of(""), Class::of("Unknown"), LetterState::of("shut")), (None, None, None));
     }
 
     #[test]
-    fn what_nobody_has_to_repair_is_no_letter() {
+    fn what_may_have_left_is_unknown_whatever_failed_last() {
         for failure in Failure::ALL {
-            let found = of_failure(*failure, Sent::No);
-            let is_upstreams = failure.side() == super::super::Side::Upstream;
-            assert_eq!(found.is_some(), is_upstreams, "{}", failure.token());
-            assert!(found.is_none_or(|(_, class)| class == Class::NotExecuted));
-            // Whatever is said of it: what may have been executed is unknown.
-            assert_eq!(of_failure(*failure, Sent::Maybe), Some((Cause::OutcomeUnknown, Class::Unknown)));
-        }
-        assert_eq!(of_failure(Failure::CircuitOpen, Sent::No), Some((Cause::CircuitOpen, Class::NotExecuted)));
-        assert_eq!(of_failure(Failure::DeadlineExceeded, Sent::No), Some((Cause::Deadline, Class::NotExecuted)));
-    }
-
-    #[test]
-    fn an_error_that_the_contract_calls_harmless_was_no_execution() {
-        assert_eq!(of_answer(499, Sent::No, Contract::Opaque), None);
-        let of = |earlier, contract| of_answer(503, earlier, contract).map(|(_, class)| class);
-        assert_eq!(of(Sent::No, Contract::Opaque), Some(Class::FailedResponse));
-        assert_eq!(of(Sent::No, Contract::Dedupes), Some(Class::FailedResponse));
-        assert_eq!(of(Sent::No, Contract::Atomic5xx), Some(Class::NotExecuted));
-        assert_eq!(of(Sent::Maybe, Contract::Atomic5xx), Some(Class::Unknown), "the attempt before may have done it");
-    }
-
-    #[test]
-    fn a_replay_is_safe_only_if_nothing_can_happen_twice() {
-        let of = |class, contract, key| judge(LetterState::Open, (class, contract), true, key);
-        for class in Class::ALL {
-            for key in [None, Some(None), Some(Some((State::Unknown, true)))] {
-                let safe = class == Class::NotExecuted && key.flatten().is_none();
-                let wanted = if safe { Judgement::Safe } else { Judgement::Risky };
-                assert_eq!(of(class, Contract::Opaque, key), wanted, "{class:?} {key:?}");
-            }
-            // The record knows better than the letter.
-            assert_eq!(of(class, Contract::Opaque, Some(Some((State::Complete, false)))), Judgement::Superseded);
-            assert_eq!(of(class, Contract::Opaque, Some(Some((State::Complete, true)))), Judgement::Risky);
-            assert_eq!(of(class, Contract::Opaque, Some(Some((State::Retryable, false)))), Judgement::Safe);
-            assert_eq!(of(class, Contract::Opaque, Some(Some((State::Retryable, true)))), Judgement::Risky);
-            assert_eq!(of(class, Contract::Dedupes, Some(Some((State::Retryable, true)))), Judgement::Safe);
-            assert_eq!(of(class, Contract::Dedupes, None), Judgement::Safe);
-            for state in [State::Claimed, State::Sent] {
-                assert_eq!(of(class, Contract::Dedupes, Some(Some((state, false)))), Judgement::Busy);
+            for executed in [Sent::Maybe, Sent::Yes] {
+                assert_eq!(of_failure(*failure, executed), Some((Cause::OutcomeUnknown, Class::Unknown)));
             }
         }
-        assert_eq!(of(Class::FailedResponse, Contract::Atomic5xx, None), Judgement::Safe);
-        assert_eq!(of(Class::Unknown, Contract::Atomic5xx, None), Judgement::Risky);
     }
 
     #[test]
-    fn what_was_not_kept_cannot_be_sent_again_but_may_be_superseded() {
-        let of = |state, key| judge(state, (Class::NotExecuted, Contract::Dedupes), false, key);
-        assert_eq!(of(LetterState::Open, None), Judgement::Impossible);
-        assert_eq!(of(LetterState::Open, Some(Some((State::Complete, false)))), Judgement::Superseded);
-        assert_eq!(of(LetterState::Replaying, None), Judgement::Busy);
-        for state in LetterState::ALL.into_iter().filter(|state| state.is_closed()) {
-            assert_eq!(of(state, None), Judgement::Closed);
+    fn what_did_not_leave_is_a_letter_only_if_the_dependency_is_at_fault() {
+        for (failure, cause) in [
+            (Failure::CircuitOpen, Some(Cause::CircuitOpen)),
+            (Failure::Throttled, Some(Cause::CircuitOpen)),
+            (Failure::DeadlineExceeded, Some(Cause::Deadline)),
+            (Failure::ConnectionRefused, Some(Cause::RetriesExhausted)),
+            (Failure::NoEndpoint, Some(Cause::RetriesExhausted)),
+            (Failure::DnsError, Some(Cause::RetriesExhausted)),
+            (Failure::QueueFull, None),
+            (Failure::Draining, None),
+            (Failure::StoreUnavailable, None),
+            (Failure::RequestBodyTimeout, None),
+            (Failure::ClientGone, None),
+        ] {
+            assert_eq!(of_failure(failure, Sent::No), cause.map(|cause| (cause, Class::NotExecuted)), "{failure:?}");
+        }
+    }
+
+    #[test]
+    fn a_good_answer_is_no_letter_and_a_refusal_only_after_an_attempt_that_nobody_knows_of() {
+        for contract in CONTRACTS {
+            for earlier in [Sent::No, Sent::Maybe, Sent::Yes] {
+                assert_eq!(of_answer(201, PeerMark::None, earlier, contract), None);
+                assert_eq!(of_answer(404, PeerMark::None, earlier, contract), None);
+            }
+            for status in [401, 429] {
+                assert_eq!(of_answer(status, PeerMark::None, Sent::No, contract), None);
+                let after = of_answer(status, PeerMark::None, Sent::Maybe, contract);
+                assert_eq!(after, Some((Cause::OutcomeUnknown, Class::Unknown)), "{status} {contract:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_server_error_is_what_the_contract_makes_of_it() {
+        let sorted = |mark, earlier, contract| {
+            let (cause, class) = of_answer(503, mark, earlier, contract).expect("a letter");
+            assert_eq!(cause, Cause::ServerError);
+            class
+        };
+        let none = PeerMark::None;
+        assert_eq!(sorted(none, Sent::No, Contract::Opaque), Class::FailedResponse);
+        assert_eq!(sorted(none, Sent::No, Contract::Dedupes), Class::FailedResponse);
+        assert_eq!(sorted(none, Sent::No, Contract::Atomic5xx), Class::NotExecuted);
+        assert_eq!(sorted(none, Sent::Maybe, Contract::Atomic5xx), Class::Unknown);
+        for contract in CONTRACTS {
+            // A proxy of our kind says that it did not even try.
+            assert_eq!(sorted(PeerMark::Refused, Sent::No, contract), Class::NotExecuted);
+            assert_eq!(sorted(PeerMark::Refused, Sent::Maybe, contract), Class::Unknown);
         }
     }
 }

@@ -139,6 +139,8 @@ failures! {
     KeyReused => "http_request_error", "key-reused", 422, Client, Admit, "This idempotency key belongs to another request";
     /// The body of a keyed request is larger than the route takes.
     RequestBodyTooLarge => "http_request_error", "request-body-too-large", 413, Client, RequestBody, "The body is too large for a request with an idempotency key";
+    /// The memory for bodies that are held is used up, and a keyed request goes nowhere without its body.
+    Overloaded => "connection_limit_reached", "overloaded", 503, Ourselves, RequestBody, "The memory for request bodies is used up; nothing was sent";
     /// A request with this key is being executed.
     KeyInProgress => "http_request_error", "in-progress", 409, Client, Admit, "A request with this idempotency key is in progress";
     /// A request with this key may have been executed.

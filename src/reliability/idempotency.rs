@@ -19,7 +19,7 @@ mod machine;
 mod record;
 mod status;
 
-pub use ending::{Ending, ending};
+pub use ending::{Ending, ending, is_refusal};
 pub use key::{KEY_BYTES_MAX, KeyError, KeySyntax, parse_key};
 pub use machine::{Claim, Op, Reply, apply};
 pub use record::{Fingerprint, Millis, Nonce, Record, RecordId, State, stricter};

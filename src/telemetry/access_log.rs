@@ -75,6 +75,8 @@ pub struct AccessEntry<'a> {
     pub retry_denied: Option<&'a str>,
     /// `outrigger.idempotency`: what became of the key, in the words of `Idempotency-Status`.
     pub idempotency: Option<&'a str>,
+    /// `outrigger.dead_letter`: under which number the request is kept.
+    pub dead_letter: Option<&'a str>,
     /// `outrigger.policy_revision` that the request ran under.
     pub policy_revision: u64,
     /// `http.request.body.size`: bytes of body read from the client.
@@ -167,6 +169,9 @@ impl Serialize for AccessEntry<'_> {
         }
         if let Some(status) = self.idempotency {
             map.serialize_entry("outrigger.idempotency", status)?;
+        }
+        if let Some(letter) = self.dead_letter {
+            map.serialize_entry("outrigger.dead_letter", letter)?;
         }
         map.serialize_entry("outrigger.policy_revision", &self.policy_revision)?;
         map.end()

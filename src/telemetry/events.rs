@@ -56,6 +56,20 @@ pub enum Event<'a> {
     StoreOpened { store: &'a str, records: u64, unknown: u64, quarantined: &'a str },
     /// A store of idempotency keys is open and not as it should be.
     StoreDegraded { store: &'a str, reason: &'a str },
+    /// A request that could not be served should have been kept, and was not: this is all that is left of it.
+    /// `more`: how many others were lost since the last of these events.
+    LetterLost {
+        queue: &'a str,
+        letter: &'a str,
+        upstream: &'a str,
+        route: &'a str,
+        method: &'a str,
+        cause: &'a str,
+        class: &'a str,
+        trace_id: &'a str,
+        reason: &'a str,
+        more: u64,
+    },
     /// A breaker changed its state.
     Circuit { upstream: &'a str, from: &'a str, to: &'a str, cause: &'a str, failure_percent: f64, samples: u32 },
     /// An endpoint was taken out of rotation.
@@ -82,6 +96,7 @@ impl Event<'_> {
             Event::JournalLost { .. } => "journal-lost",
             Event::StoreOpened { .. } => "store-opened",
             Event::StoreDegraded { .. } => "store-degraded",
+            Event::LetterLost { .. } => "letter-lost",
             Event::Circuit { .. } => "circuit",
             Event::Ejected { .. } => "ejected",
             Event::Returned { .. } => "returned",
@@ -118,6 +133,13 @@ impl Event<'_> {
             }
             Event::StoreDegraded { store, reason } => {
                 warn!(target: "outrigger", event, store, reason, "store of idempotency keys is not as it should be");
+            }
+            Event::LetterLost { queue, letter, upstream, route, method, cause, class, trace_id, reason, more } => {
+                let message = "a request that could not be served was not kept either";
+                error!(
+                    target: "outrigger", event, queue, letter, upstream, route, method, cause, class, trace_id, reason,
+                    more, "{message}"
+                );
             }
             Event::Circuit { upstream, from, to, cause, failure_percent, samples } => {
                 let message = format_args!("circuit breaker: {from} -> {to}");
@@ -227,7 +249,7 @@ mod tests {
         String::from_utf8(bytes).unwrap()
     }
 
-    const EVENTS: [Event<'static>; 14] = [
+    const EVENTS: [Event<'static>; 15] = [
         Event::Started { version: "1", policy_revision: 1, policy_hash: "h" },
         Event::PolicyApplied { revision: 1, hash: "h", source: "s", author: "a", effect: &[] },
         Event::PolicyRejected { source: "s", author: "a", error: "e" },
@@ -242,6 +264,18 @@ mod tests {
         Event::ResolveFailed { upstream: "u", error: "e" },
         Event::Draining { in_flight: 1, timeout_ms: 1 },
         Event::Stopped { aborted: 0 },
+        Event::LetterLost {
+            queue: "q",
+            letter: "l",
+            upstream: "u",
+            route: "r",
+            method: "POST",
+            cause: "c",
+            class: "c",
+            trace_id: "t",
+            reason: "full",
+            more: 2,
+        },
     ];
 
     #[test]

@@ -29,12 +29,14 @@ use std::sync::{Arc, Mutex, PoisonError};
 use metrics::{Counter, Key, KeyName, Label, Level, Metadata, Recorder};
 use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle, PrometheusRecorder};
 
+pub use self::gauges::LetterGauge;
 pub use self::meters::{AttemptEnd, RequestOutcome, RouteMeters, UpstreamMeters};
 
 use self::exposition::{Exposition, Family, Type};
 use super::histogram::SeriesLimit;
 use crate::policy::Direction;
 use crate::reliability::Failure;
+use crate::reliability::dead_letters::{Cause, Class};
 use crate::upstreams::view::UpstreamView;
 
 /// Label sets that the process may hold, a histogram counting as one. OpenTelemetry's default limit.
@@ -65,8 +67,26 @@ const SET_CHANGES: CounterName =
     CounterName("outrigger_endpoint_set_changes_total", "Changes of the set of addresses of the upstream.");
 const UNROUTED: CounterName =
     CounterName("outrigger_unrouted_requests_total", "Requests answered before a route was chosen, by reason.");
-const COUNTERS: [&CounterName; 10] =
-    [&REQUESTS, &ATTEMPTS, &RETRIES, &IDEMPOTENCY, &TRANSITIONS, &OPENED, &REUSED, &EJECTIONS, &SET_CHANGES, &UNROUTED];
+const LETTERS_CAPTURED: CounterName =
+    CounterName("outrigger_dlq_captured_total", "Requests that could not be served and are kept, by cause and class.");
+const LETTERS_LOST: CounterName = CounterName(
+    "outrigger_dlq_lost_total",
+    "Requests that could not be served and should have been kept, and were not, by reason.",
+);
+const COUNTERS: [&CounterName; 12] = [
+    &REQUESTS,
+    &ATTEMPTS,
+    &RETRIES,
+    &IDEMPOTENCY,
+    &TRANSITIONS,
+    &OPENED,
+    &REUSED,
+    &EJECTIONS,
+    &SET_CHANGES,
+    &UNROUTED,
+    &LETTERS_CAPTURED,
+    &LETTERS_LOST,
+];
 
 const SERVER_DURATION: Family = Family {
     name: "http_server_request_duration_seconds",
@@ -111,6 +131,8 @@ const OVERFLOW: (&str, &str) = ("otel_metric_overflow", "true");
 
 type UpstreamKey = (Direction, Box<str>);
 type RouteKey = (Direction, Box<str>, Box<str>);
+/// Name and label values.
+type RareKey = (&'static str, Vec<Box<str>>);
 
 /// All metrics of the process.
 pub struct Metrics {
@@ -118,6 +140,10 @@ pub struct Metrics {
     handle: PrometheusHandle,
     routes: Mutex<HashMap<RouteKey, Arc<RouteMeters>>>,
     upstreams: Mutex<HashMap<UpstreamKey, Arc<UpstreamMeters>>>,
+    /// Of what does not happen often enough for a handle of its own. Kept, because each registration takes room.
+    rare: Mutex<HashMap<RareKey, Counter>>,
+    letters_lost: AtomicU64,
+    letters: Mutex<Vec<LetterGauge>>,
     policy: Mutex<PolicyStatus>,
     log_lines_dropped: Arc<AtomicU64>,
     journal_records_lost: AtomicU64,
@@ -158,6 +184,9 @@ impl Metrics {
             handle,
             routes: Mutex::default(),
             upstreams: Mutex::default(),
+            rare: Mutex::default(),
+            letters_lost: AtomicU64::new(0),
+            letters: Mutex::default(),
             policy: Mutex::default(),
             log_lines_dropped: Arc::default(),
             journal_records_lost: AtomicU64::new(0),
@@ -182,7 +211,35 @@ impl Metrics {
     /// A request was answered before a route was chosen. `reason`: a failure's token, or `malformed` for bytes that
     /// are no request at all. Looks labels up: not for the usual path.
     pub fn unrouted(&self, direction: Direction, reason: &'static str) {
-        self.registry.counter(&UNROUTED, &[("direction", direction.as_str()), ("reason", reason)]).increment(1);
+        self.rare(&UNROUTED, &[("direction", direction.as_str()), ("reason", reason)]);
+    }
+
+    /// A request that could not be served is kept. `queue` comes from the policy. Looks labels up.
+    pub fn letter_captured(&self, queue: &str, cause: Cause, class: Class) {
+        let labels = [("queue", queue), ("cause", cause.as_str()), ("class", class.as_str())];
+        self.rare(&LETTERS_CAPTURED, &labels);
+    }
+
+    /// A request that could not be served should have been kept, and was not. Looks labels up.
+    pub fn letter_lost(&self, queue: &str, reason: &'static str) {
+        self.letters_lost.fetch_add(1, Ordering::Relaxed);
+        self.rare(&LETTERS_LOST, &[("queue", queue), ("reason", reason)]);
+    }
+
+    /// What is kept; told before a scrape.
+    pub fn letters_kept(&self, kept: Vec<LetterGauge>) {
+        *self.letters.lock().unwrap_or_else(PoisonError::into_inner) = kept;
+    }
+
+    /// How many that were, in all queues.
+    pub fn letters_lost(&self) -> u64 {
+        self.letters_lost.load(Ordering::Relaxed)
+    }
+
+    fn rare(&self, name: &CounterName, labels: &[(&'static str, &str)]) {
+        let key = (name.0, labels.iter().map(|(_, value)| Box::from(*value)).collect());
+        let mut rare = self.rare.lock().unwrap_or_else(PoisonError::into_inner);
+        rare.entry(key).or_insert_with(|| self.registry.counter(name, labels)).increment(1);
     }
 
     /// A policy became current. `hash` as in `Policy::hash`; `at_epoch_seconds` on the wall clock.
@@ -222,6 +279,7 @@ impl Metrics {
         let mut out = Exposition::default();
         self.render_durations(&mut out);
         gauges::upstreams(&mut out, views);
+        gauges::letters(&mut out, &self.letters.lock().unwrap_or_else(PoisonError::into_inner));
         let policy = self.policy.lock().unwrap_or_else(PoisonError::into_inner).clone();
         gauges::policy(&mut out, &policy);
         gauges::ourselves(

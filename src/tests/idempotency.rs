@@ -1,3 +1,4 @@
+mod late;
 mod resolving;
 mod shared;
 
@@ -319,6 +320,21 @@ async fn a_body_that_is_too_large_is_refused_or_by_policy_passed_without_dedupli
         assert_eq!(told(&bypass.pay("k", &body).await), (201, "bypassed"));
     }
     assert_eq!(bypass.server.observed().counts().executed, 2);
+}
+
+#[tokio::test]
+async fn a_body_that_finds_no_memory_is_refused_for_now_whatever_the_policy_says_of_large_ones() {
+    for oversize in ["reject", "bypass"] {
+        let server = upstream(receipt()).await;
+        let directory = tempfile::tempdir().expect("a directory");
+        let text = policy(&server.url(), &directory, &format!("oversize: {oversize}"), "");
+        let program = program(&format!("limits: {{ replayBytes: 1KiB }}\n{text}")).await;
+        let crowded = pay(&mut client(&program).await, "k", &"x".repeat(2_000)).await;
+        assert_eq!((crowded.status, crowded.json()["reason"].as_str()), (503, Some("overloaded")), "{oversize}");
+        assert_eq!((crowded.field("retry-after"), crowded.json()["sent"].as_str()), (Some("1"), Some("no")));
+        assert_eq!(server.observed().counts().requests, 0);
+        assert_eq!(told(&pay(&mut client(&program).await, "k", "12 EUR").await), (201, "stored"), "the key is free");
+    }
 }
 
 #[tokio::test]

@@ -35,6 +35,9 @@ mod breaking;
 /// Answers that the program makes itself, and what it adds to those of others.
 mod answers;
 
+// needs storage: switch it on with the words of the policy and the store of letters.
+// mod dead_letters;
+
 /// The other direction: callers in front, the app behind.
 mod idempotency;
 mod inbound;

@@ -9,6 +9,7 @@
 
 mod answer;
 mod framing;
+mod late;
 mod request;
 mod response;
 
@@ -30,6 +31,7 @@ use crate::clock;
 use crate::reliability::{Failure, Sent};
 
 pub use answer::{Answer, AnswerBody};
+pub use late::Late;
 pub use request::{Head, OwnFields};
 
 use answer::Held;
@@ -70,6 +72,9 @@ pub struct SendError {
     pub sent: Sent,
     /// A body that can be sent once, if the connection provably never began to write it.
     pub unsent: Option<RequestBody>,
+    /// Its time was over and all of the request had left: the exchange, for whoever wants to listen on. Dropped, the
+    /// connection is closed.
+    pub late: Option<Box<Late>>,
 }
 
 /// What an exchange needs besides the request.
@@ -138,7 +143,12 @@ impl Link {
         .await;
         match answered {
             Ok(head) => Ok(self.answer(head, terms.idle_max)),
-            Err(failure) => Err(SendError { failure, sent: self.0.sent(), unsent: None }),
+            Err(failure) => {
+                let sent = self.0.sent();
+                let listenable = failure == Failure::TryTimeout && self.0.outgoing.is_done() && !self.0.broken;
+                let late = listenable.then(|| Box::new(Late::new(self, end, interim, head.method, terms.idle_max)));
+                Err(SendError { failure, sent, unsent: None, late })
+            }
         }
     }
 

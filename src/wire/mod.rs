@@ -13,5 +13,5 @@ mod traffic;
 
 pub use alarm::Alarm;
 pub use body::RequestBody;
-pub use h1::{Answer, AnswerBody, Head, OwnFields, SendError, Terms};
+pub use h1::{Answer, AnswerBody, Head, Late, OwnFields, SendError, Terms};
 pub use pool::Pool;

@@ -52,7 +52,7 @@ async fn open(link: Link) -> Option<Opened> {
 
 /// The connection was not usable; nothing of the request left.
 fn unsent(request: Request<RequestBody>) -> SendError {
-    SendError { failure: Failure::ConnectionTerminated, sent: Sent::No, unsent: Some(request.into_body()) }
+    SendError { failure: Failure::ConnectionTerminated, sent: Sent::No, unsent: Some(request.into_body()), late: None }
 }
 
 impl Link {

@@ -97,7 +97,7 @@ impl AsyncWrite for Counted {
 impl Traffic {
     /// The time is over. The task that drives the connection may be about to write.
     pub(super) fn timed_out(&self) -> SendError {
-        SendError { failure: Failure::TryTimeout, sent: self.sent().max(Sent::Maybe), unsent: None }
+        SendError { failure: Failure::TryTimeout, sent: self.sent().max(Sent::Maybe), unsent: None, late: None }
     }
 
     /// What an error of hyper's says, with what was sent.
@@ -108,6 +108,7 @@ impl Traffic {
                 failure: Failure::ConnectionTerminated,
                 sent: Sent::No,
                 unsent: Some(request.into_body()),
+                late: None,
             };
         }
         let error = error.into_error();
@@ -121,6 +122,6 @@ impl Traffic {
         } else {
             Failure::ConnectionTerminated
         };
-        SendError { failure, sent: self.sent(), unsent: None }
+        SendError { failure, sent: self.sent(), unsent: None, late: None }
     }
 }

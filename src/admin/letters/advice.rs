@@ -282,7 +282,7 @@ mod tests {
         assert_eq!(told(&decided(4)), "dropped. An operator gave it up (alice: INC-42). It is forgotten in 6 d 23 h.");
         let promised = |class, contract, word: &str| {
             let mut promised = Letter { class, contract, ..letter(5) };
-            promised.captured.contract = word.to_owned();
+            promised.words.captured.contract = word.to_owned();
             told(&promised)
         };
         let dedupes = promised(Class::Unknown, Contract::Dedupes, "dedupes");

@@ -44,12 +44,12 @@ pub(crate) fn repair(letter: &Letter) -> Repair {
 /// Why it can never be sent again, whatever its state.
 pub(super) fn why_not(letter: &Letter) -> Option<&str> {
     let unsealed = (!letter.is_sealed).then_some("nothing that a replay needs was kept");
-    letter.captured.not_replayable.as_deref().or(unsealed)
+    letter.words.captured.not_replayable.as_deref().or(unsealed)
 }
 
 /// A row of the list.
 pub(crate) fn view(letter: &Letter, now: Millis) -> LetterView {
-    let (captured, ended) = (&letter.captured, &letter.ended);
+    let (captured, ended) = (&letter.words.captured, &letter.words.ended);
     LetterView {
         id: letter.id.to_string(),
         version: letter.version,
@@ -81,7 +81,7 @@ pub(crate) fn view(letter: &Letter, now: Millis) -> LetterView {
 
 /// All of it that may be read.
 pub(crate) fn detail(letter: &Letter, key: Option<KeyView>, now: Millis) -> LetterDetail {
-    let (captured, ended) = (&letter.captured, &letter.ended);
+    let (captured, ended) = (&letter.words.captured, &letter.words.ended);
     let origin = match captured.key_origin {
         KeyOrigin::Client => "client",
         KeyOrigin::Generated => "generated",

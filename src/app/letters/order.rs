@@ -122,7 +122,7 @@ pub async fn count(open: &Open, plan: &mut ReplayPlan, letter: &Letter) {
     plan.letters += 1;
     let judgement = match open.record(letter).await {
         Ok((place, shown)) => judged(letter, place.as_ref(), shown.as_ref()),
-        Err(error) => return exclude(plan, error.text()),
+        Err(error) => return exclude(plan, error.text().to_owned()),
     };
     match judgement {
         Judgement::Safe => plan.safe += 1,

@@ -76,7 +76,7 @@ fn a_letter_is_shown_with_its_key_and_what_may_be_done() {
         route: "payments/charge".to_owned(),
         answer: None,
     });
-    process.letters.letters[2].ended.answer_text = "try\x1b[2J later".to_owned();
+    process.letters.letters[2].words.ended.answer_text = "try\x1b[2J later".to_owned();
     let server = Server::of(process);
     let at = crate::admin::letters::view::moment(unknown(3).created);
     let said = server.say(&["dlq", "show", &id(&unknown(3))[24..]]);

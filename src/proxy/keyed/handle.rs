@@ -1,19 +1,22 @@
 //! The way of a request with an idempotency key, up to its execution or to the answer that it gets without one.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use http::header::TE;
 use http::{Request, Response};
 use hyper::body::Incoming;
 use tokio::sync::oneshot;
 
-use super::Told;
+use super::{Named, Told};
+use crate::idempotency::claim::Claim;
 use crate::idempotency::store::StoreError;
-use crate::policy::idempotency::{ForwardKey, IdempotencyPolicy, OnStoreError, Oversize};
+use crate::policy::idempotency::{ForwardKey, IdempotencyPolicy, OnStoreError, Oversize, StoreKind};
 use crate::proxy::admit::{self, Refusal};
 use crate::proxy::attempt::Outgoing;
 use crate::proxy::body::Body;
 use crate::proxy::connection::Connection;
+use crate::proxy::dead_letters::{self, Watch};
 use crate::proxy::execution::Execution;
 use crate::proxy::hygiene::Present;
 use crate::proxy::record::Record;
@@ -23,6 +26,9 @@ use crate::proxy::{Prepared, Proxy};
 use crate::reliability::idempotency::KeyStatus;
 use crate::reliability::{Failure, Sent};
 use crate::wire::RequestBody;
+
+/// Memory for bodies comes free with the next request that ends.
+const CROWDED: Duration = Duration::from_secs(1);
 
 /// A request's idempotency key, and how the route treats it.
 pub(in crate::proxy) struct Keyed<'a> {
@@ -52,48 +58,53 @@ impl Proxy {
             }
             Err(failure) => Err(failure),
         };
-        let Prepared { mut outgoing, client_upgrade, held, too_large } = match prepared {
+        let Prepared { mut outgoing, client_upgrade, held, too_large, crowded, .. } = match prepared {
             Ok(prepared) => prepared,
             Err(failure) => return respond::fail(failure.into(), record),
         };
-        if outgoing.body.as_ref().is_some_and(RequestBody::is_streaming) && policy.oversize == Oversize::Reject {
+        if let Some(refused) = unfit(&outgoing, policy, crowded) {
             // What is left of it is not read: the connection cannot be used again.
             connection.close_soon();
-            return respond::fail(Failure::RequestBodyTooLarge.into(), record);
+            return respond::fail(refused, record);
         }
-        let told = if too_large || outgoing.upgrade { None } else { self.ask(route, &key, &outgoing).await };
+        let (told, named) =
+            if too_large || outgoing.upgrade { (None, None) } else { self.ask(route, &key, &outgoing).await };
+        let mut watch = match &told {
+            // With everything that the client sent: a replay comes by this door again.
+            Some(Told::Execute(_)) | None if route.policy.dead_letter.is_some() => {
+                dead_letters::watch(self.stores.load().letters.as_ref(), route, &record, &outgoing, None)
+            }
+            _ => None,
+        };
         if policy.forward_key == ForwardKey::Strip {
             outgoing.headers.remove(&policy.header);
         }
         // What is kept is the body alone, and for everyone who may ask again.
         outgoing.headers.remove(TE);
         let claim = match told {
-            Some(Told::Execute(claim)) => Arc::new(claim),
+            Some(Told::Execute(claim)) => Arc::new(match (&mut watch, named) {
+                (Some(watch), Some(named)) => with_letters(claim, policy.store, watch, named, &record),
+                _ => claim,
+            }),
             Some(Told::Replay(answer)) => {
                 record.key_status = Some(KeyStatus::Replayed);
                 return respond::replay(answer, record);
             }
             Some(Told::Refused { failure, status, retry_after }) => {
                 record.key_status = Some(status);
-                // Of this request nothing was sent; the caller wants to know of the one before it.
-                let sent = match status {
-                    KeyStatus::Unknown => Sent::Maybe,
-                    KeyStatus::Replayed => Sent::Yes,
-                    _ => Sent::No,
-                };
-                return respond::fail(Explained { sent, retry_after, ..failure.into() }, record);
+                return respond::fail(Explained { sent: sent_before(status), retry_after, ..failure.into() }, record);
             }
             None => {
                 record.key_status = Some(KeyStatus::Bypassed);
                 // It was too large for the key, which says nothing of retries.
-                let prepared = Prepared { outgoing, client_upgrade, held, too_large: false };
+                let prepared = Prepared { outgoing, client_upgrade, held, too_large: false, crowded, watch };
                 return self.bypass(connection, route, prepared, record).await;
             }
         };
         outgoing.claim = Some(Arc::clone(&claim));
-        let (waiting, tasks) = (Arc::clone(&self.waiting), self.tasks.clone());
-        let execution =
-            Execution { route: route.id, policy: Arc::clone(policy), outgoing, record, claim, waiting, tasks, held };
+        let (waiting, tasks, late) = (Arc::clone(&self.waiting), self.tasks.clone(), self.late.clone());
+        let (route, policy) = (route.id, Arc::clone(policy));
+        let execution = Execution { route, policy, outgoing, record, claim, waiting, tasks, held, watch, late };
         let (tell, told) = oneshot::channel();
         self.tasks.spawn(async move {
             // Nobody may be there any more to be told.
@@ -103,19 +114,27 @@ impl Proxy {
     }
 
     /// What the store says to a key. `None`: it fails, and the policy lets requests through without it.
-    async fn ask(&self, route: &Route<'_>, key: &Keyed<'_>, outgoing: &Outgoing) -> Option<Told> {
+    pub(in crate::proxy) async fn ask(
+        &self,
+        route: &Route<'_>,
+        key: &Keyed<'_>,
+        outgoing: &Outgoing,
+    ) -> (Option<Told>, Option<Named>) {
+        let mut name = None;
         let asked = async {
             let Some(store) = self.stores.load().of(key.policy.store).cloned() else {
                 return Err(StoreError::Unavailable("no such store is open".to_owned()));
             };
             let named = super::name(&store, route, (key.key, key.principal), outgoing).await?;
+            name = Some(named);
             super::claim(&store, &self.waiting, route, key.policy, named, outgoing.deadline).await
         };
-        match asked.await {
+        let told = match asked.await {
             Ok(told) => Some(told),
             Err(StoreError::Full) => Some(super::closed(&StoreError::Full)),
             Err(error) => (key.policy.on_store_error == OnStoreError::Closed).then(|| super::closed(&error)),
-        }
+        };
+        (told, name)
     }
 
     /// Without deduplication, as the policy says.
@@ -124,11 +143,48 @@ impl Proxy {
         connection: &Connection,
         route: &Route<'_>,
         prepared: Prepared,
-        record: Box<Record>,
+        mut record: Box<Record>,
     ) -> Response<Body> {
         match admit::admit(route, record.started(), prepared.outgoing.deadline).await {
             Ok(slot) => self.exchange(connection, route, prepared, slot, record).await,
-            Err(Refusal { failure, retry_after }) => respond::fail(Explained { retry_after, ..failure.into() }, record),
+            Err(Refusal { failure, retry_after }) => {
+                if let Some(watch) = prepared.watch {
+                    Box::pin(self.keep_failed(watch, prepared.held, (failure, Sent::No), &mut record)).await;
+                }
+                respond::fail(Explained { retry_after, ..failure.into() }, record)
+            }
         }
+    }
+}
+
+/// A body that cannot be held is not asked about.
+fn unfit(outgoing: &Outgoing, policy: &IdempotencyPolicy, crowded: bool) -> Option<Explained<'static>> {
+    match &outgoing.body {
+        // Not its own fault, and `oversize: bypass` was not said of this: deduplication does not end with the memory.
+        Some(RequestBody::Streaming { .. }) if crowded => {
+            Some(Explained { retry_after: Some(CROWDED), ..Failure::Overloaded.into() })
+        }
+        Some(RequestBody::Streaming { .. }) if policy.oversize == Oversize::Reject => {
+            Some(Failure::RequestBodyTooLarge.into())
+        }
+        _ => None,
+    }
+}
+
+/// Of this request nothing was sent; the caller wants to know of the one before it.
+const fn sent_before(status: KeyStatus) -> Sent {
+    match status {
+        KeyStatus::Unknown => Sent::Maybe,
+        KeyStatus::Replayed => Sent::Yes,
+        _ => Sent::No,
+    }
+}
+
+/// Letters travel with what is told to a store that keeps both; the letter of a shared record is kept by itself.
+fn with_letters(claim: Claim, kind: StoreKind, watch: &mut Watch, named: Named, record: &Record) -> Claim {
+    watch.keyed(named.id, named.fingerprint);
+    match kind {
+        StoreKind::Embedded => claim.with_letters(watch.stub(record), None),
+        StoreKind::Redis => claim.with_letters(None, Some(Arc::clone(watch.store()))),
     }
 }

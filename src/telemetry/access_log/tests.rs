@@ -38,6 +38,7 @@ fn entry<'a>() -> AccessEntry<'a> {
         attempts: &ATTEMPTS,
         retry_denied: Some("budget"),
         idempotency: Some("unknown"),
+        dead_letter: Some("01890a5d-ac96-774b-bcce-b302099a8057"),
         policy_revision: 7,
         request_bytes: 12,
         response_bytes: 345,
@@ -108,6 +109,7 @@ fn a_line_tells_what_happened_and_never_the_query() {
         ],
         "outrigger.retry_denied": "budget",
         "outrigger.idempotency": "unknown",
+        "outrigger.dead_letter": "01890a5d-ac96-774b-bcce-b302099a8057",
         "outrigger.policy_revision": 7,
     });
     assert_eq!(json, expected);
@@ -123,6 +125,7 @@ fn what_did_not_happen_has_no_key() {
         sent: None,
         retry_denied: None,
         idempotency: None,
+        dead_letter: None,
         attempts: &[],
         ..entry()
     };

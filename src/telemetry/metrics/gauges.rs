@@ -32,6 +32,11 @@ const RESOLVE_FAILED: Family = gauge(
     "1 while the upstream's name cannot be resolved; the last good addresses are used.",
 );
 
+const LETTERS: Family = gauge("outrigger_dlq_entries", "Dead letters that are kept, by state.");
+const LETTER_BYTES: Family = gauge("outrigger_dlq_bytes", "Bytes that they take.");
+const LETTERS_OLDEST: Family =
+    gauge("outrigger_dlq_oldest_age_seconds", "Age of the oldest one that is open; absent without one.");
+
 const POLICY_INFO: Family = gauge(
     "outrigger_policy_info",
     "1; the hash is the SHA-256 of the policy in force, the version that of its format.",
@@ -56,6 +61,21 @@ const JOURNAL_LOST: Family =
 const SERIES: Family = gauge("outrigger_metric_series", "Label sets held, a histogram counting as one.");
 const OVERFLOWS: Family =
     counter("outrigger_metric_overflows_total", "Times that a label set found no room under the limit of series.");
+
+/// Dead letters of one queue in one state.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LetterGauge {
+    /// Their queue.
+    pub queue: String,
+    /// Their state.
+    pub state: &'static str,
+    /// How many.
+    pub letters: u64,
+    /// What they take.
+    pub bytes: u64,
+    /// Of the oldest one, if they are open: its age in seconds.
+    pub oldest: Option<u64>,
+}
 
 /// Version of the policy format that this program reads.
 const POLICY_VERSION: &str = "1";
@@ -118,6 +138,16 @@ fn by_state<'a>(view: &'a UpstreamView, a: (&'static str, f64), b: (&'static str
 
 fn flag(on: bool) -> f64 {
     f64::from(u8::from(on))
+}
+
+pub(super) fn letters(out: &mut Exposition, letters: &[LetterGauge]) {
+    let of = |value: fn(&LetterGauge) -> u64| {
+        letters.iter().map(move |l| ([("queue", l.queue.as_str()), ("state", l.state)], value(l) as f64))
+    };
+    out.samples(&LETTERS, of(|l| l.letters));
+    out.samples(&LETTER_BYTES, of(|l| l.bytes));
+    let oldest = letters.iter().filter_map(|l| Some(([("queue", l.queue.as_str())], l.oldest? as f64)));
+    out.samples(&LETTERS_OLDEST, oldest);
 }
 
 pub(super) fn policy(out: &mut Exposition, policy: &PolicyStatus) {

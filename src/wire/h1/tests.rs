@@ -202,3 +202,43 @@ async fn a_body_that_breaks_off_is_an_error_and_not_an_end() {
     assert!(get(link).await.unwrap().into_body().collect().await.is_err());
     assert_eq!(pool.open_count(), 0);
 }
+
+#[tokio::test]
+async fn an_answer_that_comes_too_late_can_still_be_read() {
+    let pool = Arc::new(Pool::default());
+    let (link, mut peer) = pair(&pool).await;
+    let body = RequestBody::Buffered { data: Bytes::from_static(b"hi"), trailers: None };
+    let error = ask(link, Method::POST, body, Duration::from_millis(20)).await.unwrap_err();
+    assert_eq!((error.failure, error.sent), (Failure::TryTimeout, Sent::Maybe));
+    read_head(&mut peer).await;
+    let late = error.late.unwrap();
+    // A part of the head may have arrived before.
+    peer.write_all(b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 201 Cre").await.unwrap();
+    let answer = tokio::join!(late.answer(), async {
+        tokio::task::yield_now().await;
+        peer.write_all(b"ated\r\nContent-Length: 2\r\n\r\nok").await.unwrap();
+    })
+    .0
+    .unwrap();
+    assert_eq!(answer.status(), 201);
+    assert_eq!(answer.into_body().collect().await.unwrap().to_bytes(), "ok");
+    assert_eq!(pool.idle_count(), 1, "the connection is as good as any");
+}
+
+#[tokio::test]
+async fn nobody_listens_on_to_a_request_that_has_not_left_whole_and_dropped_it_is_closed() {
+    let pool = Arc::new(Pool::default());
+    let (link, mut peer) = pair(&pool).await;
+    // More than the buffers of both sides take.
+    let large = RequestBody::Buffered { data: Bytes::from(vec![0; 64 << 20]), trailers: None };
+    let error = ask(link, Method::POST, large, Duration::from_millis(50)).await.unwrap_err();
+    assert_eq!((error.failure, error.late.is_some()), (Failure::TryTimeout, false));
+    let (link, mut second) = pair(&pool).await;
+    let error = ask(link, Method::POST, RequestBody::Empty, Duration::from_millis(20)).await.unwrap_err();
+    read_head(&mut second).await;
+    assert!(error.late.is_some());
+    drop(error);
+    assert_eq!(second.read(&mut [0; 1]).await.unwrap(), 0);
+    assert!(peer.read_to_end(&mut Vec::new()).await.is_ok());
+    assert_eq!(pool.open_count(), 0);
+}

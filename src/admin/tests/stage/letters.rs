@@ -15,7 +15,7 @@ use crate::admin::control::{AskWith, Refused};
 use crate::admin::letters::plan::plan;
 use crate::admin::letters::view::wall;
 use crate::dead_letters::letter::{
-    Audited, Bounds, Captured, Deed, Ended, Filter, KeyOrigin, Letter, LetterId, Refusal, Tally, Tried,
+    Audited, Bounds, Captured, Deed, Ended, Filter, KeyOrigin, Letter, LetterId, Refusal, Tally, Tried, Words,
 };
 use crate::reliability::classify::Contract;
 use crate::reliability::dead_letters::{Cause, Class, LetterState};
@@ -116,13 +116,15 @@ pub(crate) fn letter(n: u8) -> Letter {
         size: 900,
         replays: 0,
         note: String::new(),
-        captured,
-        ended: Ended {
-            reason: "connection-refused".to_owned(),
-            status: None,
-            attempts: vec![tried("connection-refused"), tried("connection-refused")],
-            answer_fields: Vec::new(),
-            answer_text: String::new(),
+        words: Words {
+            captured,
+            ended: Ended {
+                reason: "connection-refused".to_owned(),
+                status: None,
+                attempts: vec![tried("connection-refused"), tried("connection-refused")],
+                answer_fields: Vec::new(),
+                answer_text: String::new(),
+            },
         },
         is_sealed: true,
     }
@@ -131,14 +133,14 @@ pub(crate) fn letter(n: u8) -> Letter {
 /// One that was sent and not answered.
 pub(crate) fn unknown(n: u8) -> Letter {
     let mut letter = Letter { class: Class::Unknown, cause: Cause::OutcomeUnknown, ..letter(n) };
-    letter.ended.reason = "try-timeout".to_owned();
+    letter.words.ended.reason = "try-timeout".to_owned();
     letter
 }
 
 /// One that can never be sent again.
 pub(crate) fn spent(n: u8) -> Letter {
     let mut letter = Letter { is_sealed: false, ..letter(n) };
-    letter.captured.not_replayable = Some("its body was longer than maxBody".to_owned());
+    letter.words.captured.not_replayable = Some("its body was longer than maxBody".to_owned());
     letter
 }
 
@@ -169,7 +171,7 @@ pub(crate) fn job() -> ReplayJob {
 }
 
 fn matches(filter: &Filter, letter: &Letter) -> bool {
-    let captured = &letter.captured;
+    let captured = &letter.words.captured;
     let is = |stated: &Option<String>, value: &str| stated.as_ref().is_none_or(|stated| stated == value);
     (filter.ids.is_empty() || filter.ids.contains(&letter.id))
         && (filter.states.is_empty() || filter.states.contains(&letter.state))
@@ -263,7 +265,7 @@ impl Process {
 fn stock(letters: &[Letter]) -> LetterStock {
     let mut tallies: Vec<Tally> = Vec::new();
     for letter in letters {
-        let queue = &letter.captured.queue;
+        let queue = &letter.words.captured.queue;
         let same = |tally: &&mut Tally| (&tally.queue, tally.state, tally.class) == (queue, letter.state, letter.class);
         match tallies.iter_mut().find(same) {
             Some(tally) => {

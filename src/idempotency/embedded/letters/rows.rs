@@ -85,6 +85,10 @@ pub(super) fn set_not_executed(c: &Connection, record: RecordId, now: Millis) ->
     .map(|_| ())
 }
 
+pub(super) fn exists(c: &Connection, id: LetterId) -> Result<bool> {
+    c.prepare_cached("SELECT 1 FROM dlq WHERE id = ?1")?.exists([id.0])
+}
+
 pub(super) fn get(c: &Connection, id: LetterId) -> Result<Option<Letter>> {
     c.prepare_cached(&format!("SELECT {COLUMNS} FROM dlq WHERE id = ?1"))?.query_row([id.0], letter).optional()
 }

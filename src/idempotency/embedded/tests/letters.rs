@@ -272,6 +272,7 @@ async fn one_queue_cannot_take_what_is_for_all() {
         store.keep_letter(keyless(number, "a")).await.unwrap().unwrap();
     }
     assert!(matches!(store.keep_letter(keyless(3, "a")).await.unwrap(), Err(Refusal::Full(_))));
+    assert_eq!(store.keep_letter(keyless(2, "a")).await.unwrap(), Ok(id(2)), "said twice, kept once");
     store.keep_letter(keyless(4, "b")).await.unwrap().unwrap();
     let tallies = store.tallies().await.unwrap();
     let told: Vec<_> = tallies.iter().map(|tally| (&*tally.queue, tally.state, tally.letters)).collect();
