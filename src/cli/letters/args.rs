@@ -40,26 +40,26 @@ pub(in crate::cli) enum Dlq {
     /// One letter: what happened, where its key stands, what may be done
     Show {
         /// Which letter
-        #[arg(value_parser = letter)]
+        #[arg(value_name = "ID", value_parser = letter)]
         id: String,
     },
 
     /// The body of its request; reading it is noted in the audit
     Body {
         /// Which letter
-        #[arg(value_parser = letter)]
+        #[arg(value_name = "ID", value_parser = letter)]
         id: String,
         /// Into this new file instead of standard output
         #[arg(long, value_name = "FILE")]
         out: Option<PathBuf>,
         /// Why; it goes to the audit
-        #[arg(long)]
+        #[arg(long, value_name = "TEXT")]
         reason: String,
     },
 
     /// Send them again, with their own keys
     #[command(after_help = "\
-One letter is sent at once and its outcome told. Several, or a filter, become a replay of their own, oldest first;
+One letter is sent at once and its outcome told. Several, or a filter, become a replay of their own, oldest first: \
 without --yes only its plan is printed. Exit code 3: only a part was served (with --wait).")]
     Replay(ReplayArgs),
 
@@ -69,13 +69,13 @@ without --yes only its plan is printed. Exit code 3: only a part was served (wit
     /// Say what became of one, and settle its key; exit code 1 if it is closed already
     Resolve {
         /// Which letter
-        #[arg(value_parser = letter)]
+        #[arg(value_name = "ID", value_parser = letter)]
         id: String,
         /// What you have found out
         #[arg(long = "as", value_enum)]
         outcome: Found,
         /// Why; it goes to the audit
-        #[arg(long)]
+        #[arg(long, value_name = "TEXT")]
         reason: String,
         /// Status that repetitions get, with `executed` [default: 200]
         #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(STATUSES))]
@@ -98,7 +98,7 @@ without --yes only its plan is printed. Exit code 3: only a part was served (wit
 #[derive(Args, Debug)]
 pub(in crate::cli) struct ReplayArgs {
     /// Which letters; none = all that the filter matches
-    #[arg(value_parser = letter)]
+    #[arg(value_name = "ID", value_parser = letter)]
     pub ids: Vec<String>,
     #[command(flatten)]
     pub filter: FilterArgs,
@@ -121,7 +121,7 @@ pub(in crate::cli) struct ReplayArgs {
     #[arg(long, value_name = "N", default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..=1_000))]
     pub stop_after: u32,
     /// Why; it goes to the audit
-    #[arg(long, required_unless_present = "dry_run")]
+    #[arg(long, value_name = "TEXT", required_unless_present = "dry_run")]
     pub reason: Option<String>,
     /// Tell how it goes until it has ended
     #[arg(long)]
@@ -131,7 +131,7 @@ pub(in crate::cli) struct ReplayArgs {
 #[derive(Args, Debug)]
 pub(in crate::cli) struct DropArgs {
     /// Which letters; none = all open ones that the filter matches
-    #[arg(value_parser = letter)]
+    #[arg(value_name = "ID", value_parser = letter)]
     pub ids: Vec<String>,
     #[command(flatten)]
     pub filter: FilterArgs,
@@ -139,7 +139,7 @@ pub(in crate::cli) struct DropArgs {
     #[arg(long)]
     pub yes: bool,
     /// Why; it goes to the audit
-    #[arg(long)]
+    #[arg(long, value_name = "TEXT")]
     pub reason: String,
 }
 
@@ -160,7 +160,7 @@ pub(in crate::cli) enum Replay {
         /// As `dlq replay` printed it
         id: String,
         /// Why; it goes to the audit
-        #[arg(long)]
+        #[arg(long, value_name = "TEXT")]
         reason: String,
     },
 }
@@ -169,13 +169,13 @@ pub(in crate::cli) enum Replay {
 #[derive(Args, Clone, Debug, Default)]
 pub(in crate::cli) struct FilterArgs {
     /// open, replaying, replayed, superseded, dropped, resolved, expired (several with commas), or all
-    #[arg(long, value_parser = states)]
+    #[arg(long, value_name = "STATES", value_parser = states)]
     pub state: Option<String>,
     /// not-executed, unknown, failed-response (several with commas)
-    #[arg(long, value_parser = classes)]
+    #[arg(long, value_name = "CLASSES", value_parser = classes)]
     pub class: Option<String>,
     /// retries-exhausted, deadline, circuit-open, server-error, outcome-unknown, process-ended (several with commas)
-    #[arg(long, value_parser = causes)]
+    #[arg(long, value_name = "CAUSES", value_parser = causes)]
     pub cause: Option<String>,
     /// As the policy names them
     #[arg(long, value_name = "UPSTREAM[/ROUTE]")]
