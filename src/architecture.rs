@@ -91,7 +91,7 @@ const PLACES: &[(&[&str], &[&str], &str)] = &[
     (&["hyper", "client"], &["wire/", "cli/client.rs", "demo/traffic.rs"], "the wire alone calls out"),
     (
         &["Deserialize"],
-        &["policy/", "admin/", "cli/", "dead_letters/letter.rs", "upstreams/view.rs"],
+        &["policy/", "admin/", "cli/", "dead_letters/job.rs", "dead_letters/letter.rs", "upstreams/view.rs"],
         "input from outside is parsed at the doors",
     ),
 ];

@@ -9,10 +9,13 @@ use axum::response::{IntoResponse, Response};
 
 use super::api::Readiness;
 use super::control::Control;
+use super::extract::blocking;
+use super::problem::Problem;
 
-pub(super) async fn metrics(State(control): State<Arc<Control>>) -> Response {
+pub(super) async fn metrics(State(control): State<Arc<Control>>) -> Result<Response, Problem> {
     let kind = [(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")];
-    (kind, (control.render_metrics)()).into_response()
+    let text = blocking(control, |control| (control.render_metrics)()).await?;
+    Ok((kind, text).into_response())
 }
 
 /// Answering at all is the answer.

@@ -145,17 +145,16 @@ pub fn captured(original: &Original, place: &Place<'_>, bounds: &DeadLetterBound
 /// What a replay needs of it; `None` if there can be none.
 pub fn contents(original: &Original, bounds: &DeadLetterBounds) -> Option<Contents> {
     let (Payload::Whole(body), None) = (&original.body, not_replayable(original, bounds)) else { return None };
-    let mut fields = original.fields.clone();
-    OF_THE_TRY.iter().for_each(|name| drop(fields.remove(name)));
-    if bounds.credentials == Credentials::Drop {
-        let redaction = Redaction::new(bounds, None);
-        // Without key and principal a replay would be another request; a parameter of the query is part of which one
-        // it is, too.
-        let key = original.key.as_ref().map(|(name, ..)| name);
-        let kept = |name: &HeaderName| Some(name) == key || Some(name) == original.principal.as_ref();
-        let dropped: Vec<_> =
-            fields.keys().filter(|name| redaction.is_credential(name) && !kept(name)).cloned().collect();
-        dropped.iter().for_each(|name| drop(fields.remove(name)));
+    let redaction = Redaction::new(bounds, None);
+    // Without key and principal a replay would be another request; a parameter of the query is part of which one it is,
+    // too.
+    let key = original.key.as_ref().map(|(name, ..)| name);
+    let names_it = |name| Some(name) == key || Some(name) == original.principal.as_ref();
+    let drops = bounds.credentials == Credentials::Drop;
+    let dropped = |name| OF_THE_TRY.contains(name) || (drops && redaction.is_credential(name) && !names_it(name));
+    let mut fields = HeaderMap::with_capacity(original.fields.len());
+    for (name, value) in original.fields.iter().filter(|(name, _)| !dropped(*name)) {
+        fields.append(name.clone(), value.clone());
     }
     Some(Contents {
         method: original.method.clone(),

@@ -91,13 +91,17 @@ impl<W: Write> Till<'_, W> {
         self.page.say(Tone::Strong, "  The sidecar is killed (SIGKILL) after the payment was sent, before the answer.");
         self.behind.set(Behaviour::stall());
         let served = self.behind.observed().counts().executed;
-        let (listen, paying) = (self.sidecar.listen, key);
-        let waiting = tokio::spawn(async move { pay(listen, "/charges", paying, "99 EUR", PATIENCE).await });
-        let bank = self.behind.observed();
-        until(|| bank.counts().executed > served).await.ok_or("the bank did not get the payment")?;
-        self.sidecar.kill()?;
-        // The customer sees a broken connection.
-        let _ = waiting.await;
+        let bank = std::sync::Arc::clone(self.behind.observed());
+        let sent = until(|| bank.counts().executed > served);
+        let listen = self.sidecar.listen;
+        // The customer waits while it happens, and sees a broken connection.
+        let sidecar = &mut self.sidecar;
+        let killing = async {
+            sent.await.ok_or_else(|| "the bank did not get the payment".to_owned())?;
+            sidecar.kill()
+        };
+        let (_, killed) = tokio::join!(pay(listen, "/charges", key, "99 EUR", PATIENCE), killing);
+        killed?;
         self.behind.set(bank_again());
         self.sidecar.restart().await?;
         let again = self.pay(key, "99 EUR").await;

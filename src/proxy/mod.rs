@@ -247,7 +247,9 @@ impl Proxy {
         let slot = match admit::admit(route, record.started(), deadline).await {
             Ok(slot) => slot,
             Err(refusal) => {
-                Box::pin(self.keep_refused(connection, route, request, present, record, refusal.failure)).await;
+                if route.policy.dead_letter.is_some() {
+                    Box::pin(self.keep_refused(connection, route, request, present, record, refusal.failure)).await;
+                }
                 return Err(refusal);
             }
         };

@@ -35,8 +35,8 @@ mod breaking;
 /// Answers that the program makes itself, and what it adds to those of others.
 mod answers;
 
-// needs storage: switch it on with the words of the policy and the store of letters.
-// mod dead_letters;
+/// Requests that could not be served, and their repair.
+mod dead_letters;
 
 /// The other direction: callers in front, the app behind.
 mod idempotency;

@@ -65,6 +65,7 @@ impl Proxy {
         if let Some(refused) = unfit(&outgoing, policy, crowded) {
             // What is left of it is not read: the connection cannot be used again.
             connection.close_soon();
+            record.key_status = crowded.then_some(KeyStatus::NotStored);
             return respond::fail(refused, record);
         }
         let (told, named) =

@@ -241,3 +241,20 @@ fn routes_beyond_the_limit_count_in_one_marked_series_per_metric() {
     assert_eq!(value(&text, &["outrigger_requests_total", "route=\"fits\"", "outcome=\"success\""]), 1.0);
     assert_eq!(value(&text, &["outrigger_requests_total", "otel_metric_overflow=\"true\""]), 1.0);
 }
+
+#[test]
+fn what_is_rare_takes_the_room_of_one_series_however_often_it_happens() {
+    let metrics = Metrics::with_series_max(20);
+    for _ in 0..100 {
+        metrics.unrouted(Direction::Outbound, "no-route");
+        metrics.letter_captured("payments", Cause::Deadline, Class::NotExecuted);
+        metrics.letter_lost("payments", "full");
+    }
+    metrics.letter_lost("refunds", "full");
+    let text = metrics.render(&[]);
+    assert_eq!(value(&text, &["outrigger_metric_series "]), 4.0, "{text}");
+    assert_eq!(value(&text, &["outrigger_unrouted_requests_total{", "no-route"]), 100.0);
+    let labels = ["outrigger_dlq_captured_total{", "payments", "cause=\"deadline\"", "class=\"not-executed\""];
+    assert_eq!(value(&text, &labels), 100.0);
+    assert_eq!(value(&text, &["outrigger_dlq_lost_total{", "refunds", "reason=\"full\""]), 1.0);
+}

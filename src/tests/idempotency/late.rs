@@ -85,6 +85,16 @@ async fn whoever_listens_on_does_not_hold_up_the_end() {
 }
 
 #[tokio::test]
+async fn a_connection_that_others_need_is_not_spared_for_it() {
+    let block = format!("limits: {{ connections: 1 }}\n{SHORT_TRY}");
+    let stage = stage(Script::sequence([late(receipt())], Answer::ok("next")), "required: true", &block).await;
+    assert_eq!(told(&stage.pay("k", "1").await), (504, "unknown"));
+    assert_eq!(told(&stage.pay("other", "1").await), (200, "stored"));
+    until(&stage.server, |c| c.abandoned == 1).await;
+    assert_eq!(told(&stage.pay("k", "1").await), (409, "unknown"));
+}
+
+#[tokio::test]
 async fn without_a_key_nobody_listens_on() {
     let stage = stage(late(receipt()), "contract: opaque", SHORT_TRY).await;
     let answer = crate::stage::client(&stage.program).await.post("/pay", "", b"1").await;
