@@ -17,8 +17,9 @@ pub type AskWith<A, T> = Box<dyn Fn(A) -> T + Send + Sync>;
 
 /// Handles into the running process. Each may be called from any thread and at the same time as any other.
 ///
-/// `render_metrics`, `changes`, `history`, `reload`, `rollback`, `circuit`, `show_key`, `resolve_key` and all of `letters` may read and
-/// write files or wait for a store; they are called where blocking is allowed. All others must answer from memory.
+/// `render_metrics`, `changes`, `history`, `reload`, `rollback`, `circuit`, `show_key`, `resolve_key` and all of
+/// `letters` may read and write files or wait for a store; they are called where blocking is allowed. All others must
+/// answer from memory.
 pub struct Control {
     /// `name` of the policy, or `outrigger`.
     pub name: Ask<String>,

@@ -72,6 +72,12 @@ impl<W: Write> Page<W> {
         self.closed |= written.and_then(|()| self.out.flush()).is_err();
     }
 
+    /// A line as it is, however long: what a program printed.
+    pub fn verbatim(&mut self, tone: Tone, line: &str) {
+        let plain: String = line.chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
+        self.line(tone, plain.trim_end());
+    }
+
     /// An empty line.
     pub fn gap(&mut self) {
         self.say(Tone::Plain, "");

@@ -143,7 +143,6 @@ impl<W: Write> Till<'_, W> {
             &format!("the customer wakes and tries again: {}; booked {} time", told(&last), self.booked(key)),
         );
         self.expect(good, "a replay is safe against the customer's own next try");
-        self.run(&["audit"]).await?;
         Ok(())
     }
 
@@ -172,7 +171,7 @@ impl<W: Write> Till<'_, W> {
         self.page.say(Tone::Plain, &format!("    $ outrigger {}", shown.join(" ")));
         let (succeeded, text) = self.sidecar.command(arguments).await?;
         for line in text.lines().take(LINES_MAX) {
-            self.page.say(Tone::Faint, &format!("      {line}"));
+            self.page.verbatim(Tone::Faint, &format!("      {line}"));
         }
         Ok((succeeded, text))
     }

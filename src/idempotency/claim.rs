@@ -234,3 +234,6 @@ pub fn failure_of(error: &StoreError) -> Failure {
 pub fn millis(duration: Duration) -> Millis {
     Millis::try_from(duration.as_millis()).unwrap_or(Millis::MAX)
 }
+
+#[cfg(test)]
+mod tests;

@@ -53,8 +53,12 @@ fn the_demo_tells_every_phase_and_does_better_in_trouble() {
     for told in ["curl -i http://127.0.0.1:", "ejected after", "circuit open after", "timeuot", "policy revision 3"] {
         assert!(account.contains(told), "`{told}` is missing:\n{account}");
     }
-    let wide: Vec<_> =
-        account.lines().filter(|line| line.chars().count() > 100 && !line.contains("endpoints: [")).collect();
+    for told in ["booked 4 times directly, 1 time through Outrigger", "needs a decision", "booked 1 time"] {
+        assert!(account.contains(told), "`{told}` is missing:\n{account}");
+    }
+    // What commands print is shown as they print it.
+    let as_it_is = |line: &str| line.contains("endpoints: [") || line.starts_with("      ");
+    let wide: Vec<_> = account.lines().filter(|line| line.chars().count() > 100 && !as_it_is(line)).collect();
     assert!(wide.is_empty() && !account.contains('\x1b'), "{wide:?}");
     assert_empty(directory);
 }
