@@ -9,6 +9,7 @@ use super::answer::StoredAnswer;
 use super::store::{Command, Store, StoreError};
 use crate::reliability::Failure;
 use crate::reliability::idempotency::{Millis, Nonce, Op, RecordId, Reply};
+use crate::sabotage::{Defect, Point, crash_point, is_broken};
 
 /// How long an owner is believed to be alive without a sign.
 pub const LEASE: Duration = Duration::from_secs(10);
@@ -46,11 +47,15 @@ impl Claim {
     /// [`Failure::KeyInProgress`] if somebody else has taken the key over, [`Failure::StoreFull`] or
     /// [`Failure::StoreUnavailable`].
     pub async fn before_first_byte(&self) -> Result<(), Failure> {
-        let ask = async || match self.tell(Op::MarkSent { nonce: self.nonce, lease: millis(LEASE) }, None).await {
-            Ok(Reply::Done) => Ok(()),
-            Ok(_) => Err(Failure::KeyInProgress),
-            Err(error) => Err(failure_of(&error)),
+        let mark = async || {
+            crash_point(Point::BeforeSent);
+            match self.tell(Op::MarkSent { nonce: self.nonce, lease: millis(LEASE) }, None).await {
+                Ok(Reply::Done) => Ok(crash_point(Point::AfterSent)),
+                Ok(_) => Err(Failure::KeyInProgress),
+                Err(error) => Err(failure_of(&error)),
+            }
         };
+        let ask = async || if is_broken(Defect::UnmarkedSend) { Ok(()) } else { mark().await };
         self.sent.get_or_try_init(ask).await.copied()
     }
 

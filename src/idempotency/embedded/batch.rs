@@ -9,6 +9,7 @@ use super::rows::{Rows, Written};
 use super::step::{Effect, Step};
 use crate::idempotency::store::{Answered, Command, Shown, StoreError};
 use crate::reliability::idempotency::{Millis, Record, RecordId, State};
+use crate::sabotage::{Point, crash_point};
 
 /// What somebody waits for.
 pub(super) enum Ask {
@@ -114,7 +115,8 @@ fn attempt(jobs: &mut [Job], shared: &Shared, rows: &mut Rows<'_>) -> rusqlite::
         job.run(shared, rows, now)?;
     }
     shared.trips.pass()?;
-    rows.commit().map(|_| ())
+    crash_point(Point::BeforeCommit);
+    rows.commit().map(|_| crash_point(Point::AfterCommit))
 }
 
 /// Everything is again as it was before the transaction: the last change is undone first.
@@ -189,9 +191,10 @@ fn carry_out(
             if let Some(answer) = command.answer.as_ref().filter(|_| record.state == State::Complete) {
                 rows.answer(command.id, answer)?;
             }
+            crash_point(Point::inside(record.state));
         }
         (Effect::Pin, Some(record)) => rows.pin(command.id, record.pinned)?,
-        (Effect::Delete, _) => rows.delete(command.id)?,
+        (Effect::Delete, _) => rows.delete(command.id).map(|()| crash_point(Point::InsideRelease))?,
         (Effect::Nothing | Effect::Write | Effect::Pin, _) => {}
     }
     Ok(Ok(Answered::from(step.reply)))

@@ -8,6 +8,7 @@ use super::index::{Index, alive};
 use super::rows::{self, Rows, id_of};
 use super::{EmbeddedSettings, Opened, Orphan};
 use crate::reliability::idempotency::{Millis, Record, RecordId, State};
+use crate::sabotage::{Point, crash_point};
 
 /// So many orphans are told one by one. More in flight at once than this is more than a sidecar carries.
 const ORPHANS_MAX: usize = 1000;
@@ -107,6 +108,7 @@ fn load(connection: &mut Connection, now: Millis) -> Result<(Index, Opened)> {
             lose.execute(params![id.0, rows::state_number(*state)])?;
         }
     }
+    crash_point(Point::Recovery);
     transaction.commit()?;
     opened.live = index.len();
     Ok((index, opened))

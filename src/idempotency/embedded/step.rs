@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use super::index::Live;
 use crate::reliability::idempotency::{Millis, Op, Record, Reply, State, apply};
+use crate::sabotage::{Defect, is_broken};
 
 /// What a command would do to a key.
 pub(super) struct Step {
@@ -29,7 +30,8 @@ pub(super) enum Effect {
 
 impl Step {
     pub fn of(live: &Live, op: &Op, now: Millis) -> Step {
-        let (after, reply) = apply(live.record, op, now);
+        let blind = matches!(op, Op::Claim(_)) && is_broken(Defect::OverwritingClaim);
+        let (after, reply) = apply(live.record.filter(|_| !blind), op, now);
         let fresh = match (reply, live.record, after) {
             (Reply::Granted { fence: 1, .. }, Some(before), Some(after)) => {
                 before.state != State::Claimed || before.nonce != after.nonce
