@@ -125,6 +125,7 @@ pub use armed::{CRASH_AT, DEFECT, STOP_AT, crash_point, is_broken};
 mod armed {
     use std::sync::LazyLock;
     use std::sync::atomic::{AtomicU64, Ordering};
+    use std::time::Duration;
 
     use rustix::process::{Signal, getpid, kill_process};
 
@@ -159,6 +160,8 @@ mod armed {
             // Below zero it wraps, and is not 1 again within anybody's life.
             if point == self.point && self.left.fetch_sub(1, Ordering::SeqCst) == 1 {
                 let _ = kill_process(getpid(), self.signal);
+                // The end comes before this call returns. A stop comes when another thread has seen the signal.
+                std::thread::sleep(Duration::from_millis(100));
             }
         }
     }

@@ -1,3 +1,4 @@
+mod published_bugs;
 mod resolving;
 mod shared;
 

@@ -94,6 +94,11 @@ impl Request {
     pub fn name(&self) -> String {
         counter::name(self.tenant, &self.key)
     }
+
+    /// Another one with the same key.
+    pub fn rival(&self) -> Request {
+        Request { body: Arc::new(b"another".to_vec()), ..self.clone() }
+    }
 }
 
 /// Everything that was called.

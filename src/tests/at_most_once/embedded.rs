@@ -3,8 +3,7 @@
 use std::collections::{BTreeMap, HashMap};
 use std::os::unix::process::ExitStatusExt;
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::time::Duration;
 
 use outrigger::idempotency::identity::record_of;
@@ -15,21 +14,20 @@ use outrigger::sabotage::{CRASH_AT, DEFECT, Defect, Point};
 use outrigger::testing::{Program, Signal};
 use rusqlite::Connection;
 use tempfile::TempDir;
-use tokio::task::JoinSet;
 
 use super::call::{Contract, History, Link, Request};
 use super::checker::Evidence;
 use super::counter::Counter;
 use super::executable;
-use super::job::Job;
+use super::load::{Load, once_more, shown};
 use super::log::Log;
 
-/// Jobs at once.
-const WORKERS: usize = 12;
 /// A point that is not reached within this is not reached.
 const REACH_MAX: Duration = Duration::from_secs(15);
 /// A random kill comes within so many milliseconds.
 const MOMENT_MS: usize = 110;
+/// Keys that are looked at over the admin API as well.
+const SHOWN: usize = 200;
 /// Rows for the sweeper.
 const SWEPT: u64 = 40;
 
@@ -70,7 +68,7 @@ pub struct Ended {
 /// Carries a plan out.
 pub async fn run(plan: Plan) -> Ended {
     let mut stage = Stage::set(&plan).await;
-    let mut load = Load::start(plan.seed, &stage);
+    let mut load = Load::start(plan.seed, &stage.history, vec![stage.program.listen()]);
     let mut dice = SplitMix::new(plan.seed ^ 1);
     for &point in &plan.points {
         for &passage in passages(point) {
@@ -88,8 +86,11 @@ pub async fn run(plan: Plan) -> Ended {
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
     let requests = load.stop().await;
-    stage.close(&requests).await;
+    let shown = stage.close(&requests).await;
     let records = stage.records(&requests);
+    for (name, state) in shown {
+        assert_eq!(records.get(&name), Some(&state), "{name} in the file, and as an operator was shown it");
+    }
     let evidence =
         Evidence { calls: stage.history.calls(), arrivals: stage.counter.arrivals(), records, lapses: false };
     Ended { posts: evidence.calls.len(), evidence, hits: stage.hits, kills: stage.kills }
@@ -223,25 +224,14 @@ impl Stage {
         self.program.restart().await;
     }
 
-    /// Everybody asks once more, and nothing is killed.
-    async fn close(&mut self, requests: &[Request]) {
-        let mut closing = JoinSet::new();
-        let share = requests.len().div_ceil(WORKERS).max(1);
-        for requests in requests.chunks(share) {
-            let (history, requests, to) = (Arc::clone(&self.history), requests.to_vec(), self.program.listen());
-            closing.spawn(async move {
-                let mut link = Link::new(to);
-                for request in &requests {
-                    history.call(&mut link, request, None).await;
-                }
-            });
-        }
-        while let Some(ended) = closing.join_next().await {
-            ended.expect("no caller panics");
-        }
+    /// Everybody asks once more, and nothing is killed until they have been answered.
+    async fn close(&mut self, requests: &[Request]) -> HashMap<String, State> {
+        once_more(&self.history, requests, self.program.listen()).await;
+        let shown = shown(&self.program, &requests[..requests.len().min(SHOWN)]).await;
         self.kill().await;
         self.live().await;
         self.kill().await;
+        shown
     }
 
     /// Of every key, read from the file that the last process has left.
@@ -264,47 +254,4 @@ impl Stage {
 fn known((id, state): ([u8; 16], u8)) -> ([u8; 16], State) {
     let states = [State::Claimed, State::Sent, State::Complete, State::Unknown, State::Retryable];
     (id, states[usize::from(state)])
-}
-
-/// Workers that draw jobs until they are stopped.
-struct Load {
-    stop: Arc<AtomicBool>,
-    asked: Arc<Mutex<HashMap<String, Request>>>,
-    workers: JoinSet<()>,
-}
-
-impl Load {
-    fn start(seed: u64, stage: &Stage) -> Load {
-        let (stop, asked): (Arc<AtomicBool>, Arc<Mutex<HashMap<_, _>>>) = Default::default();
-        let mut workers = JoinSet::new();
-        for worker in 0..WORKERS {
-            let (stop, asked) = (Arc::clone(&stop), Arc::clone(&asked));
-            let (history, to) = (Arc::clone(&stage.history), stage.program.listen());
-            let mut dice = SplitMix::new(seed.wrapping_add(worker as u64 * 7919));
-            workers.spawn(async move {
-                for number in 0.. {
-                    if stop.load(Ordering::Relaxed) {
-                        break;
-                    }
-                    let job = Job::draw(&mut dice, worker, number);
-                    let request = job.request().clone();
-                    asked.lock().expect("no panic").insert(request.name(), request);
-                    job.run(Arc::clone(&history), &[to]).await;
-                }
-            });
-        }
-        Load { stop, asked, workers }
-    }
-
-    fn is_well(&mut self) -> bool {
-        self.workers.try_join_next().is_none()
-    }
-
-    async fn stop(mut self) -> Vec<Request> {
-        self.stop.store(true, Ordering::Relaxed);
-        while let Some(ended) = self.workers.join_next().await {
-            ended.expect("no worker panics");
-        }
-        std::mem::take(&mut *self.asked.lock().expect("no panic")).into_values().collect()
-    }
 }

@@ -69,7 +69,7 @@ impl Job {
             let link = Link::new(to[number % to.len()]);
             let mut request = self.request.clone();
             if number >= self.callers {
-                request.body = Arc::new(b"another".to_vec());
+                request = request.rival();
             }
             callers.spawn(async move { job.insist(&history, link, &request).await });
         }

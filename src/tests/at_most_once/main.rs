@@ -23,8 +23,10 @@ mod controls;
 mod counter;
 mod embedded;
 mod job;
+mod load;
 mod log;
 mod register;
+mod replicas;
 
 use std::time::Instant;
 
