@@ -50,7 +50,10 @@ impl Claim {
         let mark = async || {
             crash_point(Point::BeforeSent);
             match self.tell(Op::MarkSent { nonce: self.nonce, lease: millis(LEASE) }, None).await {
-                Ok(Reply::Done) => Ok(crash_point(Point::AfterSent)),
+                Ok(Reply::Done) => {
+                    crash_point(Point::AfterSent);
+                    Ok(())
+                }
                 Ok(_) => Err(Failure::KeyInProgress),
                 Err(error) => Err(failure_of(&error)),
             }

@@ -18,6 +18,8 @@ const SLOW_PIECE: usize = 8;
 const SLOW_PAUSE: Duration = Duration::from_millis(3);
 /// Answers as large as this leave in several writes.
 pub const LARGE: usize = 200_000;
+/// A late answer comes after so long.
+const LATE: Duration = Duration::from_millis(400);
 
 /// What happens to one request, when it was counted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -26,6 +28,8 @@ pub enum Act {
     Answer,
     /// Effect, 201, and an answer that arrives in pieces.
     Slow,
+    /// Effect, and 201 after a while.
+    Late,
     /// Effect, 201, and much to say.
     Large,
     /// Effect, 500. Where the contract says that a 5xx has none: none.
@@ -44,8 +48,18 @@ pub enum Act {
 
 impl Act {
     /// All.
-    pub const ALL: [Act; 9] =
-        [Act::Answer, Act::Slow, Act::Large, Act::Error, Act::Lost, Act::Hang, Act::Cut, Act::Dropped, Act::Refused];
+    pub const ALL: [Act; 10] = [
+        Act::Answer,
+        Act::Slow,
+        Act::Late,
+        Act::Large,
+        Act::Error,
+        Act::Lost,
+        Act::Hang,
+        Act::Cut,
+        Act::Dropped,
+        Act::Refused,
+    ];
 
     fn parse(word: &str) -> Act {
         Act::ALL.into_iter().find(|act| format!("{act:?}") == word).expect("a known act")
@@ -182,7 +196,10 @@ impl Act {
         let body = padded(words, length);
         let head = format!("HTTP/1.1 {status}\r\nLocation: /effects/{value}\r\nContent-Length: {}\r\n\r\n", body.len());
         match self {
-            Act::Answer | Act::Large | Act::Error | Act::Refused => {
+            Act::Answer | Act::Late | Act::Large | Act::Error | Act::Refused => {
+                if self == Act::Late {
+                    tokio::time::sleep(LATE).await;
+                }
                 outbox.write([head, body].concat().as_bytes()).await?;
                 Ok(true)
             }

@@ -59,6 +59,8 @@ pub struct Plan {
 /// What came of it.
 pub struct Ended {
     pub evidence: Evidence,
+    /// Some of the records, as an operator was shown them before the end.
+    pub shown: HashMap<String, State>,
     /// How often the program died at each point.
     pub hits: BTreeMap<String, usize>,
     pub kills: usize,
@@ -88,12 +90,9 @@ pub async fn run(plan: Plan) -> Ended {
     let requests = load.stop().await;
     let shown = stage.close(&requests).await;
     let records = stage.records(&requests);
-    for (name, state) in shown {
-        assert_eq!(records.get(&name), Some(&state), "{name} in the file, and as an operator was shown it");
-    }
     let evidence =
         Evidence { calls: stage.history.calls(), arrivals: stage.counter.arrivals(), records, lapses: false };
-    Ended { posts: evidence.calls.len(), evidence, hits: stage.hits, kills: stage.kills }
+    Ended { posts: evidence.calls.len(), evidence, shown, hits: stage.hits, kills: stage.kills }
 }
 
 struct Stage {

@@ -25,6 +25,7 @@ mod embedded;
 mod job;
 mod load;
 mod log;
+mod phases;
 mod register;
 mod replicas;
 
@@ -59,6 +60,9 @@ async fn a_key_is_executed_at_most_once_wherever_the_program_is_killed() {
     let ended = embedded::run(plan).await;
     println!("{} kills, {} POSTs in {:?}; {:?}", ended.kills, ended.posts, begin.elapsed(), ended.hits);
     checker::assert_holds(&ended.evidence, seed);
+    for (name, state) in &ended.shown {
+        assert_eq!(ended.evidence.records.get(name), Some(state), "{name} in the file, and as it was shown");
+    }
     println!("checked after {:?}", begin.elapsed());
     for point in Point::ALL {
         let hit = ended.hits.get(&format!("{point:?}")).copied().unwrap_or(0);

@@ -25,20 +25,20 @@ const DURABLE: [&str; 4] = ["--appendonly", "yes", "--appendfsync", "always"];
 const FAULTS: usize = 24;
 const PAUSE_MS: usize = 250;
 /// What hangs is given up soon, or after everything else.
-const HASTY: &str = "request: 700ms";
-const PATIENT: &str = "request: 1m, backendRequest: 1m";
+pub const HASTY: &str = "request: 700ms";
+pub const PATIENT: &str = "request: 1m, backendRequest: 1m";
 /// Clients of one key.
 const CROWD: usize = 64;
 
-struct Stage {
-    history: Arc<History>,
-    counter: Counter,
-    redis: RedisServer,
-    proxies: [Program; 2],
+pub struct Stage {
+    pub history: Arc<History>,
+    pub counter: Counter,
+    pub redis: RedisServer,
+    pub proxies: [Program; 2],
     _directory: TempDir,
 }
 
-fn policy(url: &str, redis: &RedisServer, timeouts: &str) -> String {
+pub fn policy(url: &str, redis: &RedisServer, timeouts: &str) -> String {
     let route = |(name, more): (&str, &str)| {
         format!("    - {{ name: {name}, match: {{ path: /{name} }}, idempotency: {{ maxBody: 8MiB, {more} }} }}\n")
     };
@@ -62,7 +62,7 @@ fn policy(url: &str, redis: &RedisServer, timeouts: &str) -> String {
 }
 
 impl Stage {
-    async fn set(timeouts: &str) -> Stage {
+    pub async fn set(timeouts: &str) -> Stage {
         let directory = tempfile::tempdir().expect("a directory");
         let history = History::new();
         let counter = Counter::start(Log::create(directory.path().join("arrivals.log")), history.begin).await;
@@ -72,7 +72,7 @@ impl Stage {
         Stage { history, counter, redis, proxies, _directory: directory }
     }
 
-    fn request(&self, path: &'static str, key: &str, acts: &str, body: &str) -> Request {
+    pub fn request(&self, path: &'static str, key: &str, acts: &str, body: &str) -> Request {
         Request {
             path,
             contract: Contract::Opaque,
@@ -84,12 +84,12 @@ impl Stage {
     }
 
     /// One call at one of the two, in a task.
-    fn ask(&self, at: usize, request: Request, calls: &mut JoinSet<Outcome>) {
+    pub fn ask(&self, at: usize, request: Request, calls: &mut JoinSet<Outcome>) {
         let (history, to) = (Arc::clone(&self.history), self.proxies[at % 2].listen());
         calls.spawn(async move { history.call(&mut Link::new(to), &request, None).await.expect("it runs") });
     }
 
-    async fn judge(&self, requests: &[Request]) -> Evidence {
+    pub async fn judge(&self, requests: &[Request]) -> Evidence {
         let records = shown(&self.proxies[1], requests).await;
         Evidence { calls: self.history.calls(), arrivals: self.counter.arrivals(), records, lapses: true }
     }
@@ -194,7 +194,7 @@ async fn stopped_over_its_lease(point: Point, until: fn(&Outcome) -> bool) -> (O
     stage.proxies[0].signal(Signal::Continue);
     let first = calls.join_next().await.expect("one call").expect("no panic");
     let last = stage.history.call(&mut link, &request, None).await.expect("it runs");
-    let evidence = stage.judge(&[request.clone()]).await;
+    let evidence = stage.judge(std::slice::from_ref(&request)).await;
     assert_eq!(evidence.records, HashMap::from([(request.name(), State::Complete)]));
     assert_holds(&evidence, 0);
     (first, last, evidence.arrivals.len())
