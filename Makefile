@@ -17,13 +17,14 @@ build: ## the program as it is shipped: $(TARGET)/release/outrigger
 	$(CARGO) build --locked --release
 
 test: tools ## every test: pure, in-process, and against the real program
-	$(CARGO) test --locked --profile quick --lib --test outrigger --test allocations --bin outrigger-bench
+	$(CARGO) test --locked --profile quick --lib --test outrigger --test at_most_once --test allocations --bin outrigger-bench
 
 check: ## format, lints, docs, the wall around the pure core, dependencies
 	$(CARGO) fmt --check
 	$(CARGO) clippy --locked --all-targets -- -D warnings
 	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --locked --no-deps --document-private-items
 	$(CARGO) check --locked --lib --no-default-features
+	$(CARGO) check --locked --bin outrigger
 	@if command -v cargo-deny > /dev/null; then $(CARGO) deny check bans licenses sources; \
 	else echo "cargo-deny is not installed; src/architecture/dependencies.rs asserts bans, features and floors"; fi
 

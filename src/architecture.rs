@@ -19,8 +19,8 @@ const GRAPH: &[(&str, &[&str])] = &[
     ("random", &["clock", "reliability"]),
     ("policy", &["clock", "reliability"]),
     ("dead_letters", &["clock", "policy", "random", "reliability"]),
-    ("idempotency", &["clock", "dead_letters", "policy", "random", "reliability"]),
-    ("wire", &["clock", "drain", "reliability"]),
+    ("idempotency", &["clock", "dead_letters", "policy", "random", "reliability", "sabotage"]),
+    ("wire", &["clock", "drain", "reliability", "sabotage"]),
     ("telemetry", &["clock", "policy", "random", "reliability", "upstreams::view"]),
     ("upstreams", &["clock", "drain", "policy", "random", "reliability", "telemetry", "wire"]),
     (
@@ -33,6 +33,7 @@ const GRAPH: &[(&str, &[&str])] = &[
             "policy",
             "random",
             "reliability",
+            "sabotage",
             "telemetry",
             "upstreams",
             "wire",
@@ -43,6 +44,7 @@ const GRAPH: &[(&str, &[&str])] = &[
     ("cli", &["admin", "clock", "policy", "upstreams::view"]),
     ("faults", &["clock", "drain", "reliability", "testing"]),
     ("testing", &["faults"]),
+    ("sabotage", &["reliability"]),
 ];
 
 /// Modules that put the others together: only they see both the data plane and the admin API.
@@ -66,6 +68,7 @@ const HOMES: &[(&str, &[&str])] = &[
     ("pingora_ketama", &["upstreams/ring.rs"]),
     ("redis", &["idempotency/redis"]),
     ("rusqlite", &["idempotency/embedded"]),
+    ("rustix", &["sabotage.rs"]),
     ("schemars", &["policy/"]),
     ("serde_saphyr", &["policy/compile", "policy/raw"]),
     ("tracing_subscriber", &["telemetry/events.rs"]),

@@ -46,6 +46,8 @@ pub mod proxy;
 pub mod random;
 pub mod reliability;
 #[cfg(feature = "proxy")]
+pub mod sabotage;
+#[cfg(feature = "proxy")]
 pub mod telemetry;
 #[cfg(feature = "testing")]
 pub mod testing;

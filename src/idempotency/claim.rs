@@ -11,6 +11,7 @@ use super::store::{Answered, Command, Rider, Store, StoreError};
 use crate::dead_letters::letter::{LetterId, NewLetter, Refusal, Stub};
 use crate::reliability::Failure;
 use crate::reliability::idempotency::{Millis, Nonce, Op, RecordId, Reply};
+use crate::sabotage::{Defect, Point, crash_point, is_broken};
 
 /// How long an owner is believed to be alive without a sign.
 pub const LEASE: Duration = Duration::from_secs(10);
@@ -68,14 +69,19 @@ impl Claim {
     /// [`Failure::KeyInProgress`] if somebody else has taken the key over, [`Failure::StoreFull`] or
     /// [`Failure::StoreUnavailable`].
     pub async fn before_first_byte(&self) -> Result<(), Failure> {
-        let ask = async || {
+        let mark = async || {
+            crash_point(Point::BeforeSent);
             let op = Op::MarkSent { nonce: self.nonce, lease: millis(LEASE) };
             match self.tell(op, None, self.stub.clone()).await.map(|answered| answered.reply) {
-                Ok(Reply::Done) => Ok(()),
+                Ok(Reply::Done) => {
+                    crash_point(Point::AfterSent);
+                    Ok(())
+                }
                 Ok(_) => Err(Failure::KeyInProgress),
                 Err(error) => Err(failure_of(&error)),
             }
         };
+        let ask = async || if is_broken(Defect::UnmarkedSend) { Ok(()) } else { mark().await };
         self.sent.get_or_try_init(ask).await.copied()
     }
 

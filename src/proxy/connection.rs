@@ -16,6 +16,7 @@ use tokio::time::Sleep;
 
 use super::listeners::Place;
 use crate::clock;
+use crate::sabotage::{Point, crash_point};
 use crate::wire::Alarm;
 
 /// A connection that has been idle for so long is parked.
@@ -242,6 +243,7 @@ impl ClientStream {
 
     fn watch<T>(&mut self, cx: &mut Context<'_>, result: Poll<io::Result<T>>) -> Poll<io::Result<T>> {
         if result.is_ready() {
+            crash_point(Point::MidReply);
             if self.stalling {
                 self.stalling = false;
                 self.connection.writing.store(false, Ordering::Relaxed);

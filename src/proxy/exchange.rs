@@ -14,6 +14,7 @@ use crate::clock;
 use crate::drain::Tasks;
 use crate::reliability::deadline;
 use crate::reliability::{Failure, Sent};
+use crate::sabotage::{Point, crash_point};
 use crate::upstreams::endpoint::{Endpoint, InFlight};
 use crate::upstreams::pool_limits;
 use crate::wire::h1::Link;
@@ -77,6 +78,7 @@ impl Attempt<'_> {
                 now = clock::now();
             }
             self.set_own(request, now);
+            crash_point(Point::BeforeFirstByte);
             let held = request.body.as_ref().is_some_and(|b| !b.is_streaming()) && !request.upgrade;
             let result = if held {
                 self.send_held(link, endpoint, request, limits.idle_max).await

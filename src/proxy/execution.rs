@@ -30,6 +30,7 @@ use crate::reliability::classify::PeerMark;
 use crate::reliability::dead_letters::{Cause, Class, of_answer, of_failure};
 use crate::reliability::idempotency::{Ending, KeyStatus, ending};
 use crate::reliability::{Failure, Sent};
+use crate::sabotage::{Point, crash_point};
 use crate::upstreams::endpoint::InFlight;
 use crate::upstreams::slots::Slot;
 use crate::wire::{Alarm, Answer, alarm::alarmed};
@@ -142,6 +143,7 @@ impl Execution {
     }
 
     async fn answered(mut self, route: &Route<'_>, landed: Landed, earlier: Sent, deadline: Instant) -> Response<Body> {
+        crash_point(Point::MidResponse);
         let (status, headers) = (landed.answer.status().as_u16(), landed.answer.headers());
         let mark = headers.get(respond::RETRY_MARK).map_or(PeerMark::None, respond::read_mark);
         let end = ending(Some(status), mark, Sent::Yes, earlier, route.policy.retry.contract);
@@ -171,9 +173,11 @@ impl Execution {
         match collect(body, max, deadline, idle).await {
             Collected::Whole(bytes) => {
                 drop((slot, in_flight));
+                crash_point(Point::AfterResponse);
                 let post = self.post_answered(sorted, (status, &head.headers, Some(&bytes)));
                 let kept = StoredAnswer::new(status, &respond::cleaned(&head.headers), Some(bytes.clone()));
                 let stored = self.settle(Report::Complete { answer: kept, ambiguous }, post).await;
+                crash_point(Point::AfterComplete);
                 self.record.key_status = Some(if stored { KeyStatus::Stored } else { KeyStatus::StoreFailed });
                 respond::whole(head, bytes, stop, self.record)
             }

@@ -25,6 +25,7 @@ use crate::reliability::Failure;
 use crate::reliability::classify::Contract;
 use crate::reliability::entropy::Entropy;
 use crate::reliability::idempotency::{self as machine, Fingerprint, KeyStatus, Nonce, Op, RecordId, Reply, parse_key};
+use crate::sabotage::{Point, crash_point};
 use crate::wire::RequestBody;
 
 /// First and longest wait between two looks at a key that another replica is at: there is no bell for that.
@@ -196,9 +197,11 @@ pub async fn claim(
         // Taken before the store is asked: an end in between is not missed.
         let bell = place.as_ref().map(crate::idempotency::waiting::Place::bell);
         let command = Command { id: named.id, op, route: Some(Arc::clone(&label)), answer: None, letter: None };
+        crash_point(Point::BeforeClaim);
         let answered = store.apply(command).await?;
         match (answered.reply, answered.answer) {
             (Reply::Granted { .. }, _) => {
+                crash_point(Point::AfterClaim);
                 let claim = Claim::new(Arc::clone(store), named.id, nonce, policy.ttl, policy.unknown_ttl);
                 return Ok(Told::Execute(claim));
             }

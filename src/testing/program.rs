@@ -23,9 +23,10 @@ pub struct Program {
     policy: PathBuf,
     directory: PathBuf,
     addresses: BTreeMap<String, SocketAddr>,
+    environment: Vec<(&'static str, String)>,
 }
 
-/// A signal that the program handles.
+/// A signal to the program.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Signal {
     /// Drain and end.
@@ -34,6 +35,10 @@ pub enum Signal {
     Hangup,
     /// End at once: the program cannot see it.
     Kill,
+    /// Stand still: the program cannot see it.
+    Stop,
+    /// Go on.
+    Continue,
 }
 
 impl Program {
@@ -78,16 +83,32 @@ impl Program {
         let text = fill(policy, &mut addresses);
         place(&config.join(file), &text);
         let policy = config.join(file);
-        let child = launch(executable, &policy, &directory);
-        Program { child, exited: None, executable: executable.to_owned(), policy, directory, addresses }
+        let child = launch(executable, &policy, &directory, &[]);
+        let (executable, environment) = (executable.to_owned(), Vec::new());
+        Program { child, exited: None, executable, policy, directory, addresses, environment }
     }
 
     /// Starts it again after its end, with the same policy file and addresses, and waits until it is ready.
     pub async fn restart(&mut self) {
-        assert!(self.exited.is_some(), "the program still runs");
-        self.child = launch(&self.executable, &self.policy, &self.directory);
-        self.exited = None;
+        self.relaunch();
         self.ready().await;
+    }
+
+    /// As [`Program::restart`], and does not wait.
+    pub fn relaunch(&mut self) {
+        assert!(self.exited.is_some(), "the program still runs");
+        self.child = launch(&self.executable, &self.policy, &self.directory, &self.environment);
+        self.exited = None;
+    }
+
+    /// What its environment says from its next start on, besides ours.
+    pub fn set_environment(&mut self, environment: Vec<(&'static str, String)>) {
+        self.environment = environment;
+    }
+
+    /// Its process.
+    pub fn id(&self) -> u32 {
+        self.child.id()
     }
 
     /// The address that `%NAME%` stands for; panics if the policy does not mention it.
@@ -159,6 +180,8 @@ impl Program {
             Signal::Hangup => 1,
             Signal::Terminate => 15,
             Signal::Kill => 9,
+            Signal::Stop => 19,
+            Signal::Continue => 18,
         };
         let pid = i32::try_from(self.child.id()).unwrap_or_else(|_| panic!("the process id is too large"));
         assert_eq!(send_signal(pid, number), 0, "cannot signal: {}", std::io::Error::last_os_error());
@@ -179,7 +202,8 @@ impl Program {
         fs::read_to_string(self.directory.join("stdout")).unwrap_or_default()
     }
 
-    fn poll_exit(&mut self) -> Option<ExitStatus> {
+    /// How it ended, if it has.
+    pub fn poll_exit(&mut self) -> Option<ExitStatus> {
         if self.exited.is_none() {
             self.exited = self.child.try_wait().unwrap_or_else(|e| panic!("cannot wait: {e}"));
         }
@@ -201,7 +225,7 @@ impl Drop for Program {
     }
 }
 
-fn launch(executable: &str, policy: &Path, directory: &Path) -> Child {
+fn launch(executable: &str, policy: &Path, directory: &Path, environment: &[(&str, String)]) -> Child {
     let log = |name: &str| {
         let path = directory.join(name);
         let file = File::options().create(true).append(true).open(&path);
@@ -212,6 +236,7 @@ fn launch(executable: &str, policy: &Path, directory: &Path) -> Child {
         .arg(policy)
         .current_dir(directory)
         .env("NO_COLOR", "1")
+        .envs(environment.iter().map(|(name, value)| (*name, value)))
         .stdin(std::process::Stdio::null())
         .stdout(log("stdout"))
         .stderr(log("stderr"))

@@ -1,4 +1,5 @@
 mod late;
+mod published_bugs;
 mod resolving;
 mod shared;
 

@@ -29,6 +29,7 @@ use super::alarm::Alarm;
 use super::pool::Opening;
 use crate::clock;
 use crate::reliability::{Failure, Sent};
+use crate::sabotage::{Point, crash_point};
 
 pub use answer::{Answer, AnswerBody};
 pub use late::Late;
@@ -234,6 +235,7 @@ impl Socket {
                 Poll::Ready(Ok(n)) => {
                     self.written += n as u64;
                     self.outgoing.advance(n);
+                    crash_point(if self.outgoing.is_done() { Point::AfterRequest } else { Point::MidRequest });
                     self.broken = n == 0;
                 }
                 Poll::Ready(Err(_)) => self.broken = true,

@@ -2,7 +2,7 @@ use std::collections::VecDeque;
 use std::sync::Mutex;
 
 use super::*;
-use crate::dead_letters::letter::{Captured, Ended, KeyOrigin, LetterId};
+use crate::dead_letters::letter::{Captured, Ended, KeyOrigin, LetterId, Words};
 use crate::idempotency::store::{Pending, Shown};
 use crate::reliability::classify::Contract;
 use crate::reliability::dead_letters::{Cause, Class};
@@ -65,8 +65,7 @@ fn letter() -> NewLetter {
         cause: Cause::OutcomeUnknown,
         contract: Contract::Opaque,
         record: None,
-        captured: captured(),
-        ended: Ended::default(),
+        words: Words { captured: captured(), ended: Ended::default() },
         sealed: None,
     }
 }
@@ -90,10 +89,11 @@ async fn the_stub_goes_with_the_leave_to_send_also_when_that_is_asked_for_again(
 
 #[tokio::test]
 async fn a_letter_goes_with_the_end_and_a_refusal_of_it_is_told_while_the_end_stands() {
-    let full = Answered { letter_refused: Some(refused()), ..Answered::from(Reply::Done) };
-    let (store, claim) = claim([Ok(Answered::from(Reply::Done)), Ok(full)]);
+    let told = |letter| Ok(Answered { letter: Some(letter), ..Answered::from(Reply::Done) });
+    // A request that had a letter keeps that one.
+    let (store, claim) = claim([told(Ok(LetterId([4; 16]))), told(Err(refused()))]);
     let kept = claim.report(Report::Fail, Some(&letter())).await;
-    assert_eq!((kept.record, kept.letter), (Ok(()), Ok(())));
+    assert_eq!((kept.record, kept.letter), (Ok(()), Ok(Some(LetterId([4; 16])))));
     let lost = claim.report(Report::Release, Some(&letter())).await;
     assert_eq!((lost.record, lost.letter), (Ok(()), Err(NotKept::Refused(refused()))));
     let asked = store.asked.lock().unwrap();
@@ -105,7 +105,7 @@ async fn a_full_store_takes_the_end_without_its_words_and_the_letter_all_the_sam
     let (store, claim) = claim([Err(StoreError::Full)]);
     let answer = StoredAnswer::new(500, &http::HeaderMap::new(), Some("oh".into()));
     let told = claim.report(Report::Complete { answer, ambiguous: true }, Some(&letter())).await;
-    assert_eq!((told.record, told.letter), (Ok(()), Ok(())));
+    assert_eq!((told.record, told.letter), (Ok(()), Ok(None)));
     let asked = store.asked.lock().unwrap();
     let bodies: Vec<_> = asked.iter().map(|(_, rider, body)| (rider.is_some(), *body)).collect();
     assert_eq!(bodies, [(true, true), (true, false)]);
@@ -125,7 +125,7 @@ async fn an_end_that_was_not_taken_is_no_kept_letter() {
 #[tokio::test(start_paused = true)]
 async fn what_is_insisted_on_takes_the_letter_along_until_it_is_heard() {
     let (store, claim) = claim([Err(StoreError::Busy), Err(StoreError::Busy)]);
-    assert_eq!(claim.insist(Report::Fail, Some(&letter())).await, Ok(()));
+    assert_eq!(claim.insist(Report::Fail, Some(&letter())).await, Ok(None));
     assert_eq!(store.asked.lock().unwrap().len(), 3);
     let (store, claim) = self::claim((0..20).map(|_| Err(StoreError::Busy)));
     assert_eq!(claim.insist(Report::Fail, Some(&letter())).await, Err(NotKept::Store(StoreError::Busy)));

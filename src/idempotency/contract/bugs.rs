@@ -1,4 +1,5 @@
-//! Mistakes that others have made and published, as far as a store can make them. Our stores do not.
+//! Mistakes that others have made and published, as far as a store can make them. Our stores do not. The rest is in
+//! `tests/idempotency/published_bugs.rs`, with a count of all.
 
 use std::sync::Arc;
 
@@ -28,7 +29,7 @@ fn grants(replies: &[Reply]) -> usize {
     replies.iter().filter(|reply| matches!(reply, Reply::Granted { .. })).count()
 }
 
-/// Bug 1: check, then set.
+/// Bug 1 (grape-idempotency #10): check, then set.
 pub(crate) async fn two_racing_claims_are_one_grant(fixture: &impl Fixture) {
     for number in 1..=50 {
         let replies = race(&Key::of(fixture, number), 2, |_| Fingerprint([1; 16])).await;
@@ -48,7 +49,7 @@ pub(crate) async fn of_64_concurrent_claims_one_is_granted(fixture: &impl Fixtur
     assert_eq!(replies.iter().filter(|reply| matches!(reply, Reply::Mismatch)).count(), 63);
 }
 
-/// Bug 2: a claim that is a plain SET.
+/// Bug 2 (idempot-js #182): a claim that is a plain SET.
 pub(crate) async fn a_claim_does_not_overwrite_one_in_flight(fixture: &impl Fixture) {
     let key = Key::of(fixture, 1);
     key.sent(claim(1), LONG).await;
@@ -58,7 +59,7 @@ pub(crate) async fn a_claim_does_not_overwrite_one_in_flight(fixture: &impl Fixt
     assert_eq!(key.complete(1).await, Reply::Done);
 }
 
-/// Bug 3: ownership read back from the fingerprint, which both have.
+/// Bug 3 (hono-idempotency #91): ownership read back from the fingerprint, which both have.
 pub(crate) async fn two_claims_of_one_request_do_not_both_win(fixture: &impl Fixture) {
     let key = Key::of(fixture, 1);
     assert_eq!(key.claim(claim(1)).await, granted(1, 1));
@@ -66,14 +67,14 @@ pub(crate) async fn two_claims_of_one_request_do_not_both_win(fixture: &impl Fix
     assert_eq!(key.mark_sent(2, LONG).await, Reply::Fenced);
 }
 
-/// Bug 4: a lost insert is an error, which is retried and trips a breaker.
+/// Bug 4 (idempot-js #181): a lost insert is an error, which is retried and trips a breaker.
 pub(crate) async fn a_lost_race_is_busy_and_no_error(fixture: &impl Fixture) {
     let key = Key::of(fixture, 1);
     key.claim(claim(1)).await;
     assert!(matches!(key.try_claim(claim(2)).await, Ok(answered) if matches!(answered.reply, Reply::Busy { .. })));
 }
 
-/// Bug 5: 409 before 422.
+/// Bug 5 (idempot-js PR #191): 409 before 422.
 pub(crate) async fn another_request_is_a_mismatch_before_it_is_busy(fixture: &impl Fixture) {
     let other = |nonce| Claim { fingerprint: Fingerprint([2; 16]), ..claim(nonce) };
     let key = Key::of(fixture, 1);
@@ -91,7 +92,7 @@ pub(crate) async fn another_request_is_a_mismatch_before_it_is_busy(fixture: &im
     assert_eq!(retryable.claim(Claim { contract: Contract::Dedupes, ..other(2) }).await, Reply::Mismatch);
 }
 
-/// Bug 6: the lease is shorter than the handler.
+/// Bug 6 (Truxify #5846): the lease is shorter than the handler.
 pub(crate) async fn a_renewed_owner_outlasts_its_first_lease(fixture: &impl Fixture) {
     let key = Key::of(fixture, 1);
     key.sent(claim(1), SHORT).await;
@@ -101,7 +102,7 @@ pub(crate) async fn a_renewed_owner_outlasts_its_first_lease(fixture: &impl Fixt
     assert_eq!(key.complete(1).await, Reply::Done);
 }
 
-/// Bug 7: release and complete without an owner's token.
+/// Bug 7 (Truxify #4623): release and complete without an owner's token.
 pub(crate) async fn a_foreign_nonce_changes_nothing(fixture: &impl Fixture) {
     let key = Key::of(fixture, 1);
     key.claim(claim(1)).await;
@@ -119,7 +120,7 @@ pub(crate) async fn a_foreign_nonce_changes_nothing(fixture: &impl Fixture) {
     assert_eq!(key.try_claim(claim(3)).await.unwrap().answer, Some(answer(1)));
 }
 
-/// Bug 8: a waiter sees the lock gone and runs without reading again.
+/// Bug 8 (Truxify #6898): a waiter sees the lock gone and runs without reading again.
 pub(crate) async fn a_waiter_that_sees_the_key_free_must_claim_it(fixture: &impl Fixture) {
     let key = Key::of(fixture, 1);
     key.claim(claim(1)).await;
@@ -130,7 +131,7 @@ pub(crate) async fn a_waiter_that_sees_the_key_free_must_claim_it(fixture: &impl
     assert_eq!(grants(&replies), 1, "{replies:?}");
 }
 
-/// Bug 9: one time to live for the lease and the record; a crash wedges the key for a day.
+/// Bug 9 (actor-ts #984): one time to live for the lease and the record; a crash wedges the key for a day.
 pub(crate) async fn a_dead_claim_blocks_for_its_lease_and_not_for_its_retention(fixture: &impl Fixture) {
     let key = Key::of(fixture, 1);
     key.claim(Claim { lease: SHORT, keep: LONG, ..claim(1) }).await;
@@ -139,7 +140,7 @@ pub(crate) async fn a_dead_claim_blocks_for_its_lease_and_not_for_its_retention(
     assert_eq!(key.claim(claim(2)).await, granted(1, 2));
 }
 
-/// Bug 10: a failure deletes the claim after a partial effect, and the next one executes again.
+/// Bug 10 (actor-ts #984): a failure deletes the claim after a partial effect, and the next one executes again.
 pub(crate) async fn a_failure_does_not_free_the_key(fixture: &impl Fixture) {
     let key = Key::of(fixture, 1);
     key.lost(claim(1)).await;
@@ -147,7 +148,8 @@ pub(crate) async fn a_failure_does_not_free_the_key(fixture: &impl Fixture) {
     assert_eq!(key.claim(claim(2)).await, Reply::Unknown);
 }
 
-/// Bug 11: an owner whose deadline cannot be read is taken for dead. Bug 6 from the other side.
+/// Bug 11 (powertools-typescript #5678): an owner whose deadline cannot be read is taken for dead. Bug 6 from the other
+/// side.
 pub(crate) async fn a_record_without_a_sign_of_life_is_not_an_orphan_before_its_lease_ends(fixture: &impl Fixture) {
     let (claimed, sent) = (Key::of(fixture, 1), Key::of(fixture, 2));
     claimed.claim(claim(1)).await;
@@ -157,7 +159,8 @@ pub(crate) async fn a_record_without_a_sign_of_life_is_not_an_orphan_before_its_
     assert!(matches!(sent.claim(claim(2)).await, Reply::Busy { sent: true, left } if left > LONG / 2));
 }
 
-/// Bug 12: completion drops the hash of the payload, so that every repetition is a mismatch.
+/// Bug 12 (powertools-typescript #5705): completion drops the hash of the payload, so that every repetition is a
+/// mismatch.
 pub(crate) async fn completion_keeps_the_fingerprint(fixture: &impl Fixture) {
     let key = Key::of(fixture, 1);
     key.sent(claim(1), LONG).await;
@@ -166,7 +169,8 @@ pub(crate) async fn completion_keeps_the_fingerprint(fixture: &impl Fixture) {
     assert_eq!(key.claim(claim(2)).await, Reply::Replay { ambiguous: false });
 }
 
-/// Bug 13: the key is computed again from a changed payload, and another record is completed.
+/// Bug 13 (powertools-typescript #5715): the key is computed again from a changed payload, and another record is
+/// completed.
 pub(crate) async fn only_the_record_that_was_claimed_is_completed(fixture: &impl Fixture) {
     let (mine, other) = (Key::of(fixture, 1), Key::of(fixture, 2));
     mine.sent(claim(1), LONG).await;
@@ -176,7 +180,7 @@ pub(crate) async fn only_the_record_that_was_claimed_is_completed(fixture: &impl
     assert_eq!(other.state().await, Some(State::Sent));
 }
 
-/// Bug 14: the stored answer comes before the fingerprint is compared.
+/// Bug 14 (powertools-python #3821): the stored answer comes before the fingerprint is compared.
 pub(crate) async fn a_replay_is_checked_against_the_fingerprint(fixture: &impl Fixture) {
     let key = Key::of(fixture, 1);
     key.sent(claim(1), LONG).await;
@@ -185,7 +189,7 @@ pub(crate) async fn a_replay_is_checked_against_the_fingerprint(fixture: &impl F
     assert_eq!((refused.reply, refused.answer), (Reply::Mismatch, None));
 }
 
-/// Bug 20: identifiers that are joined without a frame collide.
+/// As bug 20: identifiers that share a beginning are two.
 pub(crate) async fn keys_that_differ_in_one_byte_are_two_records(fixture: &impl Fixture) {
     let first = RecordId([0; 16]);
     for at in 0..16 {
@@ -197,8 +201,8 @@ pub(crate) async fn keys_that_differ_in_one_byte_are_two_records(fixture: &impl 
     assert_eq!(Key { store: fixture.store(), id: first }.claim(claim(1)).await, granted(1, 1));
 }
 
-/// Bug 21: a transient 5xx is pinned for a day. Where it had no effect, it is released; where that is not known, it is
-/// kept, and an operator may say so.
+/// Bug 21 (remitlend #1329): a transient 5xx is pinned for a day. Where it had no effect, it is released; where that is
+/// not known, it is kept, and an operator may say so.
 pub(crate) async fn a_transient_error_is_not_kept_where_the_contract_allows_it(fixture: &impl Fixture) {
     let key = Key::of(fixture, 1);
     key.sent(Claim { contract: Contract::Atomic5xx, ..claim(1) }, LONG).await;
@@ -252,7 +256,7 @@ fn numbered(number: usize) -> RecordId {
     RecordId((number as u128).to_be_bytes())
 }
 
-/// Bug 25 as far as a store goes: a flood of keys evicts what others rely on.
+/// Bug 25 (adcp-client #1857): a flood of keys evicts what others rely on.
 pub(crate) async fn a_full_store_refuses_and_keeps_everything(fixture: &impl Fixture) {
     let Some(most) = fixture.records_max() else { return };
     let key = |number| Key { store: fixture.store(), id: numbered(number) };

@@ -12,6 +12,7 @@ use crate::dead_letters::letter::{LetterId, Refusal};
 use crate::idempotency::store::{Answered, Command, Rider, Shown, StoreError};
 use crate::reliability::dead_letters::LetterState;
 use crate::reliability::idempotency::{Millis, Op, Record, RecordId, Reply, State};
+use crate::sabotage::{Point, crash_point};
 
 /// What somebody waits for.
 pub(super) enum Ask {
@@ -119,7 +120,8 @@ fn attempt(jobs: &mut [Job], shared: &Shared, rows: &mut Rows<'_>) -> rusqlite::
         job.run(shared, rows, now)?;
     }
     shared.trips.pass()?;
-    rows.commit().map(|_| ())
+    crash_point(Point::BeforeCommit);
+    rows.commit().map(|_| crash_point(Point::AfterCommit))
 }
 
 /// What is known of a key is worth more than a letter: if there is no room for both, the letter stays out.
@@ -277,9 +279,10 @@ fn carry_out(
             if let Some(answer) = command.answer.as_ref().filter(|_| record.state == State::Complete) {
                 rows.answer(command.id, answer)?;
             }
+            crash_point(Point::inside(record.state));
         }
         (Effect::Pin, Some(record)) => rows.pin(command.id, record.pinned)?,
-        (Effect::Delete, _) => rows.delete(command.id)?,
+        (Effect::Delete, _) => rows.delete(command.id).map(|()| crash_point(Point::InsideRelease))?,
         (Effect::Nothing | Effect::Write | Effect::Pin, _) => {}
     }
     Ok(Ok(Answered::from(step.reply)))

@@ -9,6 +9,7 @@ use super::letters::{self, Lost};
 use super::rows::{self, Rows, id_of};
 use super::{EmbeddedSettings, Opened, Orphan};
 use crate::reliability::idempotency::{Millis, Record, RecordId, State};
+use crate::sabotage::{Point, crash_point};
 
 /// So many orphans are told one by one. More in flight at once than this is more than a sidecar carries.
 const ORPHANS_MAX: usize = 1000;
@@ -111,6 +112,7 @@ fn load(connection: &mut Connection, settings: &EmbeddedSettings, now: Millis) -
     let lost: Vec<Lost<'_>> = opened.orphans.iter().map(Orphan::lost).collect();
     opened.letters_lost =
         letters::recover(&transaction, &index, &lost, (&settings.letters, &settings.letter_routes), now)?;
+    crash_point(Point::Recovery);
     transaction.commit()?;
     opened.live = index.len();
     Ok((index, opened))

@@ -9,6 +9,7 @@ use super::letters::Shelf;
 use crate::idempotency::answer::StoredAnswer;
 use crate::reliability::classify::Contract;
 use crate::reliability::idempotency::{Fingerprint, Millis, Nonce, Record, RecordId, State};
+use crate::sabotage::{Point, crash_point};
 
 /// The row of a known record keeps its route and its birth, and while it is COMPLETE its answer; any other row is of a
 /// record that has expired, and nothing of it may show.
@@ -192,7 +193,8 @@ impl<'c> Rows<'c> {
             return Ok(());
         }
         self.logged = 0;
-        match checkpoint(self.connection, "PASSIVE") {
+        crash_point(Point::BeforeCheckpoint);
+        match checkpoint(self.connection, "PASSIVE").map(|()| crash_point(Point::AfterCheckpoint)) {
             // The log stays, and is copied when there is room again.
             Err(error) if is_full(&error) => Ok(()),
             other => other,

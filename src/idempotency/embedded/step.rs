@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use super::index::Live;
 use crate::reliability::idempotency::{Millis, Op, Record, Reply, State, apply};
+use crate::sabotage::{Defect, is_broken};
 
 /// What a command would do to a key.
 pub(super) struct Step {
@@ -41,8 +42,10 @@ pub(super) enum Effect {
 impl Step {
     /// `pinning`: what a dead letter makes of it, if the operation is carried out.
     pub fn of(live: &Live, op: &Op, now: Millis, pinning: Pinning) -> Step {
+        let blind = matches!(op, Op::Claim(_)) && is_broken(Defect::OverwritingClaim);
+        let known = live.record.filter(|_| !blind);
         let pinned = live.record.filter(|_| pinning == Pinning::Pin).map(|record| Record { pinned: true, ..record });
-        let (mut after, mut reply) = apply(pinned.or(live.record), op, now);
+        let (mut after, mut reply) = apply(pinned.or(known), op, now);
         if pinned.is_some() && reply != Reply::Done {
             (after, reply) = apply(live.record, op, now);
         }

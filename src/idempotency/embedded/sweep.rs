@@ -8,6 +8,7 @@ use super::letters::Desk;
 use super::rows::Rows;
 use crate::clock;
 use crate::reliability::idempotency::RecordId;
+use crate::sabotage::{Point, crash_point};
 
 /// Rows of one transaction.
 const PASS: i64 = 500;
@@ -67,7 +68,10 @@ impl Sweeper {
         let found = rows.expired(now, self.behind, PASS)?;
         // A row that the index still needs stays, and the search goes on behind it.
         let mut gone = found.iter().filter(|(_, id)| shared.index.forget(*id, now));
-        match gone.try_for_each(|(_, id)| rows.delete(*id)).and_then(|()| rows.commit()) {
+        match gone
+            .try_for_each(|(_, id)| rows.delete(*id).map(|()| crash_point(Point::InsideSweep)))
+            .and_then(|()| rows.commit())
+        {
             // Without room for the log nothing can be deleted either; that is no damage.
             Err(error) if is_full(&error) => {
                 rows.abandon();

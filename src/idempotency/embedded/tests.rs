@@ -7,6 +7,7 @@ mod load;
 mod race;
 mod size;
 mod time;
+mod torn;
 
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};

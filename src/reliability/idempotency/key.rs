@@ -15,7 +15,7 @@ pub enum KeySyntax {
 /// Why a header is no key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum KeyError {
-    /// Nothing in it.
+    /// Nothing in it, or nothing but blanks.
     Empty,
     /// More than [`KEY_BYTES_MAX`] characters.
     TooLong,
@@ -52,11 +52,11 @@ pub fn parse_key(line: &[u8], syntax: KeySyntax) -> Result<Vec<u8>, KeyError> {
         (Some(_), KeySyntax::Strict) => return Err(KeyError::Unquoted),
         (Some(_), KeySyntax::Lenient) => bare(text)?,
     };
-    match key.len() {
-        0 => Err(KeyError::Empty),
-        1..=KEY_BYTES_MAX => Ok(key),
-        _ => Err(KeyError::TooLong),
+    // Nothing but blanks parses, and would be one key for all whose template was left unfilled.
+    if key.iter().all(|byte| *byte == b' ') {
+        return Err(KeyError::Empty);
     }
+    if key.len() <= KEY_BYTES_MAX { Ok(key) } else { Err(KeyError::TooLong) }
 }
 
 /// Structured fields know only the blank; a tab around a value is no part of it either (RFC 9110 §5.5).

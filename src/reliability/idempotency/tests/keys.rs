@@ -33,6 +33,7 @@ fn what_is_no_key_is_refused_for_what_it_is() {
         ("", KeyError::Empty),
         ("  ", KeyError::Empty),
         ("\"\"", KeyError::Empty),
+        ("\"  \"", KeyError::Empty),
         (";v=1", KeyError::Empty),
         ("\"abc", KeyError::Unterminated),
         ("\"abc\" x", KeyError::Unterminated),

@@ -1,0 +1,192 @@
+//! Is there an order in which the calls for one key make sense? By brute force: histories of one key are short.
+//!
+//! A key is a register: absent, pending, done with a value, unknown. A call that executes is two steps, its begin and
+//! its end; a call that only looks is one. Each step happens at one moment between the call and its return, and a call
+//! without a return may still have its steps at any later time, or never.
+
+use std::collections::HashSet;
+
+use super::call::{Call, Contract, Outcome};
+use super::log::Arrival;
+
+/// Two bits each in a `u128`.
+pub const CALLS_MAX: usize = 64;
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+enum Register<'a> {
+    Absent,
+    /// By which call.
+    Pending(usize),
+    /// The one that may still say what happened.
+    Unknown(usize),
+    Done(&'a str),
+}
+
+/// What a call has to find, or does.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Deed<'a> {
+    Look(Seen<'a>),
+    Run {
+        /// It has certainly begun.
+        must: bool,
+        /// It has certainly ended when it returned.
+        ends: bool,
+        values: Vec<&'a str>,
+        unknown: bool,
+        absent: bool,
+    },
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Seen<'a> {
+    Done(&'a str),
+    Unknown,
+    Pending,
+    Somebody,
+}
+
+struct Step<'a> {
+    invoked: u64,
+    returned: u64,
+    /// What has arrived had begun.
+    arrived: u64,
+    deed: Deed<'a>,
+}
+
+const DONE: u128 = 2;
+
+/// Whether there is such an order. `lapses`: an owner can be given up while it is still alive.
+pub fn is_linearisable(calls: &[Call], arrivals: &[Arrival], lapses: bool) -> bool {
+    assert!(calls.len() <= CALLS_MAX, "{} calls for one key are too many to try all orders", calls.len());
+    let steps: Vec<Step<'_>> = calls.iter().map(|call| step(call, arrivals)).collect();
+    let contract = calls.first().map_or(Contract::Opaque, |call| call.contract);
+    Search { steps, contract, lapses, seen: HashSet::new() }.goes_on(0, Register::Absent)
+}
+
+fn step<'a>(call: &'a Call, arrivals: &'a [Arrival]) -> Step<'a> {
+    // More than one if the proxy has tried again.
+    let arrived: Vec<&str> = arrivals.iter().filter(|a| a.ask == call.ask).map(|a| a.value.as_str()).collect();
+    let effective = arrivals.iter().any(|arrival| arrival.ask == call.ask && arrival.effect);
+    let run = |must, ends, values, unknown, absent| Deed::Run { must, ends, values, unknown, absent };
+    let deed = match &call.outcome {
+        Outcome::Stored(reply) => run(true, true, vec![reply.value()], false, false),
+        Outcome::StoreFailed(reply) => run(true, false, vec![reply.value()], true, true),
+        Outcome::BecameUnknown => run(true, false, Vec::new(), true, false),
+        Outcome::NotExecuted => run(false, false, Vec::new(), call.contract == Contract::Dedupes, true),
+        // What has arrived was claimed before.
+        Outcome::Info => run(!arrived.is_empty(), false, arrived, true, !effective),
+        Outcome::Replayed(reply) => Deed::Look(Seen::Done(reply.value())),
+        Outcome::SeenUnknown => Deed::Look(Seen::Unknown),
+        Outcome::InFlight => Deed::Look(Seen::Pending),
+        Outcome::Mismatch => Deed::Look(Seen::Somebody),
+    };
+    let arrived = arrivals.iter().filter(|arrival| arrival.ask == call.ask).map(|arrival| arrival.at_us).min();
+    Step { invoked: call.invoked_us, returned: call.returned_us, arrived: arrived.unwrap_or(u64::MAX), deed }
+}
+
+struct Search<'a> {
+    steps: Vec<Step<'a>>,
+    contract: Contract,
+    lapses: bool,
+    seen: HashSet<(u128, Register<'a>)>,
+}
+
+impl<'a> Search<'a> {
+    fn goes_on(&mut self, mut progress: u128, register: Register<'a>) -> bool {
+        // To look changes nothing: whoever can, does.
+        for at in 0..self.steps.len() {
+            if self.may_step(progress, at) && self.sees(at, register) {
+                progress = with(progress, at, DONE);
+            }
+        }
+        if self.is_over(progress) {
+            return true;
+        }
+        if !self.seen.insert((progress, register)) {
+            return false;
+        }
+        let next = self.next(progress, register);
+        next.into_iter().any(|(progress, register)| self.goes_on(progress, register))
+    }
+
+    fn next(&self, progress: u128, register: Register<'a>) -> Vec<(u128, Register<'a>)> {
+        // Where nothing forces a call to have begun, that is tried last.
+        let (mut next, mut last) = (Vec::new(), Vec::new());
+        if let (true, Register::Pending(owner)) = (self.lapses, register) {
+            next.push((progress, Register::Unknown(owner)));
+        }
+        for (at, step) in self.steps.iter().enumerate() {
+            let Deed::Run { must, values, unknown, absent, .. } = &step.deed else { continue };
+            if !self.may_step(progress, at) {
+                continue;
+            }
+            let free = match register {
+                Register::Absent => true,
+                Register::Unknown(_) => self.contract == Contract::Dedupes,
+                Register::Pending(_) | Register::Done(_) => false,
+            };
+            let mine = register == Register::Pending(at) || register == Register::Unknown(at);
+            match of(progress, at) {
+                0 if free => {
+                    let begun = (with(progress, at, 1), Register::Pending(at));
+                    if *must { next.push(begun) } else { last.push(begun) }
+                }
+                1 if mine => {
+                    let over = with(progress, at, DONE);
+                    next.extend(values.iter().map(|value| (over, Register::Done(value))));
+                    next.extend(unknown.then_some((over, Register::Unknown(at))));
+                    next.extend((*absent && register == Register::Pending(at)).then_some((over, Register::Absent)));
+                }
+                _ => {}
+            }
+        }
+        next.extend(last);
+        next
+    }
+
+    fn sees(&self, at: usize, register: Register<'a>) -> bool {
+        let Deed::Look(seen) = self.steps[at].deed else { return false };
+        match (seen, register) {
+            (Seen::Done(value), Register::Done(done)) => value == done,
+            (Seen::Unknown, Register::Unknown(_)) | (Seen::Pending, Register::Pending(_)) => true,
+            (Seen::Somebody, register) => register != Register::Absent,
+            _ => false,
+        }
+    }
+
+    /// Not over yet, and nobody who has returned before it was called still has something to do, nor has anybody arrived
+    /// before it who has not begun.
+    fn may_step(&self, progress: u128, at: usize) -> bool {
+        let invoked = self.steps[at].invoked;
+        of(progress, at) != DONE
+            && self.steps.iter().enumerate().filter(|(other, _)| *other != at).all(|(other, step)| {
+                (step.returned >= invoked || self.is_told(progress, other))
+                    && (step.arrived >= invoked || of(progress, other) > 0)
+            })
+    }
+
+    /// It has done all that its return says.
+    fn is_told(&self, progress: u128, at: usize) -> bool {
+        match (of(progress, at), &self.steps[at].deed) {
+            (DONE, _) => true,
+            (1, Deed::Run { ends, .. }) => !ends,
+            (0, Deed::Run { must, ends, .. }) => !must && !ends,
+            _ => false,
+        }
+    }
+
+    fn is_over(&self, progress: u128) -> bool {
+        self.steps.iter().enumerate().all(|(at, step)| {
+            (step.returned == u64::MAX || self.is_told(progress, at))
+                && (step.arrived == u64::MAX || of(progress, at) > 0)
+        })
+    }
+}
+
+fn of(progress: u128, at: usize) -> u128 {
+    progress >> (2 * at) & 3
+}
+
+fn with(progress: u128, at: usize, state: u128) -> u128 {
+    progress & !(3 << (2 * at)) | state << (2 * at)
+}
