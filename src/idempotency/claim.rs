@@ -98,6 +98,7 @@ impl Claim {
 
     /// Tells how it ended. The letter travels with it: either both are kept or only the end.
     pub async fn report(&self, report: Report, letter: Option<&NewLetter>) -> Reported {
+        let answered = matches!(report, Report::Complete { ambiguous: false, .. });
         let (letter, mut kept) = match (letter, &self.apart) {
             (Some(letter), Some(store)) => (None, self.keep_apart(store, letter).await),
             (letter, _) => (letter, Ok(None)),
@@ -117,6 +118,9 @@ impl Claim {
         if let (Err(error), Some(_)) = (&record, letter) {
             kept = Err(NotKept::Store(error.clone()));
         }
+        if let (true, Ok(()), Some(store)) = (answered, &record, &self.apart) {
+            self.supersede_apart(store).await;
+        }
         Reported { record, letter: kept }
     }
 
@@ -134,6 +138,14 @@ impl Claim {
         // Without the pin the letter is worth nearly as much.
         let _ = self.tell(Op::Pin, None, None).await;
         Ok(Some(id))
+    }
+
+    /// An earlier request with this key may have left a letter here. If this fails, or a crash comes before it, its
+    /// replay finds the answer and sends nothing.
+    async fn supersede_apart(&self, store: &EmbeddedStore) {
+        if store.supersede(self.id).await.is_ok_and(|closed| closed > 0) {
+            let _ = self.tell(Op::Unpin, None, None).await;
+        }
     }
 
     async fn end(&self, report: Report, letter: Option<&NewLetter>) -> Result<Answered, StoreError> {

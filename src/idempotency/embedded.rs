@@ -204,6 +204,14 @@ impl EmbeddedStore {
         self.errand(move |desk| desk.keep(&letter)).await
     }
 
+    /// There is an answer for this key, whose record is elsewhere: closes its letters, and says how many.
+    ///
+    /// # Errors
+    /// [`StoreError`]
+    pub async fn supersede(&self, record: RecordId) -> Result<usize, StoreError> {
+        self.errand(move |desk| desk.supersede(record)).await
+    }
+
     /// Letters in the order of their age, behind `after`.
     ///
     /// # Errors

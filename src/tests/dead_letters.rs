@@ -1,5 +1,7 @@
 //! Requests that could not be served are kept: what becomes a letter, and what its client is told.
 
+mod repair;
+
 use std::time::Duration;
 
 use outrigger::faults::{Answer, Behaviour, FaultServer, Hangup, Point, Script};

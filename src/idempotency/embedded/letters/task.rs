@@ -71,6 +71,10 @@ impl Desk<'_> {
         self.shelf.keep(self.connection, &self.bounds, new, self.now)
     }
 
+    pub fn supersede(&mut self, record: RecordId) -> Result<usize> {
+        rows::close_of(self.connection, record, false, self.now, after(self.now, &self.bounds))
+    }
+
     pub fn list(&self, filter: &Filter, after: Option<LetterId>, limit: usize) -> Result<Vec<Letter>> {
         rows::list(self.connection, filter, after, limit)
     }
