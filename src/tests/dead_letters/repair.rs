@@ -3,7 +3,7 @@
 use std::process::Command;
 use std::time::Duration;
 
-use outrigger::faults::{Answer, Behaviour, Hangup, Mode, Point, Script};
+use outrigger::faults::{Answer, Behaviour, Mode, Script};
 use outrigger::testing::{Program, RedisServer, Signal, eventually};
 use serde_json::Value;
 
@@ -116,8 +116,9 @@ async fn what_may_have_been_executed_is_replayed_only_by_who_takes_that_upon_her
 
 #[tokio::test]
 async fn a_replay_that_fails_again_leaves_the_letter_open_with_what_is_known_now() {
-    let script = Script::sequence([Behaviour::hang_up(Hangup::Reset, Point::Accept), lost()], Answer::status(201));
-    let stage = stage(script, "idempotency: { principal: none }, retry: { attempts: 0 }, deadLetter: {}", "").await;
+    let stage =
+        stage(Answer::status(201), "idempotency: { principal: none }, retry: { attempts: 0 }, deadLetter: {}", "")
+            .await;
     stage.server.die().await.expect("it dies");
     pay(&stage.program, "k").await;
     let id = id(&stage.program).await;
@@ -172,7 +173,10 @@ async fn what_was_under_way_when_the_program_was_killed_is_a_letter_that_can_be_
     let said = outrigger(&stage.program, &["dlq", "replay", id, "--reason", "it recognises keys"]).await;
     assert_eq!(said.code, Some(0), "{}", said.text);
     let seen = stage.server.observed().last().expect("a request");
-    assert_eq!((seen.head.get("idempotency-key"), seen.body.len()), (Some("k"), 6));
+    assert_eq!(
+        (seen.head.get("idempotency-key"), seen.body.as_ref().map(|body| body.digest.length)),
+        (Some("k"), Some(6))
+    );
     assert_eq!(pay(&stage.program, "k").await, heard(201, "replayed"));
 }
 
