@@ -204,6 +204,14 @@ impl EmbeddedStore {
         self.errand(move |desk| desk.keep(&letter)).await
     }
 
+    /// The letter of this key that is not closed, if there is one.
+    ///
+    /// # Errors
+    /// [`StoreError`]
+    pub async fn letter_of(&self, record: RecordId) -> Result<Option<LetterId>, StoreError> {
+        self.errand(move |desk| desk.letter_of(record)).await
+    }
+
     /// There is an answer for this key, whose record is elsewhere: closes its letters, and says how many.
     ///
     /// # Errors

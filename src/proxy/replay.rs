@@ -7,7 +7,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Instant;
 
-use http::header::{HOST, TE, VIA};
+use http::header::{HOST, VIA};
 use http::{HeaderName, HeaderValue, Request, Response};
 use http_body::Body as _;
 
@@ -18,7 +18,7 @@ use super::body::{Body, End, Held};
 use super::connection::Connection;
 use super::execution::Execution;
 use super::hygiene::{self, Present};
-use super::keyed::handle::Keyed;
+use super::keyed::handle::{Keyed, as_anyone};
 use super::keyed::{self, Asked, Told};
 use super::record::Record;
 use super::respond::{self, Explained};
@@ -27,7 +27,6 @@ use crate::clock;
 use crate::dead_letters::letter::{KeyOrigin, LetterId};
 use crate::dead_letters::seal::Contents;
 use crate::policy::Policy;
-use crate::policy::idempotency::ForwardKey;
 use crate::policy::routes::RouteId;
 use crate::random::Random;
 use crate::reliability::Failure;
@@ -148,7 +147,6 @@ impl Proxy {
         let mut headers = head.headers;
         let hash_key = route.upstream.hash_on.as_ref().and_then(|name| headers.get(name).cloned());
         hygiene::clean_request(&mut headers, present, false)?;
-        headers.remove(TE);
         let mut own = OwnFields::new();
         own.value(&VIA, &self.identity(route).via);
         own.text(&super::TRACEPARENT, &record.trace.traceparent(Random.next_u64()));
@@ -181,9 +179,7 @@ impl Proxy {
         mut record: Box<Record>,
     ) -> Ended {
         let (told, _) = self.ask(route, key, &outgoing).await;
-        if key.policy.forward_key == ForwardKey::Strip {
-            outgoing.headers.remove(&key.policy.header);
-        }
+        as_anyone(&mut outgoing, key.policy);
         let claim = match told {
             Some(Told::Execute(claim)) => Arc::new(claim),
             Some(Told::Replay(answer)) => {

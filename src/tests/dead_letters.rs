@@ -72,6 +72,10 @@ async fn a_request_whose_outcome_is_unknown_is_kept_and_its_client_is_told_where
         let letter = letter(&stage.program, &told).await;
         assert_eq!((&letter["cause"], &letter["class"]), (&"outcome-unknown".into(), &"unknown".into()), "{letter}");
         assert_eq!((&letter["state"], &letter["queue"]), (&"open".into(), &"up/pay".into()));
+        if route == KEYED {
+            let again = pay(&stage.program, "12 EUR").await;
+            assert_eq!((again.status, &again.json()["deadLetter"]), (409, &letter["id"]), "who asks again hears of it");
+        }
         assert!(!letter.to_string().contains("s3cret") && !letter.to_string().contains("\"k\""), "{letter}");
         let metrics = stage.program.metrics().await;
         let labels = [("queue", "up/pay"), ("cause", "outcome-unknown"), ("class", "unknown")];

@@ -80,6 +80,37 @@ async fn a_repeated_request_gets_the_same_answer_and_is_executed_once() {
 }
 
 #[tokio::test]
+async fn an_answer_that_is_kept_is_asked_for_in_no_coding() {
+    let stage = stage(receipt(), "required: true", "").await;
+    let fields = "Idempotency-Key: k\r\nAccept-Encoding: gzip, br\r\n";
+    client(&stage.program).await.post("/pay", fields, b"1").await;
+    let seen = stage.server.observed().last().expect("one request");
+    assert_eq!(seen.head.get("accept-encoding"), Some("identity"), "the next one with this key may not know gzip");
+}
+
+#[tokio::test]
+async fn requests_with_one_key_reach_one_endpoint() {
+    let servers = [upstream(Answer::ok("a")).await, upstream(Answer::ok("b")).await, upstream(Answer::ok("c")).await];
+    let endpoints: Vec<String> = servers.iter().map(outrigger::faults::FaultServer::url).collect();
+    let text = format!(
+        "upstreams:\n  up:\n    endpoints: [{}]\n    balance: {{ by: hash, hashOn: 'header:Idempotency-Key' }}\n",
+        endpoints.join(", ")
+    );
+    let program = program(&text).await;
+    let mut answers = std::collections::HashSet::new();
+    for key in 0..30 {
+        let mut of_key = std::collections::HashSet::new();
+        for _ in 0..3 {
+            let answer = client(&program).await.post("/pay", &format!("Idempotency-Key: \"k{key}\"\r\n"), b"1").await;
+            of_key.insert(answer.text());
+        }
+        assert_eq!(of_key.len(), 1, "k{key} reached {of_key:?}");
+        answers.extend(of_key);
+    }
+    assert_eq!(answers.len(), 3, "and all endpoints have their share");
+}
+
+#[tokio::test]
 async fn the_key_may_be_quoted_or_bare_and_is_passed_on_as_it_came() {
     let stage = stage(receipt(), "required: true", "").await;
     assert_eq!(told(&stage.pay("k", "1").await).1, "stored");

@@ -3,12 +3,14 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use http::header::TE;
-use http::{Request, Response};
+use http::header::{ACCEPT_ENCODING, TE};
+use http::{HeaderValue, Request, Response};
 use hyper::body::Incoming;
 use tokio::sync::oneshot;
+use tokio::time::timeout;
 
 use super::{Named, Told};
+use crate::dead_letters::letter::LetterId;
 use crate::idempotency::claim::Claim;
 use crate::idempotency::store::StoreError;
 use crate::policy::idempotency::{ForwardKey, IdempotencyPolicy, OnStoreError, Oversize, StoreKind};
@@ -29,6 +31,9 @@ use crate::wire::RequestBody;
 
 /// Memory for bodies comes free with the next request that ends.
 const CROWDED: Duration = Duration::from_secs(1);
+
+/// A client that is refused does not wait longer to hear of the letter.
+const ASK_FOR_LETTER: Duration = Duration::from_millis(100);
 
 /// A request's idempotency key, and how the route treats it.
 pub(in crate::proxy) struct Keyed<'a> {
@@ -77,11 +82,7 @@ impl Proxy {
             }
             _ => None,
         };
-        if policy.forward_key == ForwardKey::Strip {
-            outgoing.headers.remove(&policy.header);
-        }
-        // What is kept is the body alone, and for everyone who may ask again.
-        outgoing.headers.remove(TE);
+        as_anyone(&mut outgoing, policy);
         let claim = match told {
             Some(Told::Execute(claim)) => Arc::new(match (&mut watch, named) {
                 (Some(watch), Some(named)) => with_letters(claim, policy.store, watch, named, &record),
@@ -93,6 +94,9 @@ impl Proxy {
             }
             Some(Told::Refused { failure, status, retry_after }) => {
                 record.key_status = Some(status);
+                if status == KeyStatus::Unknown {
+                    record.dead_letter = self.letter_of(named).await;
+                }
                 return respond::fail(Explained { sent: sent_before(status), retry_after, ..failure.into() }, record);
             }
             None => {
@@ -112,6 +116,13 @@ impl Proxy {
             let _ = tell.send(execution.run().await);
         });
         told.await.unwrap_or_else(|_| respond::cut_short())
+    }
+
+    /// The open letter of a key, if there is one: whoever asks can name it to an operator.
+    async fn letter_of(&self, named: Option<Named>) -> Option<LetterId> {
+        let letters = self.stores.load().letters.clone()?;
+        let asked = letters.store.letter_of(named?.id);
+        timeout(ASK_FOR_LETTER, asked).await.ok()?.ok()?
     }
 
     /// What the store says to a key. `None`: it fails, and the policy lets requests through without it.
@@ -156,6 +167,16 @@ impl Proxy {
             }
         }
     }
+}
+
+/// What is kept of an answer is for everyone who may ask again with this key, whatever they understand.
+pub(in crate::proxy) fn as_anyone(outgoing: &mut Outgoing, policy: &IdempotencyPolicy) {
+    if policy.forward_key == ForwardKey::Strip {
+        outgoing.headers.remove(&policy.header);
+    }
+    // The body alone is kept, without trailers, and not in a coding that the next one may not know.
+    outgoing.headers.remove(TE);
+    outgoing.headers.insert(ACCEPT_ENCODING, HeaderValue::from_static("identity"));
 }
 
 /// A body that cannot be held is not asked about.

@@ -71,6 +71,10 @@ impl Desk<'_> {
         self.shelf.keep(self.connection, &self.bounds, new, self.now)
     }
 
+    pub fn letter_of(&self, record: RecordId) -> Result<Option<LetterId>> {
+        rows::open_of(self.connection, record)
+    }
+
     pub fn supersede(&mut self, record: RecordId) -> Result<usize> {
         rows::close_of(self.connection, record, false, self.now, after(self.now, &self.bounds))
     }
