@@ -53,7 +53,6 @@ const HOMES: &[(&str, &[&str])] = &[
     ("axum", &["admin/"]),
     ("tower", &["admin/"]),
     ("clap", &["cli/"]),
-    ("dashmap", &["idempotency/embedded"]),
     ("getrandom", &["random.rs"]),
     ("hickory_resolver", &["wire/discover.rs"]),
     ("hmac", &["idempotency/identity.rs"]),

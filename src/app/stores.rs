@@ -51,7 +51,7 @@ impl Open {
                     policy.path.display()
                 ));
             }
-            (Some(policy), _) => Some((policy.clone(), Arc::new(open_embedded(policy)?))),
+            (Some(policy), _) => Some((policy.clone(), Arc::new(open_embedded(policy, &self.data)?))),
         };
         let redis = match (&wanted.redis, &state.redis) {
             (None, _) => None,
@@ -93,9 +93,10 @@ impl Open {
     }
 }
 
-fn open_embedded(policy: &EmbeddedPolicy) -> Result<EmbeddedStore, String> {
+fn open_embedded(policy: &EmbeddedPolicy, data: &Handle) -> Result<EmbeddedStore, String> {
     let mut settings = EmbeddedSettings::new(&policy.path);
     settings.bytes_max = policy.max_bytes;
+    settings.runtime = Some(data.clone());
     settings.records_max = policy.max_records as usize;
     settings.durability = match policy.durability {
         Durability::Process => embedded::Durability::Process,

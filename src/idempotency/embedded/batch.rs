@@ -4,8 +4,9 @@ use rusqlite::{Error, ErrorCode};
 use tokio::sync::oneshot;
 
 use super::Shared;
+use super::deliveries::Delivery;
 use super::index::alive;
-use super::rows::{Rows, Written};
+use super::rows::{Placed, RowId, Rows, Written};
 use super::step::{Effect, Step};
 use crate::idempotency::store::{Answered, Command, Shown, StoreError};
 use crate::reliability::idempotency::{Millis, Record, RecordId, State};
@@ -19,9 +20,11 @@ pub(super) enum Ask {
 /// The disk does not do what it should.
 pub(super) struct Broken {
     pub error: Error,
-    /// Records of which the file may say something else than the index.
-    pub suspects: Vec<RecordId>,
+    /// Records of which the file may say something else than the index, and the row in which it may.
+    pub suspects: Vec<Suspect>,
 }
+
+pub(super) type Suspect = (RecordId, Option<RowId>);
 
 impl From<Error> for Broken {
     fn from(error: Error) -> Broken {
@@ -40,8 +43,17 @@ struct Job {
     /// Taken when it is answered.
     ask: Option<Ask>,
     told: Option<Told>,
-    /// What was known of the key before, and whether it was in the file: for the way back.
-    before: Option<(Option<Record>, bool)>,
+    /// What was known of the key before, and of its row: for the way back.
+    before: Option<Before>,
+    /// Where it may have written.
+    row: Option<RowId>,
+}
+
+#[derive(Clone, Copy)]
+struct Before {
+    record: Option<Record>,
+    row: Option<RowId>,
+    on_disk: bool,
 }
 
 enum Told {
@@ -51,7 +63,7 @@ enum Told {
 
 impl Batch {
     pub fn push(&mut self, ask: Ask) {
-        self.jobs.push(Job { id: ask.id(), ask: Some(ask), told: None, before: None });
+        self.jobs.push(Job { id: ask.id(), ask: Some(ask), told: None, before: None, row: None });
     }
 
     pub fn len(&self) -> usize {
@@ -65,7 +77,7 @@ impl Batch {
     /// Does all of it and tells everybody, or does nothing of it.
     pub fn run(&mut self, shared: &Shared, rows: &mut Rows<'_>) -> Result<(), Broken> {
         let Err(error) = attempt(&mut self.jobs, shared, rows) else {
-            self.jobs.iter_mut().for_each(|job| job.tell(shared, None));
+            shared.deliveries.send(self.jobs.iter_mut().filter_map(|job| job.finish(shared)).collect());
             return Ok(());
         };
         give_up(&mut self.jobs, shared, rows);
@@ -97,7 +109,7 @@ impl Batch {
         let waiting = self.jobs.iter_mut().filter(|job| job.ask.is_some());
         let told = waiting.map(|job| {
             job.tell(shared, Some(StoreError::Unavailable(why.clone())));
-            job.id
+            (job.id, job.row)
         });
         Broken { error, suspects: told.collect() }
     }
@@ -122,9 +134,10 @@ fn give_up(jobs: &mut [Job], shared: &Shared, rows: &mut Rows<'_>) {
     rows.abandon();
     for job in jobs.iter_mut().rev() {
         job.told = None;
-        if let Some((record, on_disk)) = job.before.take() {
+        if let Some(Before { record, row, on_disk }) = job.before.take() {
             shared.index.with(job.id, |live| {
                 live.record = record;
+                live.row = row;
                 live.on_disk = on_disk;
             });
         }
@@ -138,13 +151,18 @@ impl Job {
             Some(Ask::Show(id, _)) => Told::Shown(show(*id, shared, rows, now)),
             Some(Ask::Apply(command, _)) => {
                 let (step, before, route) = shared.index.with(command.id, |live| {
-                    let before = (live.record, live.on_disk);
+                    let before = Before { record: live.record, row: live.row, on_disk: live.on_disk };
                     let step = Step::of(live, &command.op, now);
                     step.take_place(live, command.route.clone());
+                    match step.effect {
+                        Effect::Write => self.row = Some(*live.row.get_or_insert_with(|| rows.fresh())),
+                        Effect::Delete => self.row = live.row.take(),
+                        Effect::Nothing | Effect::Read | Effect::Pin => self.row = live.row,
+                    }
                     (step, before, live.route.clone())
                 });
                 self.before = Some(before);
-                Told::Answered(carry_out(command, &step, (before.1, route.as_deref()), rows, now)?)
+                Told::Answered(carry_out(command, &step, (self.row, before.on_disk, route.as_deref()), rows, now)?)
             }
         };
         self.told = Some(told);
@@ -153,17 +171,21 @@ impl Job {
 
     /// Lets go of the key, then answers: who hears it finds the key free.
     fn tell(&mut self, shared: &Shared, error: Option<StoreError>) {
-        let Some(ask) = self.ask.take() else { return };
-        if let Some(error) = error {
-            return ask.refuse(shared, error);
+        match error {
+            None => self.finish(shared).into_iter().for_each(Delivery::hand_over),
+            Some(error) => self.ask.take().into_iter().for_each(|ask| ask.refuse(shared, error.clone())),
         }
+    }
+
+    /// Lets go of the key. What is left is to tell it.
+    fn finish(&mut self, shared: &Shared) -> Option<Delivery> {
+        let ask = self.ask.take()?;
         shared.release(self.id);
-        // Who has gone does not need to know.
         match (ask, self.told.take()) {
-            (Ask::Apply(_, reply), Some(Told::Answered(told))) => drop(reply.send(told)),
-            (Ask::Show(_, reply), Some(Told::Shown(told))) => drop(reply.send(told)),
+            (Ask::Apply(_, reply), Some(Told::Answered(told))) => Some(Delivery::Answered(reply, told)),
+            (Ask::Show(_, reply), Some(Told::Shown(told))) => Some(Delivery::Shown(reply, told)),
             // Their ends close, which says that the store is not available.
-            (Ask::Apply(..) | Ask::Show(..), _) => {}
+            (Ask::Apply(..) | Ask::Show(..), _) => None,
         }
     }
 }
@@ -171,27 +193,33 @@ impl Job {
 fn carry_out(
     command: &Command,
     step: &Step,
-    (known, route): (bool, Option<&str>),
+    (row, known, route): (Option<RowId>, bool, Option<&str>),
     rows: &mut Rows<'_>,
     now: Millis,
 ) -> rusqlite::Result<Result<Answered, StoreError>> {
+    // What has no row has nothing to read, to pin or to delete.
+    let Some(row) = row else { return Ok(Ok(Answered::from(step.reply))) };
     match (step.effect, step.after) {
         (Effect::Read, _) => {
             // What cannot be read is not replayed; that alone does not stop the store.
-            return Ok(match rows.read(command.id) {
+            return Ok(match rows.read(row, command.id) {
                 Ok(Some(Written { answer, .. })) => Ok(Answered { reply: step.reply, answer, letter_refused: None }),
                 Ok(None) => Err(StoreError::Unavailable("the stored answer is gone".to_owned())),
                 Err(error) => Err(StoreError::Unavailable(format!("the stored answer cannot be read: {error}"))),
             });
         }
         (Effect::Write, Some(record)) => {
-            rows.write(command.id, &record, route, known, now)?;
-            if let Some(answer) = command.answer.as_ref().filter(|_| record.state == State::Complete) {
-                rows.answer(command.id, answer)?;
+            let answer = command.answer.as_ref().filter(|_| record.state == State::Complete);
+            let placed = Placed { row, id: command.id, record: &record, answer };
+            if !known {
+                rows.put(placed, route, now)?;
+            } else if !rows.change(placed, now)? {
+                // Not what the index says: the file must be looked at.
+                return Err(Error::StatementChangedRows(0));
             }
         }
-        (Effect::Pin, Some(record)) => rows.pin(command.id, record.pinned)?,
-        (Effect::Delete, _) => rows.delete(command.id)?,
+        (Effect::Pin, Some(record)) => rows.pin(row, command.id, record.pinned)?,
+        (Effect::Delete, _) => rows.delete(row, command.id)?,
         (Effect::Nothing | Effect::Write | Effect::Pin, _) => {}
     }
     Ok(Ok(Answered::from(step.reply)))
@@ -200,7 +228,7 @@ fn carry_out(
 fn show(id: RecordId, shared: &Shared, rows: &mut Rows<'_>, now: Millis) -> Result<Option<Shown>, StoreError> {
     let live = shared.index.with(id, |live| live.clone());
     let Some(record) = live.record.and_then(|record| alive(record, now)) else { return Ok(None) };
-    let row = if live.on_disk { rows.read(id) } else { Ok(None) };
+    let row = live.row.filter(|_| live.on_disk).map_or(Ok(None), |row| rows.read(row, id));
     let row = row.map_err(|error| StoreError::Unavailable(format!("the record cannot be read: {error}")))?;
     let (route, answer) = row.map(|row| (row.route, row.answer)).unzip();
     let route = route.map(Into::into).or(live.route).unwrap_or_default();

@@ -3,6 +3,8 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use tokio::runtime::Handle;
+
 use super::time::{Clock, system_clock};
 use crate::reliability::idempotency::{Record, RecordId};
 
@@ -32,10 +34,12 @@ pub struct EmbeddedSettings {
     pub amnesia_guard: Duration,
     /// Both clocks.
     pub clock: Clock,
+    /// Where the requests run. Answers are handed out there, which is cheaper than to wake it for each of them.
+    pub runtime: Option<Handle>,
 }
 
 impl EmbeddedSettings {
-    /// The defaults: 1 GiB, a million records, safe from the end of the process.
+    /// The defaults: 1 GiB, a million records, safe from the end of the process; the runtime that this is called in.
     pub fn new(path: impl Into<PathBuf>) -> EmbeddedSettings {
         EmbeddedSettings {
             path: path.into(),
@@ -45,6 +49,7 @@ impl EmbeddedSettings {
             queue_max: 4096,
             amnesia_guard: Duration::from_secs(300),
             clock: system_clock(),
+            runtime: Handle::try_current().ok(),
         }
     }
 }
