@@ -155,14 +155,15 @@ impl Job {
                     let step = Step::of(live, &command.op, now);
                     step.take_place(live, command.route.clone());
                     match step.effect {
-                        Effect::Write => self.row = Some(*live.row.get_or_insert_with(|| rows.fresh())),
-                        Effect::Delete => self.row = live.row.take(),
-                        Effect::Nothing | Effect::Read | Effect::Pin => self.row = live.row,
+                        Effect::Write if !before.on_disk => live.row = Some(rows.fresh()),
+                        Effect::Delete => live.row = None,
+                        Effect::Nothing | Effect::Read | Effect::Write | Effect::Pin => {}
                     }
+                    self.row = live.row.or(before.row);
                     (step, before, live.route.clone())
                 });
                 self.before = Some(before);
-                Told::Answered(carry_out(command, &step, (self.row, before.on_disk, route.as_deref()), rows, now)?)
+                Told::Answered(carry_out(command, &step, (self.row, before, route.as_deref()), rows, now)?)
             }
         };
         self.told = Some(told);
@@ -193,34 +194,34 @@ impl Job {
 fn carry_out(
     command: &Command,
     step: &Step,
-    (row, known, route): (Option<RowId>, bool, Option<&str>),
+    (row, before, route): (Option<RowId>, Before, Option<&str>),
     rows: &mut Rows<'_>,
     now: Millis,
 ) -> rusqlite::Result<Result<Answered, StoreError>> {
-    // What has no row has nothing to read, to pin or to delete.
-    let Some(row) = row else { return Ok(Ok(Answered::from(step.reply))) };
-    match (step.effect, step.after) {
-        (Effect::Read, _) => {
+    match (step.effect, step.after, row) {
+        (Effect::Read, _, _) => {
             // What cannot be read is not replayed; that alone does not stop the store.
-            return Ok(match rows.read(row, command.id) {
+            return Ok(match row.map_or(Ok(None), |row| rows.read(row, command.id)) {
                 Ok(Some(Written { answer, .. })) => Ok(Answered { reply: step.reply, answer, letter_refused: None }),
                 Ok(None) => Err(StoreError::Unavailable("the stored answer is gone".to_owned())),
                 Err(error) => Err(StoreError::Unavailable(format!("the stored answer cannot be read: {error}"))),
             });
         }
-        (Effect::Write, Some(record)) => {
+        (Effect::Write, Some(record), Some(row)) => {
             let answer = command.answer.as_ref().filter(|_| record.state == State::Complete);
             let placed = Placed { row, id: command.id, record: &record, answer };
-            if !known {
+            if !before.on_disk {
+                // What row there is besides is of an expired record: nothing of it may show.
+                before.row.map_or(Ok(()), |row| rows.delete(row, command.id))?;
                 rows.put(placed, route, now)?;
             } else if !rows.change(placed, now)? {
                 // Not what the index says: the file must be looked at.
                 return Err(Error::StatementChangedRows(0));
             }
         }
-        (Effect::Pin, Some(record)) => rows.pin(row, command.id, record.pinned)?,
-        (Effect::Delete, _) => rows.delete(row, command.id)?,
-        (Effect::Nothing | Effect::Write | Effect::Pin, _) => {}
+        (Effect::Pin, Some(record), Some(row)) => rows.pin(row, command.id, record.pinned)?,
+        (Effect::Delete, _, Some(row)) => rows.delete(row, command.id)?,
+        (Effect::Nothing | Effect::Write | Effect::Pin | Effect::Delete, _, _) => {}
     }
     Ok(Ok(Answered::from(step.reply)))
 }

@@ -13,9 +13,8 @@ use crate::idempotency::answer::StoredAnswer;
 use crate::reliability::classify::Contract;
 use crate::reliability::idempotency::{Fingerprint, Millis, Nonce, Record, RecordId, State};
 
-/// A new row, or one in the place of a row whose record has expired, and of which nothing may show.
 const PUT: &str = "
-    INSERT OR REPLACE INTO idem (n, id, st, fp, nonce, fence, att, contract, amb, pinned, expires,
+    INSERT INTO idem (n, id, st, fp, nonce, fence, att, contract, amb, pinned, expires,
         status, headers, body, body_kept, route, boot, created, sent, done)
     VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15,
         ?17, ?18, ?16, iif(?3 = 1, ?16, NULL), iif(?3 = 2, ?16, NULL))";
@@ -148,7 +147,7 @@ impl<'c> Rows<'c> {
         }
     }
 
-    /// Writes a record that has no row yet, or one whose row is of an expired record.
+    /// Writes a record that has no row yet, into a fresh place.
     pub fn put(&mut self, placed: Placed<'_>, route: Option<&str>, now: Millis) -> Result<()> {
         let Placed { row, id, record, answer } = placed;
         self.will_write(answer)?;

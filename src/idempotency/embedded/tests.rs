@@ -3,6 +3,7 @@
 mod crash;
 mod faults;
 mod load;
+mod places;
 mod race;
 mod size;
 mod time;

@@ -204,7 +204,10 @@ impl Writer {
             let (Some(row), Some(record)) = (kept, live.record) else { continue };
             let placed = Placed { row, id, record: &as_written(record), answer: None };
             if !rows.change(placed, now)? {
-                rows.put(placed, live.route.as_deref(), now)?;
+                // Not into a place that may be another's.
+                let row = rows.fresh();
+                self.shared.index.with(id, |live| live.row = Some(row));
+                rows.put(Placed { row, ..placed }, live.route.as_deref(), now)?;
             }
         }
         rows.commit().map(|_| ())

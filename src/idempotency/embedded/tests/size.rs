@@ -33,16 +33,21 @@ fn a_record_comes_back_from_its_short_form() {
         lease_until: 0,
         expires: START + 1,
     };
-    for (number, (state, pinned)) in [State::Complete, State::Unknown, State::Retryable]
-        .into_iter()
-        .flat_map(|state| [(state, true), (state, false)])
-        .enumerate()
-    {
-        let (id, record) = (RecordId([number as u8; 16]), Record { state, pinned, ..record });
-        index.load(id, RowId(1 << number), &record);
-        assert_eq!(index.with(id, |live| (live.record, live.row)), (Some(record), Some(RowId(1 << number))));
+    let mut number = 0_u8;
+    for state in [State::Complete, State::Unknown, State::Retryable] {
+        for contract in [Contract::Opaque, Contract::Atomic5xx, Contract::Dedupes] {
+            for (pinned, fence, attempt) in
+                [(true, 1, 1), (false, 255, 255), (true, 256, 1), (false, u32::MAX, u16::MAX)]
+            {
+                let record = Record { state, contract, pinned, fence, attempt, ..record };
+                let id = RecordId([number; 16]);
+                index.load(id, RowId(1 << number), &record);
+                assert_eq!(index.with(id, |live| (live.record, live.row)), (Some(record), Some(RowId(1 << number))));
+                number += 1;
+            }
+        }
     }
-    assert_eq!(index.len(), 6);
+    assert_eq!(index.len(), 36);
 }
 
 #[tokio::test]
