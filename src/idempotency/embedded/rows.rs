@@ -39,7 +39,7 @@ const SPLIT_PAGES: usize = 6;
 /// We get nowhere near it: a number from beyond is not ours.
 const ROW_MAX: i64 = 1 << 47;
 
-/// Where a row is: numbers grow, and are not used again while the process runs, so that what is written together
+/// Where a row is. Numbers grow, and are not used again until the file is opened again, so that what is written together
 /// stands together, at the end of the table.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct RowId(pub i64);
