@@ -56,7 +56,7 @@ const HOMES: &[(&str, &[&str])] = &[
     ("axum", &["admin/"]),
     ("tower", &["admin/"]),
     ("clap", &["cli/"]),
-    ("dashmap", &["idempotency/embedded"]),
+    ("dashmap", &["idempotency/waiting.rs"]),
     ("getrandom", &["random.rs"]),
     ("hickory_resolver", &["wire/discover.rs"]),
     ("hmac", &["idempotency/identity.rs"]),

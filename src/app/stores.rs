@@ -63,7 +63,7 @@ impl Open {
                     policy.path.display()
                 ));
             }
-            (Some(wanted), _) => Some((wanted.clone(), Arc::new(open_embedded(wanted, policy)?))),
+            (Some(wanted), _) => Some((wanted.clone(), Arc::new(open_embedded(wanted, policy, &self.data)?))),
         };
         let letters = match (&embedded, &policy.dead_letters) {
             (Some((wanted, store)), Some(bounds)) => Some(letters(wanted, store, bounds)?),
@@ -156,13 +156,14 @@ fn letter_routes(policy: &Policy) -> HashMap<String, String> {
     routes.collect()
 }
 
-fn open_embedded(policy: &EmbeddedPolicy, whole: &Policy) -> Result<EmbeddedStore, String> {
+fn open_embedded(policy: &EmbeddedPolicy, whole: &Policy, data: &Handle) -> Result<EmbeddedStore, String> {
     let mut settings = EmbeddedSettings::new(&policy.path);
     if let Some(bounds) = &whole.dead_letters {
         settings.letters = bounds_of(bounds);
         settings.letter_routes = letter_routes(whole);
     }
     settings.bytes_max = policy.max_bytes;
+    settings.runtime = Some(data.clone());
     settings.records_max = policy.max_records as usize;
     settings.durability = match policy.durability {
         Durability::Process => embedded::Durability::Process,

@@ -1,12 +1,14 @@
 //! The store beside this process: one SQLite file, one thread that writes it, and an index in memory.
 //!
-//! The index is the truth while the process runs, and decides every command by the pure machine. A claim never touches
+//! The index is the truth while the process runs, and decides every command by the pure machine; it also knows where
+//! each record is in the file, whose rows are written one behind the other. A claim never touches
 //! the disk: a crash there has sent nothing. What must outlive a crash (SENT, and everything after it) goes through
 //! the writer, which decides when its turn has come, and is acknowledged after the commit. While the writer has a
 //! command of some key in hand, every other command of that key queues up behind it; so nobody is told of a change
 //! that may still be taken back.
 
 mod batch;
+mod deliveries;
 mod error;
 mod file;
 mod index;
@@ -34,6 +36,7 @@ pub use self::settings::{Durability, EmbeddedSettings, Opened, Orphan};
 pub use self::time::{Clock, Moment, system_clock};
 
 use self::batch::Ask;
+use self::deliveries::Deliveries;
 use self::index::{Live, alive};
 use self::letters::{Asked, Desk};
 use self::shared::{Shared, closed};
@@ -84,15 +87,22 @@ impl EmbeddedStore {
         let lock = file::own(&settings.path)?;
         let time = Timekeeper::new(Arc::clone(&settings.clock));
         let found = load::open(settings, time.now())?;
-        let shared = Shared::new(found.index, time, settings.records_max, found.amnesia_until, settings.letters);
-        let shared = Arc::new(shared);
-        shared.set_full(found.used >= file::full_pages(settings.bytes_max));
+        let deliveries = Deliveries::new(settings.runtime.as_ref());
+        let shared = Arc::new(Shared::new(
+            found.index,
+            time,
+            deliveries,
+            settings.records_max,
+            found.amnesia_until,
+            settings.letters,
+        ));
+        shared.set_full(found.full);
         let (orders, queue) = mpsc::sync_channel(settings.queue_max);
         let (ends, finished) = mpsc::channel();
         let boot = random::bits128().to_be_bytes();
         let writer = Writer { shared: Arc::clone(&shared), settings: settings.clone(), orders: queue, boot, lock };
         let thread = thread::Builder::new().name("idempotency".to_owned()).spawn(move || {
-            writer.run(found.connection);
+            writer.run(found.connection, found.expired);
             drop::<mpsc::Sender<()>>(ends);
         });
         let thread = thread.map_err(|error| OpenError::Unusable { path: settings.path.clone(), error })?;

@@ -1,8 +1,10 @@
 //! Duplicates that wait for the request that is being executed. Bounded per key and over all keys.
 
-use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
 
+use dashmap::DashMap;
+use dashmap::mapref::entry::Entry;
 use tokio::sync::Notify;
 
 use crate::reliability::idempotency::RecordId;
@@ -12,14 +14,11 @@ const PER_KEY_MAX: u32 = 16;
 /// …and for all.
 const ALL_MAX: u32 = 1_024;
 
-/// Who waits for which key.
+/// Who waits for which key. Requests of different keys meet in no lock.
 #[derive(Debug, Default)]
-pub struct Waiting(Mutex<Queues>);
-
-#[derive(Debug, Default)]
-struct Queues {
-    keys: HashMap<RecordId, Queue>,
-    all: u32,
+pub struct Waiting {
+    keys: DashMap<RecordId, Queue>,
+    all: AtomicU32,
 }
 
 #[derive(Debug)]
@@ -39,24 +38,20 @@ pub struct Place<'a> {
 impl Waiting {
     /// A place, or `None` at a bound.
     pub fn enter(&self, id: RecordId) -> Option<Place<'_>> {
-        let mut queues = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if queues.all >= ALL_MAX {
-            return None;
-        }
-        let queue = queues.keys.entry(id).or_insert_with(|| Queue { bell: Arc::default(), waiters: 0 });
+        let one_more = |all: u32| (all < ALL_MAX).then_some(all + 1);
+        self.all.fetch_update(Ordering::Relaxed, Ordering::Relaxed, one_more).ok()?;
+        let mut queue = self.keys.entry(id).or_insert_with(|| Queue { bell: Arc::default(), waiters: 0 });
         if queue.waiters >= PER_KEY_MAX {
+            self.all.fetch_sub(1, Ordering::Relaxed);
             return None;
         }
         queue.waiters += 1;
-        let bell = Arc::clone(&queue.bell);
-        queues.all += 1;
-        Some(Place { waiting: self, id, bell })
+        Some(Place { waiting: self, id, bell: Arc::clone(&queue.bell) })
     }
 
     /// The request with this key has ended, one way or another: look again.
     pub fn wake(&self, id: RecordId) {
-        let queues = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(queue) = queues.keys.get(&id) {
+        if let Some(queue) = self.keys.get(&id) {
             queue.bell.notify_waiters();
         }
     }
@@ -71,12 +66,11 @@ impl Place<'_> {
 
 impl Drop for Place<'_> {
     fn drop(&mut self) {
-        let mut queues = self.waiting.0.lock().unwrap_or_else(PoisonError::into_inner);
-        queues.all -= 1;
-        if let Some(queue) = queues.keys.get_mut(&self.id) {
-            queue.waiters -= 1;
-            if queue.waiters == 0 {
-                queues.keys.remove(&self.id);
+        self.waiting.all.fetch_sub(1, Ordering::Relaxed);
+        if let Entry::Occupied(mut queue) = self.waiting.keys.entry(self.id) {
+            queue.get_mut().waiters -= 1;
+            if queue.get().waiters == 0 {
+                queue.remove();
             }
         }
     }
@@ -95,7 +89,7 @@ mod tests {
         assert!(waiting.enter(RecordId([2; 16])).is_some());
         drop(places);
         assert!(waiting.enter(id).is_some());
-        assert!(waiting.0.lock().unwrap().keys.is_empty());
+        assert!(waiting.keys.is_empty());
     }
 
     #[test]
@@ -109,7 +103,7 @@ mod tests {
         let places: Vec<_> = (0..ALL_MAX).map(|n| waiting.enter(id(n)).expect("below the bound")).collect();
         assert!(waiting.enter(id(ALL_MAX)).is_none());
         drop(places);
-        assert_eq!(waiting.0.lock().unwrap().all, 0);
+        assert_eq!(waiting.all.load(Ordering::Relaxed), 0);
     }
 
     #[tokio::test]

@@ -4,9 +4,10 @@ use rusqlite::{Error, ErrorCode};
 use tokio::sync::oneshot;
 
 use super::Shared;
+use super::deliveries::Delivery;
 use super::index::alive;
 use super::letters;
-use super::rows::{Rows, Written};
+use super::rows::{Placed, RowId, Rows, Written};
 use super::step::{Effect, Pinning, Step};
 use crate::dead_letters::letter::{LetterId, Refusal};
 use crate::idempotency::store::{Answered, Command, Rider, Shown, StoreError};
@@ -23,9 +24,11 @@ pub(super) enum Ask {
 /// The disk does not do what it should.
 pub(super) struct Broken {
     pub error: Error,
-    /// Records of which the file may say something else than the index.
-    pub suspects: Vec<RecordId>,
+    /// Records of which the file may say something else than the index, and the row in which it may.
+    pub suspects: Vec<Suspect>,
 }
+
+pub(super) type Suspect = (RecordId, Option<RowId>);
 
 impl From<Error> for Broken {
     fn from(error: Error) -> Broken {
@@ -46,8 +49,17 @@ struct Job {
     told: Option<Told>,
     /// The letter that came with it found no room in the file: without it.
     bare: bool,
-    /// What was known of the key before, and whether it was in the file: for the way back.
-    before: Option<(Option<Record>, bool)>,
+    /// What was known of the key before, and of its row: for the way back.
+    before: Option<Before>,
+    /// Where it may have written.
+    row: Option<RowId>,
+}
+
+#[derive(Clone, Copy)]
+struct Before {
+    record: Option<Record>,
+    row: Option<RowId>,
+    on_disk: bool,
 }
 
 enum Told {
@@ -57,7 +69,7 @@ enum Told {
 
 impl Batch {
     pub fn push(&mut self, ask: Ask) {
-        self.jobs.push(Job { id: ask.id(), ask: Some(ask), told: None, bare: false, before: None });
+        self.jobs.push(Job { id: ask.id(), ask: Some(ask), told: None, bare: false, before: None, row: None });
     }
 
     pub fn len(&self) -> usize {
@@ -71,7 +83,7 @@ impl Batch {
     /// Does all of it and tells everybody, or does nothing of it.
     pub fn run(&mut self, shared: &Shared, rows: &mut Rows<'_>) -> Result<(), Broken> {
         let Err(error) = attempt(&mut self.jobs, shared, rows) else {
-            self.jobs.iter_mut().for_each(|job| job.tell(shared, None));
+            shared.deliveries.send(self.jobs.iter_mut().filter_map(|job| job.finish(shared)).collect());
             return Ok(());
         };
         give_up(&mut self.jobs, shared, rows);
@@ -103,7 +115,7 @@ impl Batch {
         let waiting = self.jobs.iter_mut().filter(|job| job.ask.is_some());
         let told = waiting.map(|job| {
             job.tell(shared, Some(StoreError::Unavailable(why.clone())));
-            job.id
+            (job.id, job.row)
         });
         Broken { error, suspects: told.collect() }
     }
@@ -139,9 +151,10 @@ fn give_up(jobs: &mut [Job], shared: &Shared, rows: &mut Rows<'_>) {
     rows.abandon();
     for job in jobs.iter_mut().rev() {
         job.told = None;
-        if let Some((record, on_disk)) = job.before.take() {
+        if let Some(Before { record, row, on_disk }) = job.before.take() {
             shared.index.with(job.id, |live| {
                 live.record = record;
+                live.row = row;
                 live.on_disk = on_disk;
             });
         }
@@ -161,13 +174,19 @@ impl Job {
                 let rider = command.letter.as_deref().filter(|_| !self.bare);
                 let riding = Riding::of(command, rider, shared, rows, now)?;
                 let (step, before, route) = shared.index.with(command.id, |live| {
-                    let before = (live.record, live.on_disk);
+                    let before = Before { record: live.record, row: live.row, on_disk: live.on_disk };
                     let step = Step::of(live, &command.op, now, riding.pinning);
                     step.take_place(live, command.route.clone());
+                    match step.effect {
+                        Effect::Write if !before.on_disk => live.row = Some(rows.fresh()),
+                        Effect::Delete => live.row = None,
+                        Effect::Nothing | Effect::Read | Effect::Write | Effect::Pin => {}
+                    }
+                    self.row = live.row.or(before.row);
                     (step, before, live.route.clone())
                 });
                 self.before = Some(before);
-                let mut told = carry_out(command, &step, (before.1, route.as_deref()), rows, now)?;
+                let mut told = carry_out(command, &step, (self.row, before, route.as_deref()), rows, now)?;
                 if let Ok(answered) = &mut told {
                     answered.letter = match command.letter.as_deref() {
                         Some(Rider::Letter(_)) if self.bare => Some(Err(Refusal::Full("the file is full".to_owned()))),
@@ -183,20 +202,27 @@ impl Job {
 
     /// Lets go of the key, then answers: who hears it finds the key free.
     fn tell(&mut self, shared: &Shared, error: Option<StoreError>) {
-        let Some(ask) = self.ask.take() else { return };
-        if let Some(error) = error {
-            return ask.refuse(shared, error);
+        match error {
+            None => self.finish(shared).into_iter().for_each(Delivery::hand_over),
+            Some(error) => self.ask.take().into_iter().for_each(|ask| ask.refuse(shared, error.clone())),
         }
+    }
+
+    /// Lets go of the key. What is left is to tell it.
+    fn finish(&mut self, shared: &Shared) -> Option<Delivery> {
+        let ask = self.ask.take()?;
         shared.release(self.id);
-        // Who has gone does not need to know.
         match (ask, self.told.take()) {
-            (Ask::Apply(_, reply), Some(Told::Answered(told))) => drop(reply.send(told)),
-            (Ask::Show(_, reply), Some(Told::Shown(told))) => drop(reply.send(told)),
+            (Ask::Apply(_, reply), Some(Told::Answered(told))) => Some(Delivery::Answered(reply, told)),
+            (Ask::Show(_, reply), Some(Told::Shown(told))) => Some(Delivery::Shown(reply, told)),
             // Their ends close, which says that the store is not available.
-            (Ask::Apply(..) | Ask::Show(..), _) => {}
+            (Ask::Apply(..) | Ask::Show(..), _) => None,
         }
     }
 }
+
+/// Of a letter, besides what is sealed, about.
+const LETTER_BYTES: usize = 2048;
 
 /// What comes with a command, done before the command: what becomes of the record depends on it.
 struct Riding {
@@ -226,6 +252,12 @@ impl Riding {
         }
         rows.begin()?;
         let bounds = shared.bounds();
+        match rider {
+            None => {}
+            Some(Rider::Stub(stub)) => rows.wrote(LETTER_BYTES + stub.sealed.as_ref().map_or(0, |s| s.bytes.len())),
+            Some(Rider::Letter(new)) => rows.wrote(LETTER_BYTES + new.sealed.as_ref().map_or(0, |s| s.bytes.len())),
+            Some(Rider::Deed(..)) => rows.wrote(LETTER_BYTES),
+        }
         let (connection, shelf) = rows.shelf();
         if shelf.follow(connection, (command.id, live.record), &command.op, (now, &bounds))? {
             riding.pinning = Pinning::Unpin;
@@ -261,29 +293,35 @@ const fn changes_letters(op: &Op) -> bool {
 fn carry_out(
     command: &Command,
     step: &Step,
-    (known, route): (bool, Option<&str>),
+    (row, before, route): (Option<RowId>, Before, Option<&str>),
     rows: &mut Rows<'_>,
     now: Millis,
 ) -> rusqlite::Result<Result<Answered, StoreError>> {
-    match (step.effect, step.after) {
-        (Effect::Read, _) => {
+    match (step.effect, step.after, row) {
+        (Effect::Read, _, _) => {
             // What cannot be read is not replayed; that alone does not stop the store.
-            return Ok(match rows.read(command.id) {
+            return Ok(match row.map_or(Ok(None), |row| rows.read(row, command.id)) {
                 Ok(Some(Written { answer, .. })) => Ok(Answered { reply: step.reply, answer, letter: None }),
                 Ok(None) => Err(StoreError::Unavailable("the stored answer is gone".to_owned())),
                 Err(error) => Err(StoreError::Unavailable(format!("the stored answer cannot be read: {error}"))),
             });
         }
-        (Effect::Write, Some(record)) => {
-            rows.write(command.id, &record, route, known, now)?;
-            if let Some(answer) = command.answer.as_ref().filter(|_| record.state == State::Complete) {
-                rows.answer(command.id, answer)?;
+        (Effect::Write, Some(record), Some(row)) => {
+            let answer = command.answer.as_ref().filter(|_| record.state == State::Complete);
+            let placed = Placed { row, id: command.id, record: &record, answer };
+            if !before.on_disk {
+                // What row there is besides is of an expired record: nothing of it may show.
+                before.row.map_or(Ok(()), |row| rows.delete(row, command.id))?;
+                rows.put(placed, route, now)?;
+            } else if !rows.change(placed, now)? {
+                // Not what the index says: the file must be looked at.
+                return Err(Error::StatementChangedRows(0));
             }
             crash_point(Point::inside(record.state));
         }
-        (Effect::Pin, Some(record)) => rows.pin(command.id, record.pinned)?,
-        (Effect::Delete, _) => rows.delete(command.id).map(|()| crash_point(Point::InsideRelease))?,
-        (Effect::Nothing | Effect::Write | Effect::Pin, _) => {}
+        (Effect::Pin, Some(record), Some(row)) => rows.pin(row, command.id, record.pinned)?,
+        (Effect::Delete, _, Some(row)) => rows.delete(row, command.id).map(|()| crash_point(Point::InsideRelease))?,
+        (Effect::Nothing | Effect::Write | Effect::Pin | Effect::Delete, _, _) => {}
     }
     Ok(Ok(Answered::from(step.reply)))
 }
@@ -291,7 +329,7 @@ fn carry_out(
 fn show(id: RecordId, shared: &Shared, rows: &mut Rows<'_>, now: Millis) -> Result<Option<Shown>, StoreError> {
     let live = shared.index.with(id, |live| live.clone());
     let Some(record) = live.record.and_then(|record| alive(record, now)) else { return Ok(None) };
-    let row = if live.on_disk { rows.read(id) } else { Ok(None) };
+    let row = live.row.filter(|_| live.on_disk).map_or(Ok(None), |row| rows.read(row, id));
     let row = row.map_err(|error| StoreError::Unavailable(format!("the record cannot be read: {error}")))?;
     let (route, answer) = row.map(|row| (row.route, row.answer)).unzip();
     let route = route.map(Into::into).or(live.route).unwrap_or_default();

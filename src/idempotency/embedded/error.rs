@@ -31,6 +31,13 @@ pub enum OpenError {
         /// The version of its tables.
         version: i64,
     },
+    /// An older version of this program has written the file.
+    Older {
+        /// The file.
+        path: PathBuf,
+        /// The version of its tables.
+        version: i64,
+    },
     /// The file belongs to another program.
     Foreign {
         /// The file.
@@ -68,6 +75,13 @@ impl fmt::Display for OpenError {
                 f,
                 "{} was written by a newer version of this program (tables of version {version}); run that version, \
                  or move the file away and accept that its keys are forgotten",
+                path.display()
+            ),
+            OpenError::Older { path, version } => write!(
+                f,
+                "{} was written by an older version of this program (tables of version {version}), which this one \
+                 does not read; run that version until its keys have expired, or move the file away and accept that \
+                 they are forgotten",
                 path.display()
             ),
             OpenError::Foreign { path } => {

@@ -20,9 +20,9 @@ const SQLITE_MIN: i32 = 3_051_003;
 const APPLICATION_ID: i64 = 0x4f55_5452;
 
 /// Of the tables.
-const VERSION: i64 = 1;
+const VERSION: i64 = 2;
 
-const PAGE_BYTES: u64 = 4096;
+pub(super) const PAGE_BYTES: usize = 4096;
 
 /// Below this there would be no room for the empty tables and a few answers.
 const PAGES_MIN: u64 = 32;
@@ -31,14 +31,16 @@ const PAGES_MIN: u64 = 32;
 const LOCK_LOOKS: u32 = 50;
 const LOCK_PAUSE: Duration = Duration::from_millis(20);
 
+/// Rows of `idem` are written one behind the other, and found by their number. An index on anything else would make
+/// each of them touch pages all over the file; a start reads all of them anyway. What it reads comes first.
 const TABLES: &str = "
     CREATE TABLE idem (
-        id BLOB NOT NULL PRIMARY KEY, st INTEGER NOT NULL, fp BLOB NOT NULL, nonce BLOB NOT NULL,
+        n INTEGER PRIMARY KEY, id BLOB NOT NULL, st INTEGER NOT NULL, fp BLOB NOT NULL, nonce BLOB NOT NULL,
         fence INTEGER NOT NULL, att INTEGER NOT NULL, contract INTEGER NOT NULL, amb INTEGER NOT NULL,
-        pinned INTEGER NOT NULL, route TEXT NOT NULL, boot BLOB NOT NULL, created INTEGER NOT NULL, sent INTEGER,
-        done INTEGER, expires INTEGER NOT NULL, status INTEGER, headers BLOB, body BLOB, body_kept INTEGER
-    ) WITHOUT ROWID;
-    CREATE INDEX idem_expires ON idem (expires);
+        pinned INTEGER NOT NULL, expires INTEGER NOT NULL, route TEXT NOT NULL, boot BLOB NOT NULL,
+        created INTEGER NOT NULL, sent INTEGER, done INTEGER, status INTEGER, headers BLOB, body BLOB,
+        body_kept INTEGER
+    );
     CREATE TABLE meta (name TEXT NOT NULL PRIMARY KEY, value) WITHOUT ROWID;
     INSERT INTO meta VALUES ('secret', randomblob(32));
 ";
@@ -163,7 +165,7 @@ fn open(settings: &EmbeddedSettings) -> rusqlite::Result<Connection> {
 
 /// Pages that the file may have.
 pub(super) fn max_pages(bytes: u64) -> u64 {
-    (bytes / PAGE_BYTES).clamp(PAGES_MIN, u64::from(u32::MAX - 1))
+    (bytes / PAGE_BYTES as u64).clamp(PAGES_MIN, u64::from(u32::MAX - 1))
 }
 
 /// Pages in use from which on no new key is taken: the rest is for the answers to those that were.
@@ -183,6 +185,9 @@ fn migrated(mut connection: Connection, path: &Path) -> Result<Connection, Troub
         (APPLICATION_ID, VERSION, _) => return Ok(connection),
         (APPLICATION_ID, version, _) if version > VERSION => {
             return Err(Trouble::Refused(OpenError::Newer { path: path.to_owned(), version }));
+        }
+        (APPLICATION_ID, version, _) => {
+            return Err(Trouble::Refused(OpenError::Older { path: path.to_owned(), version }));
         }
         (0, 0, 0) => {}
         _ => return Err(Trouble::Refused(OpenError::Foreign { path: path.to_owned() })),

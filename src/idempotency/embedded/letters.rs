@@ -196,8 +196,8 @@ impl Shelf {
     }
 
     /// Closes letters that were open for too long, and forgets closed ones. Returns the records that no letter needs
-    /// any more, and whether there may be more to do.
-    pub fn expire(&mut self, c: &Connection, bounds: &Bounds, now: Millis) -> Result<(Vec<RecordId>, bool)> {
+    /// any more.
+    pub fn expire(&mut self, c: &Connection, bounds: &Bounds, now: Millis) -> Result<Vec<RecordId>> {
         let overdue = rows::overdue(c, now, EXPIRE_MAX)?;
         let mut records = Vec::new();
         for (id, record, class) in &overdue {
@@ -217,7 +217,7 @@ impl Shelf {
             let kept = self.kept(c)?;
             forgotten.iter().for_each(|(queue, bytes)| kept.take(queue, *bytes));
         }
-        Ok((records, overdue.len() == EXPIRE_MAX || forgotten.len() == EXPIRE_MAX))
+        Ok(records)
     }
 }
 
@@ -271,8 +271,11 @@ pub(super) fn recover(
             refused += 1;
             continue;
         }
-        c.prepare_cached("UPDATE idem SET pinned = 1 WHERE id = ?1")?.execute([lost.id.0])?;
-        index.with(lost.id, |live| live.record.iter_mut().for_each(|record| record.pinned = true));
+        let row = index.with(lost.id, |live| {
+            live.record.iter_mut().for_each(|record| record.pinned = true);
+            live.row
+        });
+        c.prepare_cached("UPDATE idem SET pinned = 1 WHERE n = ?1")?.execute([row.map(|row| row.0)])?;
     }
     for (id, record, class) in rows::interrupted(c)? {
         let state =

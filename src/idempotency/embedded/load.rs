@@ -6,7 +6,8 @@ use super::error::OpenError;
 use super::file::{self, Trouble};
 use super::index::{Index, alive};
 use super::letters::{self, Lost};
-use super::rows::{self, Rows, id_of};
+use super::rows::{self, RowId, Rows};
+use super::sweep::Stale;
 use super::{EmbeddedSettings, Opened, Orphan};
 use crate::reliability::idempotency::{Millis, Record, RecordId, State};
 use crate::sabotage::{Point, crash_point};
@@ -21,8 +22,10 @@ pub(super) struct Found {
     pub opened: Opened,
     pub secret: [u8; 32],
     pub amnesia_until: Millis,
-    /// Pages in use.
-    pub used: u64,
+    /// Rows for the sweeper.
+    pub expired: Stale,
+    /// There is little room left.
+    pub full: bool,
 }
 
 /// Opens the file and reads it. A damaged one is set aside, and an empty one takes its place.
@@ -56,13 +59,13 @@ fn read(settings: &EmbeddedSettings, now: Millis) -> Result<Found, Trouble> {
     let mut connection = file::connect(settings)?;
     let mut found = || -> rusqlite::Result<_> {
         let (secret, amnesia_until) = (secret(&connection)?, amnesia(&connection)?);
-        let (index, opened) = load(&mut connection, settings, now)?;
-        let used = Rows::prepare(&connection, [0; 16])?.used()?;
-        Ok((secret, amnesia_until, index, opened, used))
+        let (index, opened, expired) = load(&mut connection, settings, now)?;
+        let full = Rows::prepare(&connection, [0; 16])?.fill(file::full_pages(settings.bytes_max))?;
+        Ok((secret, amnesia_until, index, opened, expired, full))
     };
     let found = found().map_err(|error| file::trouble(&settings.path, &error))?;
-    let (secret, amnesia_until, index, opened, used) = found;
-    Ok(Found { connection, index, opened, secret, amnesia_until, used })
+    let (secret, amnesia_until, index, opened, expired, full) = found;
+    Ok(Found { connection, index, opened, secret, amnesia_until, expired, full })
 }
 
 /// The secret that the caller hashes keys with. Made with the file: ids of one file mean nothing in another.
@@ -83,30 +86,33 @@ fn set_amnesia(connection: &Connection, until: Millis) -> Result<()> {
 }
 
 /// Reads every record. What was SENT has lost its owner: it becomes UNKNOWN or RETRYABLE, here and in the file.
-/// Expired ones are left to the sweeper.
-fn load(connection: &mut Connection, settings: &EmbeddedSettings, now: Millis) -> Result<(Index, Opened)> {
+/// Expired ones are left to the sweeper; so is the older of two rows of one key, which is there if the clock was set
+/// back behind its end.
+fn load(connection: &mut Connection, settings: &EmbeddedSettings, now: Millis) -> Result<(Index, Opened, Stale)> {
     let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
-    let count: i64 = transaction.query_row("SELECT count(*) FROM idem", [], |row| row.get(0))?;
-    let index = Index::with_capacity(usize::try_from(count).unwrap_or(0));
+    let (index, mut expired) = (Index::new(), Stale::new());
     let mut opened = Opened::default();
     let mut orphaned = Vec::new();
     {
-        let sql = "SELECT id, st, fp, nonce, fence, att, contract, amb, pinned, expires, route FROM idem";
+        let sql = "SELECT n, id, st, fp, nonce, fence, att, contract, amb, pinned, expires, route FROM idem ORDER BY n";
         let mut statement = transaction.prepare(sql)?;
         let mut found = statement.query([])?;
         while let Some(row) = found.next()? {
-            let (id, written) = (id_of(row)?, rows::record(row)?);
+            let ((number, id), written) = (rows::place(row)?, rows::record(row)?);
             // The row has no lease, so time makes of it what the loss of its owner does.
-            let Some(record) = alive(written, now) else { continue };
+            let Some(record) = alive(written, now) else {
+                expired.push((number, id));
+                continue;
+            };
             if written.state == State::Sent {
-                orphaned.push((id, record.state));
+                orphaned.push((number, record.state));
                 opened.tell(id, &record, row)?;
             }
-            index.load(id, &record);
+            expired.extend(index.load(id, number, &record).map(|older| (older, id)));
         }
-        let mut lose = transaction.prepare("UPDATE idem SET st = ?2, amb = 1 WHERE id = ?1")?;
-        for (id, state) in &orphaned {
-            lose.execute(params![id.0, rows::state_number(*state)])?;
+        let mut lose = transaction.prepare("UPDATE idem SET st = ?2, amb = 1 WHERE n = ?1")?;
+        for (RowId(number), state) in &orphaned {
+            lose.execute(params![number, rows::state_number(*state)])?;
         }
     }
     let lost: Vec<Lost<'_>> = opened.orphans.iter().map(Orphan::lost).collect();
@@ -115,7 +121,7 @@ fn load(connection: &mut Connection, settings: &EmbeddedSettings, now: Millis) -
     crash_point(Point::Recovery);
     transaction.commit()?;
     opened.live = index.len();
-    Ok((index, opened))
+    Ok((index, opened, expired))
 }
 
 impl Orphan {
@@ -131,7 +137,7 @@ impl Opened {
             State::Claimed | State::Sent | State::Complete | State::Unknown => self.unknown += 1,
         }
         if self.orphans.len() < ORPHANS_MAX {
-            self.orphans.push(Orphan { id, route: row.get(10)?, record: *record });
+            self.orphans.push(Orphan { id, route: row.get(11)?, record: *record });
         }
         Ok(())
     }

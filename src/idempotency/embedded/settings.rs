@@ -4,6 +4,8 @@ use std::collections::HashMap;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use tokio::runtime::Handle;
+
 use super::time::{Clock, system_clock};
 use crate::dead_letters::letter::Bounds;
 use crate::reliability::idempotency::{Record, RecordId};
@@ -39,10 +41,12 @@ pub struct EmbeddedSettings {
     pub letter_routes: HashMap<String, String>,
     /// Both clocks.
     pub clock: Clock,
+    /// Where the requests run. Answers are handed out there, which is cheaper than to wake it for each of them.
+    pub runtime: Option<Handle>,
 }
 
 impl EmbeddedSettings {
-    /// The defaults: 1 GiB, a million records, safe from the end of the process.
+    /// The defaults: 1 GiB, a million records, safe from the end of the process; the runtime that this is called in.
     pub fn new(path: impl Into<PathBuf>) -> EmbeddedSettings {
         EmbeddedSettings {
             path: path.into(),
@@ -59,6 +63,7 @@ impl EmbeddedSettings {
             },
             letter_routes: HashMap::new(),
             clock: system_clock(),
+            runtime: Handle::try_current().ok(),
         }
     }
 }

@@ -3,6 +3,7 @@
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 
+use super::deliveries::Deliveries;
 use super::index::Index;
 use super::time::Timekeeper;
 use super::trips::Trips;
@@ -20,6 +21,7 @@ pub(super) struct Shared {
     /// The file has little room left.
     pub full: AtomicBool,
     pub searched: AtomicU64,
+    pub deliveries: Deliveries,
     pub closing: AtomicBool,
     pub is_down: AtomicBool,
     pub down: Mutex<String>,
@@ -28,7 +30,14 @@ pub(super) struct Shared {
 }
 
 impl Shared {
-    pub fn new(index: Index, time: Timekeeper, records_max: usize, amnesia_until: Millis, bounds: Bounds) -> Shared {
+    pub fn new(
+        index: Index,
+        time: Timekeeper,
+        deliveries: Deliveries,
+        records_max: usize,
+        amnesia_until: Millis,
+        bounds: Bounds,
+    ) -> Shared {
         Shared {
             index,
             time,
@@ -36,6 +45,7 @@ impl Shared {
             amnesia_until,
             full: AtomicBool::new(false),
             searched: AtomicU64::new(0),
+            deliveries,
             closing: AtomicBool::new(false),
             is_down: AtomicBool::new(false),
             down: Mutex::default(),

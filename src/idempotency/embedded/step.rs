@@ -64,7 +64,10 @@ impl Step {
 
     /// Changes the key.
     pub fn take_place(&self, live: &mut Live, route: Option<Arc<str>>) {
-        live.record = self.after;
+        // What has expired is absent, but stays until its row is swept: the row is found by it.
+        if self.after.is_some() || live.row.is_none() || self.effect == Effect::Delete {
+            live.record = self.after;
+        }
         if matches!(self.reply, Reply::Granted { .. }) && route.is_some() {
             live.route = route;
         }
@@ -81,7 +84,8 @@ impl Step {
 fn effect(live: &Live, op: &Op, after: Option<Record>, reply: Reply) -> Effect {
     match (reply, after) {
         (Reply::Replay { .. }, _) => Effect::Read,
-        (Reply::Done, None) if live.on_disk => Effect::Delete,
+        // Of this record, or of an expired one before it.
+        (Reply::Done, None) if live.row.is_some() => Effect::Delete,
         // A lease is not written: after a restart there is no owner, whatever it says.
         (Reply::Done, Some(_)) if matches!(op, Op::Renew { .. }) => Effect::Nothing,
         (Reply::Done, Some(after)) if live.record != Some(after) => match after.state {

@@ -4,6 +4,7 @@ mod crash;
 mod faults;
 mod letters;
 mod load;
+mod places;
 mod race;
 mod size;
 mod time;

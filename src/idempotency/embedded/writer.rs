@@ -6,19 +6,21 @@
 use std::fs::File;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, TryRecvError};
+use std::thread;
 use std::time::{Duration, Instant};
 
 use rusqlite::Connection;
 use tokio::sync::oneshot;
 
-use super::batch::{Ask, Batch, Broken, is_full};
+use super::batch::{Ask, Batch, Broken, Suspect, is_full};
 use super::file::{self, Trouble};
 use super::letters::{Desk, Errand};
-use super::rows::{Rows, checkpoint};
-use super::{EmbeddedSettings, Shared, sweep};
+use super::rows::{Placed, Rows, checkpoint};
+use super::sweep::{Stale, Sweeper};
+use super::{EmbeddedSettings, Shared};
 use crate::clock;
 use crate::idempotency::store::StoreError;
-use crate::reliability::idempotency::{Record, RecordId, State};
+use crate::reliability::idempotency::{Record, State};
 
 /// Commands in one transaction.
 const BATCH_MAX: usize = 256;
@@ -63,10 +65,11 @@ pub(super) struct Writer {
 }
 
 impl Writer {
-    /// Works until the store is closed.
-    pub fn run(self, mut connection: Connection) {
+    /// Works until the store is closed. `expired`: rows that a start has left to the sweeper.
+    pub fn run(self, mut connection: Connection, expired: Stale) {
+        let mut sweeper = Sweeper::new(clock::now() + SWEEP_EVERY, expired);
         loop {
-            let Err(broken) = self.serve(&connection) else { break };
+            let Err(broken) = self.serve(&connection, &mut sweeper) else { break };
             self.shared.fall(format!("writing failed ({}); the file will be opened again", broken.error));
             tracing::error!(error = %broken.error, "the store of idempotency records failed and refuses all commands");
             drop(connection);
@@ -83,17 +86,22 @@ impl Writer {
         drop(self.lock);
     }
 
-    fn serve(&self, connection: &Connection) -> Result<(), Broken> {
+    fn serve(&self, connection: &Connection, sweeper: &mut Sweeper) -> Result<(), Broken> {
         let mut rows = Rows::prepare(connection, self.boot)?;
-        let mut sweeper = sweep::Sweeper::new(clock::now() + SWEEP_EVERY);
         self.measure(&mut rows)?;
+        let mut crowd = false;
         loop {
             let first = match self.orders.recv_timeout(sweeper.next.saturating_duration_since(clock::now())) {
                 Ok(order) => Some(order),
                 Err(RecvTimeoutError::Timeout) => None,
                 Err(RecvTimeoutError::Disconnected) => return Ok(()),
             };
+            if crowd {
+                // Whoever shares this core has more to say in a moment.
+                thread::yield_now();
+            }
             let Gathered { mut batch, errands, sweeps } = self.gather(first);
+            crowd = batch.len() > 1;
             if !batch.is_empty() {
                 batch.run(&self.shared, &mut rows)?;
                 self.measure(&mut rows)?;
@@ -166,14 +174,13 @@ impl Writer {
     }
 
     fn measure(&self, rows: &mut Rows<'_>) -> Result<(), Broken> {
-        let used = rows.used()?;
-        self.shared.set_full(used >= file::full_pages(self.settings.bytes_max));
+        self.shared.set_full(rows.fill(file::full_pages(self.settings.bytes_max))?);
         Ok(())
     }
 
     /// Tries until the file can be opened, is whole, and says of `suspects` what the index says. Meanwhile nobody
     /// waits. `None`: the store was closed.
-    fn reopen(&self, suspects: &[RecordId]) -> Option<Connection> {
+    fn reopen(&self, suspects: &[Suspect]) -> Option<Connection> {
         let mut pause = REOPEN_FIRST;
         loop {
             if !self.refuse_until(clock::now() + pause) {
@@ -210,7 +217,7 @@ impl Writer {
         }
     }
 
-    fn verified(&self, suspects: &[RecordId]) -> Result<Connection, String> {
+    fn verified(&self, suspects: &[Suspect]) -> Result<Connection, String> {
         self.shared.trips.pass().map_err(|error| error.to_string())?;
         let connection = file::connect(&self.settings).map_err(|trouble| match trouble {
             Trouble::Damaged(why) => format!("it is damaged: {why}"),
@@ -225,16 +232,22 @@ impl Writer {
     }
 
     /// A commit that failed may have been written or not. The index says what holds.
-    fn repair(&self, rows: &mut Rows<'_>, suspects: &[RecordId]) -> rusqlite::Result<()> {
+    fn repair(&self, rows: &mut Rows<'_>, suspects: &[Suspect]) -> rusqlite::Result<()> {
         let now = self.shared.time.now();
         rows.begin()?;
-        for id in suspects {
-            let live = self.shared.index.with(*id, |live| live.clone());
-            match live.record {
-                Some(record) if live.on_disk => {
-                    rows.write(*id, &as_written(record), live.route.as_deref(), true, now)?;
-                }
-                _ => rows.delete(*id)?,
+        for (id, written) in suspects.iter().copied() {
+            let live = self.shared.index.with(id, |live| live.clone());
+            let kept = live.row.filter(|_| live.on_disk);
+            for row in [written, live.row].into_iter().flatten().filter(|row| Some(*row) != kept) {
+                rows.delete(row, id)?;
+            }
+            let (Some(row), Some(record)) = (kept, live.record) else { continue };
+            let placed = Placed { row, id, record: &as_written(record), answer: None };
+            if !rows.change(placed, now)? {
+                // Not into a place that may be another's.
+                let row = rows.fresh();
+                self.shared.index.with(id, |live| live.row = Some(row));
+                rows.put(Placed { row, ..placed }, live.route.as_deref(), now)?;
             }
         }
         rows.commit().map(|_| ())

@@ -13,6 +13,9 @@ use crate::idempotency::store::StoreError;
 use crate::reliability::dead_letters::LetterState;
 use crate::reliability::idempotency::{Millis, RecordId};
 
+/// What an errand writes is not weighed; this much is assumed, which is more than most of them do.
+const ERRAND_BYTES: usize = 64 * 1024;
+
 /// Letters that are in memory at once while many are dropped.
 const DROP_AT_ONCE: usize = 100;
 
@@ -167,11 +170,11 @@ impl Desk<'_> {
         rows::jobs(self.connection)
     }
 
-    /// Closes letters that were open for too long, and forgets closed ones. Returns whether there may be more to do.
-    fn expire(&mut self) -> Result<bool> {
-        let (records, more) = self.shelf.expire(self.connection, &self.bounds, self.now)?;
+    /// Closes letters that were open for too long, and forgets closed ones; a bounded number.
+    fn expire(&mut self) -> Result<()> {
+        let records = self.shelf.expire(self.connection, &self.bounds, self.now)?;
         self.freed.extend(records);
-        Ok(more)
+        Ok(())
     }
 
     /// Carries out an errand in a transaction of its own.
@@ -180,7 +183,7 @@ impl Desk<'_> {
     }
 
     /// As `serve`, for what time does to letters.
-    pub fn sweep(shared: &Shared, table: &mut Rows<'_>) -> Result<bool> {
+    pub fn sweep(shared: &Shared, table: &mut Rows<'_>) -> Result<()> {
         in_transaction(shared, table, |desk| desk.expire())
     }
 }
@@ -197,6 +200,7 @@ fn in_transaction<T>(
     let done = work(&mut desk)?;
     let freed = desk.freed;
     let mut unpinned = Vec::new();
+    table.wrote(ERRAND_BYTES);
     let committed = unpin(shared, table, &freed, &mut unpinned).and_then(|()| table.commit());
     if committed.is_err() {
         // The index must not say more than the file.
@@ -208,13 +212,14 @@ fn in_transaction<T>(
 /// No letter needs these records any more.
 fn unpin(shared: &Shared, table: &mut Rows<'_>, freed: &[RecordId], unpinned: &mut Vec<RecordId>) -> Result<()> {
     for id in freed {
+        let row = shared.index.with(*id, |live| live.row.filter(|_| live.on_disk));
         let (connection, _) = table.shelf();
         if rows::open_of(connection, *id)?.is_some() {
             continue;
         }
         if set_pinned(shared, std::slice::from_ref(id), false) {
             unpinned.push(*id);
-            table.pin(*id, false)?;
+            row.map_or(Ok(()), |row| table.pin(row, *id, false))?;
         }
     }
     Ok(())

@@ -138,19 +138,22 @@ fn the_file_is_set_up_as_decided() {
     let path = &fixture.settings.path;
     assert_eq!(asked::<String>(path, "PRAGMA journal_mode"), "wal");
     assert_eq!(asked::<i64>(path, "PRAGMA auto_vacuum"), 2);
-    assert_eq!(asked::<i64>(path, "PRAGMA user_version"), 1);
+    assert_eq!(asked::<i64>(path, "PRAGMA user_version"), 2);
 }
 
 #[test]
-fn a_newer_or_foreign_file_is_refused_and_not_touched() {
+fn a_newer_older_or_foreign_file_is_refused_and_not_touched() {
     let fixture = InFile::new(|_| {});
     fixture.close();
     let path = &fixture.settings.path;
     let change = |sql: &str| rusqlite::Connection::open(path).unwrap().execute_batch(sql).unwrap();
-    change("PRAGMA user_version = 2");
+    change("PRAGMA user_version = 3");
     let refused = EmbeddedStore::open(&fixture.settings).err().unwrap();
     assert!(refused.to_string().contains("was written by a newer version"), "{refused}");
-    change("PRAGMA user_version = 1; PRAGMA application_id = 7");
+    change("PRAGMA user_version = 1");
+    let refused = EmbeddedStore::open(&fixture.settings).err().unwrap().to_string();
+    assert!(refused.contains("was written by an older version") && refused.contains("move the file away"), "{refused}");
+    change("PRAGMA user_version = 2; PRAGMA application_id = 7");
     let refused = EmbeddedStore::open(&fixture.settings).err().unwrap();
     assert!(refused.to_string().contains("is a database of another program"), "{refused}");
     change("PRAGMA application_id = 1330992210");

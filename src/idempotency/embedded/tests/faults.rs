@@ -169,7 +169,7 @@ async fn a_queue_that_is_full_is_busy_and_changes_nothing() {
 }
 
 /// Waits until it works again.
-async fn recovered(fixture: &InFile) {
+pub(super) async fn recovered(fixture: &InFile) {
     let patience = crate::clock::now() + Duration::from_secs(20);
     while fixture.embedded().shared.refusal().is_some() {
         assert!(crate::clock::now() < patience, "it never works again");

@@ -19,8 +19,9 @@ fn fill(path: &Path) {
     let mut connection = rusqlite::Connection::open(path).unwrap();
     let transaction = connection.transaction().unwrap();
     {
-        let sql = "INSERT INTO idem VALUES (?1, ?2, ?3, ?4, 1, 1, 0, 0, 0, 'payments/create', ?5, ?6, ?6, ?6, ?7, 201, \
-                   'location: /payments/1', 'created', 1)";
+        let sql = "INSERT INTO idem (id, st, fp, nonce, fence, att, contract, amb, pinned, route, boot, created, sent, \
+                   done, expires, status, headers, body, body_kept) VALUES (?1, ?2, ?3, ?4, 1, 1, 0, 0, 0, \
+                   'payments/create', ?5, ?6, ?6, ?6, ?7, 201, 'location: /payments/1', 'created', 1)";
         let mut statement = transaction.prepare(sql).unwrap();
         for number in 0..ROWS {
             let spread = u128::from(number).wrapping_mul(0x9e37_79b9_7f4a_7c15_f39c_c060_5ced_c835).to_be_bytes();
