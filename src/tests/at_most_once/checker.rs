@@ -1,5 +1,5 @@
-//! The invariants of the specification, key by key: from the upstream's log, what the clients were told, and the records
-//! at the end.
+//! The invariants of the specification, key by key: from the upstream's log, what the clients were told, and the
+//! records at the end.
 
 use std::collections::{BTreeMap, HashMap};
 

@@ -156,8 +156,8 @@ impl<'a> Search<'a> {
         }
     }
 
-    /// Not over yet, and nobody who has returned before it was called still has something to do, nor has anybody arrived
-    /// before it who has not begun.
+    /// Not over yet, and nobody who has returned before it was called still has something to do, nor has anybody
+    /// arrived before it who has not begun.
     fn may_step(&self, progress: u128, at: usize) -> bool {
         let invoked = self.steps[at].invoked;
         of(progress, at) != DONE

@@ -202,8 +202,8 @@ async fn replicas_that_are_killed_while_their_store_fails_execute_a_key_at_most_
     assert_holds(&evidence, seed);
 }
 
-/// The first proxy stands still at this point with a request in its hands. The other one is asked for the same key until
-/// the lease is over and `until` is said; then the first one goes on. Returns what its client is told, and what
+/// The first proxy stands still at this point with a request in its hands. The other one is asked for the same key
+/// until the lease is over and `until` is said; then the first one goes on. Returns what its client is told, and what
 /// everybody is told afterwards.
 async fn stopped_over_its_lease(point: Point, until: fn(&Outcome) -> bool) -> (Outcome, Outcome, usize) {
     let mut stage = Stage::set(PATIENT).await;
