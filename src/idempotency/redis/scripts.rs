@@ -9,6 +9,7 @@ use super::super::answer::StoredAnswer;
 use super::super::store::Command;
 use crate::reliability::classify::Contract;
 use crate::reliability::idempotency::{Millis, Nonce, Op};
+use crate::sabotage::{Defect, is_broken};
 
 /// Lua counts in floating point, which has 53 bits for a moment and this. It is as good as for ever.
 const SPAN_MAX: Millis = 1 << 52;
@@ -51,7 +52,12 @@ macro_rules! script {
 
 impl Default for Scripts {
     fn default() -> Scripts {
-        Scripts::edited(Cow::Borrowed)
+        let mut scripts = Scripts::edited(Cow::Borrowed);
+        if is_broken(Defect::OverwritingClaim) {
+            let blind = ["redis.call('DEL', KEYS[1])\n", &scripts.claim.text].concat();
+            scripts.claim = Script::new(blind.into());
+        }
+        scripts
     }
 }
 

@@ -1,9 +1,12 @@
 //! A program that is broken on purpose must be found out, or all of this proves nothing.
 
 use outrigger::sabotage::{CRASH_AT, DEFECT, Defect, STOP_AT};
+use outrigger::testing::eventually;
+use tokio::task::JoinSet;
 
 use super::checker::check;
 use super::embedded::{self, Plan};
+use super::replicas::{PATIENT, Stage};
 use super::{executable, seed};
 
 async fn found_with(defect: Defect) -> Vec<&'static str> {
@@ -26,6 +29,20 @@ async fn a_program_that_sends_without_leave_is_found_out() {
 async fn a_program_whose_claims_overwrite_is_found_out() {
     let found = found_with(Defect::OverwritingClaim).await;
     assert!(found.contains(&"I1"), "{found:?}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn replicas_whose_claims_overwrite_are_found_out() {
+    let mut stage = Stage::set(PATIENT).await;
+    stage.break_it(Defect::OverwritingClaim).await;
+    let (request, mut calls) = (stage.request("/crowd", "crowd", "Late", "1"), JoinSet::new());
+    stage.ask(0, request.clone(), &mut calls);
+    // Of claims at the same moment all but the last would fail to mark what they send: the nonce is another one.
+    eventually("the request at the upstream", async || (!stage.counter.arrivals().is_empty()).then_some(())).await;
+    stage.ask(1, request.clone(), &mut calls);
+    calls.join_all().await;
+    let found = check(&stage.judge(&[request]).await);
+    assert!(found.iter().any(|violation| violation.invariant == "I1"), "{found:?}");
 }
 
 /// Without the feature the hooks are `const`, which the compiler proves (`src/sabotage.rs`); here is the proof for a

@@ -11,6 +11,8 @@ use super::log::Arrival;
 
 /// Two bits each in a `u128`.
 pub const CALLS_MAX: usize = 64;
+/// A key that has no order after so many tries counts as one that has none. Those that have need a few dozen.
+const TRIES_MAX: usize = 200_000;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 enum Register<'a> {
@@ -102,7 +104,7 @@ impl<'a> Search<'a> {
         if self.is_over(progress) {
             return true;
         }
-        if !self.seen.insert((progress, register)) {
+        if !self.seen.insert((progress, register)) || self.seen.len() > TRIES_MAX {
             return false;
         }
         let next = self.next(progress, register);
@@ -154,8 +156,8 @@ impl<'a> Search<'a> {
         }
     }
 
-    /// Not over yet, and nobody who has returned before it was called still has something to do, nor has anybody arrived
-    /// before it who has not begun.
+    /// Not over yet, and nobody who has returned before it was called still has something to do, nor has anybody
+    /// arrived before it who has not begun.
     fn may_step(&self, progress: u128, at: usize) -> bool {
         let invoked = self.steps[at].invoked;
         of(progress, at) != DONE

@@ -1,13 +1,14 @@
 //! Two proxies that share one Redis: raced, killed, stopped over a lease, and with a store that fails under them.
 
 use std::collections::HashMap;
+use std::os::unix::process::ExitStatusExt;
 use std::sync::Arc;
 use std::time::Duration;
 
 use outrigger::idempotency::claim::LEASE;
 use outrigger::reliability::entropy::{Entropy, SplitMix};
 use outrigger::reliability::idempotency::State;
-use outrigger::sabotage::{Point, STOP_AT};
+use outrigger::sabotage::{CRASH_AT, DEFECT, Defect, Point, STOP_AT};
 use outrigger::testing::{BOUND, Program, RedisServer, Signal, eventually};
 use tempfile::TempDir;
 use tokio::task::JoinSet;
@@ -27,6 +28,19 @@ const PAUSE_MS: usize = 250;
 /// What hangs is given up soon, or after everything else.
 pub const HASTY: &str = "request: 700ms";
 pub const PATIENT: &str = "request: 1m, backendRequest: 1m";
+/// Where a proxy can die whose store is elsewhere.
+const POINTS: [Point; 10] = [
+    Point::BeforeClaim,
+    Point::AfterClaim,
+    Point::BeforeSent,
+    Point::AfterSent,
+    Point::BeforeFirstByte,
+    Point::AfterRequest,
+    Point::MidResponse,
+    Point::AfterResponse,
+    Point::AfterComplete,
+    Point::MidReply,
+];
 /// Clients of one key.
 const CROWD: usize = 64;
 
@@ -99,6 +113,27 @@ impl Stage {
         self.proxies[at].exit().await;
         self.proxies[at].restart().await;
     }
+
+    /// Both are from now on what they should not be.
+    pub async fn break_it(&mut self, defect: Defect) {
+        for at in 0..2 {
+            self.proxies[at].set_environment(vec![(DEFECT, format!("{defect:?}"))]);
+            self.kill(at).await;
+        }
+    }
+
+    /// One of them dies at this point, and is replaced.
+    async fn die_at(&mut self, at: usize, point: Point) {
+        let proxy = &mut self.proxies[at];
+        proxy.signal(Signal::Kill);
+        proxy.exit().await;
+        proxy.set_environment(vec![(CRASH_AT, format!("{point:?}:2"))]);
+        proxy.relaunch();
+        // By itself: the load leads it there.
+        assert_eq!(proxy.exit().await.signal(), Some(9), "{point:?}:\n{}", proxy.stderr());
+        proxy.set_environment(Vec::new());
+        proxy.restart().await;
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -155,6 +190,9 @@ async fn replicas_that_are_killed_while_their_store_fails_execute_a_key_at_most_
             at => stage.kill(at % 2).await,
         }
     }
+    for (number, point) in POINTS.into_iter().enumerate() {
+        stage.die_at(number % 2, point).await;
+    }
     let requests = load.stop().await;
     // Nobody says when a lease ends. What the dead have left is nobody's from then on.
     tokio::time::sleep(LEASE + Duration::from_millis(500)).await;
@@ -164,8 +202,8 @@ async fn replicas_that_are_killed_while_their_store_fails_execute_a_key_at_most_
     assert_holds(&evidence, seed);
 }
 
-/// The first proxy stands still at this point with a request in its hands. The other one is asked for the same key until
-/// the lease is over and `until` is said; then the first one goes on. Returns what its client is told, and what
+/// The first proxy stands still at this point with a request in its hands. The other one is asked for the same key
+/// until the lease is over and `until` is said; then the first one goes on. Returns what its client is told, and what
 /// everybody is told afterwards.
 async fn stopped_over_its_lease(point: Point, until: fn(&Outcome) -> bool) -> (Outcome, Outcome, usize) {
     let mut stage = Stage::set(PATIENT).await;
