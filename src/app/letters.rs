@@ -28,11 +28,13 @@ use crate::policy::idempotency::{IdempotencyPolicy, StoreKind};
 use crate::proxy::Proxy;
 use crate::reliability::classify::Contract;
 use crate::reliability::dead_letters::{Judgement, LetterState, judge};
-use crate::reliability::idempotency::{RecordId, stricter};
+use crate::reliability::idempotency::{Millis, RecordId, stricter};
 use crate::telemetry::metrics::LetterGauge;
 
 /// Letters that are in memory at once where many are looked at.
 const PAGE: usize = 100;
+/// A record is let go of again and again for so long after its letter has expired, in ms.
+const LET_GO_WITHIN: Millis = 600_000;
 /// Rows of the audit that are read at once.
 const ROWS: usize = 500;
 
@@ -178,6 +180,28 @@ pub fn measure(core: &Core) {
         }
     }
     core.metrics.letters_kept(gauges);
+}
+
+/// Letters that expired a while ago need their records no longer: the embedded store knows, another one has to be told.
+pub async fn let_go(core: &Core) {
+    let Ok(open) = Open::of(core) else { return };
+    if open.proxy.stores.load().redis.is_none() {
+        return;
+    }
+    let now = millis(clock::wall().duration_since(std::time::UNIX_EPOCH).unwrap_or_default());
+    let filter = Filter { states: vec![LetterState::Expired], ..Filter::default() };
+    let mut before = None;
+    // The newest ones expired last. To be told twice harms no record.
+    while let Ok((letters, _)) = open.letters.store.newest_letters(filter.clone(), before, PAGE).await {
+        let recent: Vec<_> = letters.iter().filter(|letter| letter.updated + LET_GO_WITHIN >= now).collect();
+        for letter in &recent {
+            one::unpin(open.place(letter).ok().flatten().as_ref()).await;
+        }
+        before = letters.last().map(|letter| letter.id);
+        if recent.len() < PAGE {
+            return;
+        }
+    }
 }
 
 fn show(sources: &Sources, id: LetterId) -> Result<ShownLetter, Refused> {

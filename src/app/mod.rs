@@ -36,6 +36,8 @@ use crate::upstreams::view::UpstreamView;
 
 /// How often idle upstream connections are looked through.
 const SWEEP_EVERY: Duration = Duration::from_secs(5);
+/// How many of these looks apart records in Redis are let go of whose letters have expired: a minute.
+const LET_GO_EVERY: u64 = 12;
 /// An empty policy file is looked at again after this time.
 const HALF_WRITTEN: Duration = Duration::from_millis(200);
 /// What is still unwritten at the end may take this long.
@@ -373,8 +375,11 @@ fn sweep(core: &Arc<Core>, data: &Runtime) {
     let tasks = core.tasks.clone();
     tasks.spawn(async move {
         let sweeping = async {
-            loop {
+            for round in 1_u64.. {
                 tokio::time::sleep(SWEEP_EVERY).await;
+                if round % LET_GO_EVERY == 0 {
+                    letters::let_go(&core).await;
+                }
                 let Some(proxy) = core.proxy.get() else { continue };
                 let snapshot = proxy.snapshot.load_full();
                 let now = clock::now();
