@@ -224,18 +224,17 @@ fn a_change_of_the_bounds_of_letters_is_told_with_what_it_means_and_when() {
     let policy = |keys: &str| letters(&format!("{{ {keys} }}"), ", deadLetter: {}");
     let full = " (no letter is removed for it; new ones are refused until there is room)";
     for (old, new, told) in [
-        ("", "retention: 24h", format!("retention 168h -> 24h (letters captured from now on expire earlier)")),
-        ("", "retention: 200h", format!("retention 168h -> 200h")),
+        ("", "retention: 24h", "retention 168h -> 24h (letters captured from now on expire earlier)".to_owned()),
+        ("", "retention: 200h", "retention 168h -> 200h".to_owned()),
         ("", "maxBytes: 1MiB", format!("maxBytes 128MiB -> 1MiB{full}")),
-        ("", "maxBytes: 129MiB", format!("maxBytes 128MiB -> 129MiB")),
+        ("", "maxBytes: 129MiB", "maxBytes 128MiB -> 129MiB".to_owned()),
         ("", "maxLetters: 9", format!("maxLetters 10000 -> 9{full}")),
-        ("maxShare: 50", "", format!("maxShare 50 -> 100")),
+        ("maxShare: 50", "", "maxShare 50 -> 100".to_owned()),
         (
             "",
             "keyFile: /run/key",
-            format!(
-                "keyFile beside the store -> /run/key (letters sealed with the former key cannot be replayed without it)"
-            ),
+            "keyFile beside the store -> /run/key (letters sealed with the former key cannot be replayed without it)"
+                .to_owned(),
         ),
         (
             "",
