@@ -258,7 +258,10 @@ fn arms(named: &[String], outrigger: Option<&Path>) -> Result<(Vec<Arm>, Vec<Ski
         choice.check_policy()?;
         let explicit = choice.binary.is_some();
         match Arm::new(choice) {
-            Ok(arm) => arms.push(arm),
+            Ok(arm) => {
+                arm.check_policy().map_err(|reason| format!("{label}: {reason}"))?;
+                arms.push(arm);
+            }
             Err(reason) if explicit => return Err(format!("{label}: {reason}")),
             Err(reason) => skipped.push(Skipped { arm: label, reason }),
         }
