@@ -115,7 +115,8 @@ def one_start(outrigger, folder, endpoints, routes):
             changed = json.load(answer)["changed"]
         # Where its watcher was faster than we, there is nothing to time.
         reload = (time.perf_counter() - began) * 1000 if changed else None
-        return {"endpoints": endpoints, "routes": routes, "start_ms": start, "reload_ms": reload, "idle_rss_mib": memory}
+        return {"endpoints": endpoints, "routes": routes, "start_ms": start, "reload_ms": reload,
+                "idle_rss_mib": memory}
     finally:
         process.send_signal(signal.SIGTERM)
         process.wait(30)
@@ -236,7 +237,7 @@ def start_table(args):
 
 
 def reload_table(args):
-    lines = ["| | without a reload: p99, ms | four reloads in six seconds: p99, ms | requests that failed |",
+    lines = ["| routes | without a reload: p99, ms | four reloads in six seconds: p99, ms | requests that failed |",
              "|---|---|---|---|"]
     groups = {}
     for scenario, arm, number in played(args.out, "reload"):
@@ -244,8 +245,9 @@ def reload_table(args):
     for arm, both in groups.items():
         columns = [spread((p99_ms(number) for number in both.get(name, []) if not number["invalid"]), "{:.2f}")
                    for name in ("undisturbed", "four-reloads")]
-        failed = sum(number["client"]["intended"] - number["client"]["ok"] for numbers in both.values() for number in numbers)
-        lines.append(f"| {int(arm.split('-')[-1]):,} routes | {' | '.join(columns)} | {failed} |")
+        clients = [number["client"] for numbers in both.values() for number in numbers]
+        failed = sum(client["intended"] - client["ok"] for client in clients)
+        lines.append(f"| {int(arm.split('-')[-1]):,} | {' | '.join(columns)} | {failed} |")
     return lines if groups else []
 
 
