@@ -110,7 +110,9 @@ pub fn main() -> ExitCode {
         Command::List => list(),
         Command::Report { run, out } => print_again(&run, out.as_deref()),
         Command::Compare { a, b, thresholds } => side_by_side(&a, &b, &thresholds),
-        Command::Load(arguments) => args::run(arguments).map(|()| Outcome::Fine),
+        Command::Load(arguments) => {
+            args::run(arguments).map(|answered| if answered { Outcome::Fine } else { Outcome::Failed })
+        }
     };
     match done {
         Ok(outcome) => outcome.into(),
@@ -164,7 +166,9 @@ fn play(arguments: RunArgs) -> Result<Outcome, String> {
     }
     let names: Vec<&str> = plan.arms.iter().map(|arm| arm.choice.label.as_str()).collect();
     let minutes = plan.load_seconds() / 60.0;
-    say(&format!("{} scenarios through {}: {minutes:.1} minutes of load", plan.scenarios.len(), names.join(", ")));
+    let count = plan.scenarios.len();
+    let scenarios = if count == 1 { "scenario" } else { "scenarios" };
+    say(&format!("{count} {scenarios} through {}: {minutes:.1} minutes of load", names.join(", ")));
     let run = run(&plan)?;
     print(&run)?;
     say(&format!("page: {}", plan.out.join("report.html").display()));
@@ -254,7 +258,10 @@ fn arms(named: &[String], outrigger: Option<&Path>) -> Result<(Vec<Arm>, Vec<Ski
         choice.check_policy()?;
         let explicit = choice.binary.is_some();
         match Arm::new(choice) {
-            Ok(arm) => arms.push(arm),
+            Ok(arm) => {
+                arm.check_policy().map_err(|reason| format!("{label}: {reason}"))?;
+                arms.push(arm);
+            }
             Err(reason) if explicit => return Err(format!("{label}: {reason}")),
             Err(reason) => skipped.push(Skipped { arm: label, reason }),
         }

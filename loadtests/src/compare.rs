@@ -120,7 +120,11 @@ pub fn compare(a: &Run, b: &Run, thresholds: &Thresholds) -> Comparison {
         warnings.push(format!("{} is only in B", after.name));
     }
     let nothing = scenarios.iter().all(|scenario| scenario.changes.is_empty());
-    let refused = nothing.then(|| "the runs have no valid figure of the same arm in the same scenario".to_owned());
+    // The reasons are all that is left to tell.
+    let refused = nothing.then(|| {
+        let reasons = warnings.iter().map(|reason| format!("\n  {reason}"));
+        format!("the runs have no valid figure of the same arm in the same scenario{}", reasons.collect::<String>())
+    });
     Comparison { refused, warnings, scenarios, heads }
 }
 

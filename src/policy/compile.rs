@@ -32,7 +32,7 @@ use read::{Layer, PROCESS, Reader};
 use stores::StorePlaces;
 
 /// Files beyond this are refused unread: a ConfigMap holds 1 MiB at most.
-pub const FILE_BYTES_MAX: usize = 4 << 20;
+pub const FILE_BYTES_MAX: usize = 1 << 20;
 
 /// `admin.listen` where the file says nothing.
 const ADMIN: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 4490);

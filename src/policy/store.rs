@@ -26,8 +26,8 @@ use super::journal::{Change, ChangeKind, Journal, JournalStatus, KeptRevision, b
 #[cfg(test)]
 pub(super) mod tests;
 
-/// Largest policy accepted. A ConfigMap holds no more.
-pub const POLICY_BYTES_MAX: usize = 1 << 20;
+/// Largest policy accepted: what `check` passes can be run.
+pub const POLICY_BYTES_MAX: usize = super::compile::FILE_BYTES_MAX;
 
 /// Compiles `(name, text)`; the error is what `outrigger check` prints.
 pub type Compile = fn(&str, &str) -> Result<Policy, String>;

@@ -115,7 +115,7 @@ impl Instance {
         let files = Files { kind, context, own, folder: folder.clone() };
         let config = files.write()?;
         if kind == Kind::Outrigger {
-            check(installed, arm.choice.policy.as_deref(), &folder)?;
+            check(installed, &folder.join("outrigger.yaml"))?;
         }
         let arguments = arguments(kind, &folder, scenario.reloads());
         let mut process = Process::start(&installed.program, &arguments, &folder, place.core)?;
@@ -228,20 +228,16 @@ fn arguments(kind: Kind, folder: &Path, reloads: bool) -> Vec<OsString> {
     }
 }
 
-/// Asks `outrigger check` about the user's own file, whose places mean something to its author, and then about the
-/// one that is used.
-fn check(installed: &Installed, own: Option<&Path>, folder: &Path) -> Result<(), String> {
-    let used = folder.join("outrigger.yaml");
-    for path in own.into_iter().chain([used.as_path()]) {
-        let output = Command::new(&installed.program).arg("check").arg(path).output();
-        let output = output.map_err(|e| format!("{} check: {e}", installed.program.display()))?;
-        if !output.status.success() {
-            let said = [output.stdout, output.stderr].concat();
-            let said = String::from_utf8_lossy(&said);
-            return Err(format!("`outrigger check` refuses the policy:\n{}", said.trim_end()));
-        }
+/// Asks `outrigger check` about a policy.
+pub(super) fn check(installed: &Installed, policy: &Path) -> Result<(), String> {
+    let output = Command::new(&installed.program).arg("check").arg(policy).output();
+    let output = output.map_err(|e| format!("{} check: {e}", installed.program.display()))?;
+    if output.status.success() {
+        return Ok(());
     }
-    Ok(())
+    let said = [output.stdout, output.stderr].concat();
+    let said = String::from_utf8_lossy(&said);
+    Err(format!("`outrigger check` refuses the policy:\n{}", said.trim_end()))
 }
 
 /// Loopback addresses that nobody listens on, all different.

@@ -118,6 +118,18 @@ impl Arm {
         Ok(Arm { choice, installed })
     }
 
+    /// Asks the program about the user's own policy: its places mean something to its author, and a mistake is to be
+    /// found before anything is played.
+    ///
+    /// # Errors
+    /// What it says.
+    pub fn check_policy(&self) -> Result<(), String> {
+        match (&self.installed, &self.choice.policy) {
+            (Some(installed), Some(policy)) => instance::check(installed, policy),
+            (None, _) | (_, None) => Ok(()),
+        }
+    }
+
     /// What the program says of itself; empty for the direct way.
     pub fn version(&self) -> &str {
         self.installed.as_ref().map_or("", |installed| &installed.version)

@@ -4,6 +4,7 @@ use std::fs;
 use std::net::SocketAddr;
 use std::path::Path;
 
+use outrigger::policy::store::POLICY_BYTES_MAX;
 use serde_json::{Map, Value, json};
 
 use super::config::Addresses;
@@ -112,9 +113,13 @@ impl OwnPolicy {
         if !several || root.contains_key("listen") {
             root.insert("listen".to_owned(), json!(shared));
         }
-        // JSON is YAML.
-        serde_json::to_string_pretty(&Value::Object(root))
-            .map_err(|e| format!("the policy cannot be written again: {e}"))
+        // JSON is YAML. Indented, one of thousands of routes can be larger than a policy may be.
+        let pretty = serde_json::to_string_pretty(&root);
+        let text = match pretty {
+            Ok(text) if text.len() > POLICY_BYTES_MAX => serde_json::to_string(&root),
+            other => other,
+        };
+        text.map_err(|e| format!("the policy cannot be written again: {e}"))
     }
 }
 
@@ -186,6 +191,18 @@ mod tests {
         assert!(listeners.contains(&address(1001)), "{listeners:?}");
         assert!(listeners.iter().all(|listener| listener.port() > 1000), "{listeners:?}");
         assert!(!policy.text.contains("b.internal") && !policy.text.contains("example"), "{}", policy.text);
+    }
+
+    #[test]
+    fn ten_thousand_routes_are_still_a_policy_that_can_be_applied() {
+        let mut text = "version: 1\nupstreams:\n  a:\n    url: http://a.example\n    routes:\n".to_owned();
+        for n in 0..10_000 {
+            text.push_str(&format!("      - {{ name: r{n}, match: {{ pathPrefix: /prefix/{n} }} }}\n"));
+        }
+        let policy = OwnPolicy::parse(&text, None).expect("a policy");
+        let rewritten = policy.render(ours(), &spare(&policy), &[address(3001)], false).expect("rendered");
+        assert!(rewritten.len() <= POLICY_BYTES_MAX, "{} bytes", rewritten.len());
+        assert!(compile::load("own.yaml", &rewritten).is_ok());
     }
 
     #[test]

@@ -100,6 +100,17 @@ fn a_policy_that_is_not_there_is_found_before_anything_is_started() {
 }
 
 #[test]
+fn a_policy_that_the_program_refuses_is_found_before_anything_is_started() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let policy = folder.path().join("own.yaml");
+    std::fs::write(&policy, "version: 1\nupstreams:\n  a: { url: \"http://a.example\" }\n").expect("written");
+    // A program that has a version and refuses: there is no file named `check`.
+    let arm = format!("outrigger-b=outrigger,policy={},binary=/bin/ls", policy.display());
+    let said = arms(&[arm], None).expect_err("refused");
+    assert!(said.starts_with("outrigger-b: `outrigger check` refuses the policy:\n"), "{said}");
+}
+
+#[test]
 fn proxies_and_load_do_not_share_a_core() {
     assert!(
         cores(&arguments(&["--proxy-core", "0", "--load-core", "0"]))

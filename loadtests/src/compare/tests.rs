@@ -148,7 +148,8 @@ fn different_formats_are_refused() {
 #[test]
 fn nothing_in_common_is_refused() {
     let comparison = against(vec![costing("outrigger", &[20.0])], vec![costing("outrigger-b", &[20.0])]);
-    assert!(comparison.refused.is_some());
+    let refused = comparison.refused.expect("refused");
+    assert!(refused.contains("\n  steady: outrigger played only in A"), "the reasons are told: {refused}");
     assert_eq!(comparison.warnings, ["steady: outrigger played only in A", "steady: outrigger-b played only in B"]);
 }
 

@@ -54,11 +54,11 @@ pub struct LoadArgs {
     pub core: Option<u32>,
 }
 
-/// Runs it.
+/// Runs it, and says whether any request succeeded.
 ///
 /// # Errors
 /// The address is none of ours, or nothing could be run.
-pub fn run(args: LoadArgs) -> Result<(), String> {
+pub fn run(args: LoadArgs) -> Result<bool, String> {
     let (address, path) = target(&args.url)?;
     let load = LoadPlan {
         arrivals: match (args.closed, args.constant) {
@@ -96,7 +96,7 @@ pub fn run(args: LoadArgs) -> Result<(), String> {
     eprintln!();
     let (side, _) = generator.join()?;
     print(&side);
-    Ok(())
+    Ok(side.ok > 0)
 }
 
 fn bounded<N: PartialOrd + Display>(name: &str, value: N, most: N) -> Result<N, String> {
@@ -128,7 +128,7 @@ fn print(side: &ClientSide) {
     }
     println!("bodies    {} bytes", side.bytes);
     println!("send lag  p99 {} us; generator busy {:.0} %", side.send_lag_p99, side.generator_busy * 100.0);
-    println!("latency");
+    println!("latency{}", if side.latency.is_empty() { "   none: no request succeeded" } else { "" });
     for (share, micros) in &side.latency {
         println!("  p{:<8} {:>10.3} ms", (share * 1e7).round() / 1e5, *micros as f64 / 1e3);
     }

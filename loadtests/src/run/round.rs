@@ -42,6 +42,15 @@ impl Scene {
     }
 }
 
+/// Longest configuration that stands in the results; that of thousands of routes tells nobody anything.
+const CONFIG_KEPT: usize = 64 * 1024;
+
+/// The configuration as it stands in the results.
+fn kept(config: &str) -> String {
+    let (begins, rest) = config.split_at(config.floor_char_boundary(CONFIG_KEPT));
+    if rest.is_empty() { begins.to_owned() } else { format!("{begins}\n… and {} bytes more\n", rest.len()) }
+}
+
 impl Turn<'_> {
     /// Plays it. `record` gets the configuration if it has none yet.
     ///
@@ -53,7 +62,7 @@ impl Turn<'_> {
             && let Some(instance) = scene.instances.first()
         {
             record.command.clone_from(&instance.command);
-            record.config.clone_from(&instance.config);
+            record.config = kept(&instance.config);
         }
         let groups = scene.groups();
         let idle_kib = resident_kib(&groups);
@@ -160,4 +169,16 @@ impl Turn<'_> {
 fn sent(round: &Round) -> u64 {
     let unsent = round.client.outcomes.get("unsent").copied().unwrap_or(0);
     round.client.intended.saturating_sub(unsent)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_huge_configuration_is_cut_in_the_results_and_says_so() {
+        assert_eq!(kept("version: 1\n"), "version: 1\n");
+        let cut = kept(&"ä".repeat(CONFIG_KEPT));
+        assert!(cut.len() < CONFIG_KEPT + 100 && cut.ends_with("… and 65536 bytes more\n"), "{}", cut.len());
+    }
 }

@@ -22,7 +22,7 @@ const ANSWER_MAX: u64 = 64 << 20;
 const BYTES_PER_SECOND_MAX: f64 = (1u64 << 30) as f64;
 /// As many keys as an upstream keeps count of.
 const KEYS_MAX: f64 = 100_000.0;
-const ENDPOINTS_MAX: u32 = 64;
+const ENDPOINTS_MAX: u32 = 1_000;
 const FAULTS_MAX: usize = 100;
 
 const MILLISECOND: Duration = Duration::from_millis(1);

@@ -86,7 +86,9 @@ fn finding(error: &Error) -> Finding {
 fn ours(expected: &str) -> &str {
     match expected {
         _ if expected.contains("such as") => expected,
-        _ if ["struct", "mapping", "map"].iter().any(|word| expected.contains(word)) => "a block of keys",
+        _ if ["struct", "mapping", "map"].iter().any(|word| expected.contains(word)) => {
+            "a block of keys, each with a colon and a value"
+        }
         _ if expected.contains("sequence") => "a list, such as [a, b]",
         _ if expected.contains("scalar") || expected.contains("string") => "a single value",
         other => other,

@@ -156,3 +156,25 @@ fn more_load_than_the_tool_can_play_is_refused_with_the_most_it_can() {
     let heavy = "rate: 5000, method: PUT, body: 1MiB";
     assert!(finding("rate: 100", heavy).contains("more than 1 GiB a second"));
 }
+
+#[test]
+fn the_scenario_that_the_readme_shows_is_right() {
+    let text = include_str!("../../README.md");
+    let lines = text.lines().skip_while(|line| !line.starts_with("    title: "));
+    let shown: Vec<&str> = lines.take_while(|line| line.starts_with("    ")).map(|line| &line[4..]).collect();
+    let scenario = Scenario::parse(&shown.join("\n"), "readme.yaml").unwrap_or_else(|why| panic!("{why}"));
+    assert_eq!((scenario.faults.len(), scenario.gates.len()), (1, 2));
+}
+
+#[test]
+fn an_upstream_has_up_to_a_thousand_endpoints() {
+    assert_eq!(with("endpoints: 3\n", "endpoints: 1000\n").unwrap().upstream.endpoints, 1_000);
+    let said = finding("endpoints: 3\n", "endpoints: 1001\n");
+    assert!(said.contains("not a number from 1 to 1000"), "{said}");
+}
+
+#[test]
+fn a_forgotten_colon_is_named() {
+    let said = finding("load: { rate: 100, timeout: 3s }", "load:\n  rate 100");
+    assert!(said.contains("each with a colon and a value"), "{said}");
+}
