@@ -52,11 +52,25 @@ pub enum Point {
     AfterCheckpoint,
     /// At start: requests without an owner were found, and that is not committed.
     Recovery,
+    /// What a dead letter would need was noted before its request was sent, and that is not committed.
+    StubWritten,
+    /// A dead letter is written and not committed.
+    InsideLetter,
+    /// Dead letters were closed by the answer of their key, and that is not committed.
+    InsideSupersede,
+    /// A dead letter is marked as being sent again, and that is not committed…
+    InsideReplayStart,
+    /// …is committed, and nothing was sent yet.
+    AfterReplayStart,
+    /// It was sent again and its key knows what became of it, and the letter does not.
+    AfterReplaySent,
+    /// A dead letter was closed or opened again, and that is not committed.
+    InsideReplayFinish,
 }
 
 impl Point {
     /// All.
-    pub const ALL: [Point; 21] = [
+    pub const ALL: [Point; 28] = [
         Point::BeforeClaim,
         Point::AfterClaim,
         Point::BeforeSent,
@@ -78,6 +92,13 @@ impl Point {
         Point::BeforeCheckpoint,
         Point::AfterCheckpoint,
         Point::Recovery,
+        Point::StubWritten,
+        Point::InsideLetter,
+        Point::InsideSupersede,
+        Point::InsideReplayStart,
+        Point::AfterReplayStart,
+        Point::AfterReplaySent,
+        Point::InsideReplayFinish,
     ];
 
     /// The row of a record in this state is being written.

@@ -13,6 +13,7 @@ use crate::policy::idempotency::StoreKind;
 use crate::proxy::replay::{Again, Ended};
 use crate::reliability::dead_letters::{Class, Judgement, LetterState};
 use crate::reliability::idempotency::{Op, Reply};
+use crate::sabotage::{Point, crash_point};
 
 /// So long an operator waits for one; it goes on without her.
 pub const PATIENCE: Duration = Duration::from_secs(25);
@@ -88,7 +89,9 @@ pub async fn replay(open: &Open, wish: &Wish) -> Result<Replayed, Refused> {
         contents,
         trace_id: captured.trace_id.clone(),
     };
+    crash_point(Point::AfterReplayStart);
     let ended = open.proxy.replay(again).await;
+    crash_point(Point::AfterReplaySent);
     finish(open, &letter, place.as_ref(), wish, ended).await
 }
 

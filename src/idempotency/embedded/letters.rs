@@ -16,6 +16,7 @@ use crate::dead_letters::letter::{
 };
 use crate::reliability::dead_letters::{Cause, Class, LetterState};
 use crate::reliability::idempotency::{Millis, Op, Record, RecordId, State};
+use crate::sabotage::{Point, crash_point};
 
 pub(super) use self::tables::TABLES;
 pub(super) use self::task::{Asked, Desk, Errand};
@@ -120,6 +121,7 @@ impl Shelf {
             && let Some(open) = rows::open_of(c, record)?
         {
             rows::renew(c, open, new, &words, now)?;
+            crash_point(Point::InsideLetter);
             return Ok(Ok(open));
         }
         if rows::exists(c, new.id)? {
@@ -131,6 +133,7 @@ impl Shelf {
             return Ok(Err(refusal));
         }
         rows::insert(c, new, &words, now, after(now, bounds))?;
+        crash_point(Point::InsideLetter);
         self.kept(c)?.add(queue, bytes);
         Ok(Ok(new.id))
     }
@@ -163,6 +166,7 @@ impl Shelf {
     /// Notes what is needed for a letter, should this process end before the request does.
     pub fn note(&mut self, c: &Connection, record: RecordId, stub: &Stub) -> Result<()> {
         rows::put_stub(c, record, stub)?;
+        crash_point(Point::StubWritten);
         self.kept(c)?.stubs += 1;
         Ok(())
     }
@@ -187,7 +191,9 @@ impl Shelf {
         }
         match op {
             Op::Complete { ambiguous: false, .. } => {
-                rows::close_of(c, id, false, now, after(now, bounds)).map(|closed| closed > 0)
+                let closed = rows::close_of(c, id, false, now, after(now, bounds))?;
+                crash_point(Point::InsideSupersede);
+                Ok(closed > 0)
             }
             Op::ResolveExecuted { .. } => rows::close_of(c, id, true, now, after(now, bounds)).map(|closed| closed > 0),
             Op::ResolveNotExecuted { .. } => rows::set_not_executed(c, id, now).map(|()| false),

@@ -5,23 +5,24 @@ use std::collections::HashMap;
 use outrigger::reliability::idempotency::State;
 
 use super::call::{Call, Contract, Outcome, Reply};
-use super::checker::{Evidence, check};
+use super::checker::{Evidence, Standing, check};
+use super::letters::Letters;
 use super::log::Arrival;
 
-fn reply(value: &str) -> Reply {
+pub fn reply(value: &str) -> Reply {
     Reply { status: 201, location: format!("/effects/{value}"), body: format!("/k {value}") }
 }
 
-fn stored(value: &str) -> Outcome {
+pub fn stored(value: &str) -> Outcome {
     Outcome::Stored(reply(value))
 }
 
-fn replayed(value: &str) -> Outcome {
+pub fn replayed(value: &str) -> Outcome {
     Outcome::Replayed(reply(value))
 }
 
 /// Calls one after another.
-fn calls(outcomes: Vec<Outcome>) -> Vec<Call> {
+pub fn calls(outcomes: Vec<Outcome>) -> Vec<Call> {
     let call = |(at, outcome): (usize, Outcome)| Call {
         name: "/k".to_owned(),
         contract: Contract::Opaque,
@@ -29,21 +30,31 @@ fn calls(outcomes: Vec<Outcome>) -> Vec<Call> {
         invoked_us: at as u64 * 10,
         returned_us: if outcome == Outcome::Info { u64::MAX } else { at as u64 * 10 + 5 },
         outcome,
+        letter: None,
     };
     outcomes.into_iter().enumerate().map(call).collect()
 }
 
-fn arrival(ask: u64, value: &str) -> Arrival {
-    Arrival { name: "/k".to_owned(), ask, value: value.to_owned(), effect: true, digest: 1, at_us: ask * 10 - 8 }
+pub fn arrival(ask: u64, value: &str) -> Arrival {
+    let (name, value, at_us) = ("/k".to_owned(), value.to_owned(), ask * 10 - 8);
+    Arrival { name, ask, value, effect: true, digest: 1, replay: String::new(), at_us }
 }
 
 /// What is found, the same once.
 fn found(calls: Vec<Call>, arrivals: Vec<Arrival>, record: Option<State>) -> Vec<&'static str> {
-    let records: HashMap<String, State> = record.map(|state| ("/k".to_owned(), state)).into_iter().collect();
-    let mut found: Vec<_> = check(&Evidence { calls, arrivals, records, lapses: false })
-        .into_iter()
-        .map(|violation| violation.invariant)
-        .collect();
+    let letters = Letters { intact: true, ..Letters::default() };
+    invariants(&Evidence { calls, arrivals, records: records(record, false), lapses: false, keeps: &[], letters })
+}
+
+/// The key with a record in this state.
+pub fn records(record: Option<State>, pinned: bool) -> HashMap<String, Standing> {
+    let standing = |state| Standing { state, ambiguous: matches!(state, State::Unknown | State::Retryable), pinned };
+    record.map(|state| ("/k".to_owned(), standing(state))).into_iter().collect()
+}
+
+/// Those that do not hold, each once.
+pub fn invariants(evidence: &Evidence) -> Vec<&'static str> {
+    let mut found: Vec<_> = check(evidence).into_iter().map(|violation| violation.invariant).collect();
     found.dedup();
     found
 }

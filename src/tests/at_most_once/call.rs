@@ -22,6 +22,8 @@ pub struct Call {
     /// `u64::MAX`: it never did.
     pub returned_us: u64,
     pub outcome: Outcome,
+    /// The dead letter of which it was told.
+    pub letter: Option<String>,
 }
 
 /// What the upstream promises.
@@ -122,7 +124,8 @@ impl History {
         self.calls.lock().expect("no panic").len()
     }
 
-    fn now_us(&self) -> u64 {
+    /// Since the run began.
+    pub fn now_us(&self) -> u64 {
         self.begin.elapsed().as_micros() as u64
     }
 
@@ -139,7 +142,8 @@ impl History {
             link.drop_it(leave.is_some());
         }
         let (name, contract) = (request.name(), request.contract);
-        let call = Call { name, contract, ask, invoked_us, returned_us, outcome: outcome.clone() };
+        let letter = answer.as_ref().and_then(|answer| answer.field("outrigger-dead-letter")).map(str::to_owned);
+        let call = Call { name, contract, ask, invoked_us, returned_us, outcome: outcome.clone(), letter };
         self.calls.lock().expect("no panic").push(call);
         Some(outcome)
     }
@@ -174,7 +178,8 @@ async fn exchange(client: &mut Client, request: &Request, ask: u64, leave: Optio
     let Request { path, tenant, key, acts, body, .. } = request;
     let head = format!(
         "POST {path}?acts={acts} HTTP/1.1\r\nHost: a\r\nIdempotency-Key: \"{key}\"\r\nX-Tenant: {tenant}\r\nX-Ask: {ask}\r\n\
-         Content-Length: {}\r\n\r\n",
+         X-Name: {}\r\nContent-Length: {}\r\n\r\n",
+        request.name(),
         body.len()
     );
     let whole = [head.as_bytes(), body].concat();

@@ -6,17 +6,37 @@ use std::collections::{BTreeMap, HashMap};
 use outrigger::reliability::idempotency::State;
 
 use super::call::{Call, Contract, Outcome, Reply};
+use super::letters::{Fates, Letter, Letters, Resolve};
 use super::log::{Arrival, by_name};
-use super::register::is_linearisable;
+use super::register::{Told, is_linearisable};
 
 /// Everything that is known of a run.
 pub struct Evidence {
     pub calls: Vec<Call>,
     pub arrivals: Vec<Arrival>,
     /// By name of the key; what has no record is absent.
-    pub records: HashMap<String, State>,
+    pub records: HashMap<String, Standing>,
     /// An owner can be given up while it is still alive: a shared store.
     pub lapses: bool,
+    /// Routes whose failures become letters, as the part of a name before its first `-`.
+    pub keeps: &'static [&'static str],
+    pub letters: Letters,
+}
+
+/// Where a record stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Standing {
+    pub state: State,
+    pub ambiguous: bool,
+    /// A dead letter needs it.
+    pub pinned: bool,
+}
+
+impl Standing {
+    /// It may have been executed, and there is no answer.
+    pub fn is_unknown(self) -> bool {
+        self.state == State::Unknown || self.state == State::Retryable && self.ambiguous
+    }
 }
 
 /// Which invariant does not hold for which key, and why.
@@ -35,20 +55,38 @@ pub fn check(evidence: &Evidence) -> Vec<Violation> {
         calls.entry(&call.name).or_default().push(call.clone());
     }
     let arrivals = by_name(evidence.arrivals.clone());
-    let mut found = Vec::new();
+    let letters = evidence.letters.by_name();
+    let mut found: Vec<Violation> = evidence
+        .letters
+        .check(&evidence.arrivals)
+        .into_iter()
+        .map(|(name, why)| Violation { invariant: "I9", name, why })
+        .collect();
     for (name, calls) in calls {
-        let none = Vec::new();
+        let (none, no_letters) = (Vec::new(), Vec::new());
+        let resolves: Vec<&Resolve> = evidence.letters.resolves.iter().filter(|r| r.name == name).collect();
         let key = Key {
             calls: &calls,
             arrivals: arrivals.get(name).unwrap_or(&none),
             record: evidence.records.get(name).copied(),
             lapses: evidence.lapses,
+            letters: letters.get(name).unwrap_or(&no_letters),
+            resolves: &resolves,
+        };
+        let route = name.trim_start_matches('/').split('-').next().unwrap_or_default();
+        let fates = Fates {
+            letters: key.letters,
+            calls: key.calls,
+            arrivals: key.arrivals,
+            record: key.record,
+            keeps: evidence.keeps.contains(&route),
         };
         let before = found.len();
         let mut say = |invariant, why: String| found.push(Violation { invariant, name: name.to_owned(), why });
         key.effects(&mut say);
         key.replies(&mut say);
         key.record(&mut say);
+        fates.check(&mut say);
         // Where something is wrong already, no order is looked for among all there are.
         if found.len() == before {
             key.order(&mut |invariant, why| found.push(Violation { invariant, name: name.to_owned(), why }));
@@ -60,8 +98,10 @@ pub fn check(evidence: &Evidence) -> Vec<Violation> {
 struct Key<'a> {
     calls: &'a [Call],
     arrivals: &'a [Arrival],
-    record: Option<State>,
+    record: Option<Standing>,
     lapses: bool,
+    letters: &'a [&'a Letter],
+    resolves: &'a [&'a Resolve],
 }
 
 impl Key<'_> {
@@ -104,6 +144,10 @@ impl Key<'_> {
             if !reply.body.starts_with(&format!("{} ", call.name)) {
                 say("I6", format!("of somebody else: {call:?}"));
             }
+            // What was answered with an error may be settled by an operator, with another answer.
+            if reply.status >= 500 && !self.resolves.is_empty() {
+                continue;
+            }
             if matches!(call.outcome, Outcome::Stored(_) | Outcome::Replayed(_)) && *first.get_or_insert(reply) != reply
             {
                 say("I2", format!("{first:?} and {reply:?}"));
@@ -113,24 +157,37 @@ impl Key<'_> {
 
     /// I5, I8, I10 as far as the record tells.
     fn record(&self, say: &mut impl FnMut(&'static str, String)) {
-        let told = |outcome: fn(&Outcome) -> bool| self.calls.iter().any(|call| outcome(&call.outcome));
-        let kept = told(|outcome| matches!(outcome, Outcome::Stored(_) | Outcome::Replayed(_)));
-        let unknown = told(|outcome| matches!(outcome, Outcome::SeenUnknown));
+        let resolved = !self.resolves.is_empty();
+        let kept = self.calls.iter().any(|call| match &call.outcome {
+            Outcome::Stored(reply) | Outcome::Replayed(reply) => reply.status < 500 || !resolved,
+            _ => false,
+        });
+        let unknown = self.calls.iter().any(|call| call.outcome == Outcome::SeenUnknown);
         let dedupes = self.calls.iter().any(|call| call.contract == Contract::Dedupes);
-        match self.record {
+        match self.record.map(|record| record.state) {
             Some(State::Claimed | State::Sent) => say("I5", format!("nobody is at it: {:?}", self.record)),
             record if kept && record != Some(State::Complete) => say("I8", format!("was kept, and is {record:?}")),
-            None if unknown => say("I8", "was unknown, and is forgotten".to_owned()),
-            Some(State::Retryable) if !dedupes => say("I10", "an unknown outcome may be sent again".to_owned()),
+            None if unknown && !resolved => say("I8", "was unknown, and is forgotten".to_owned()),
+            // Without doubt about it, it was released, and is kept for its letter.
+            Some(State::Retryable) if !dedupes && self.record.is_some_and(Standing::is_unknown) => {
+                say("I10", "an unknown outcome may be sent again".to_owned())
+            }
             _ => {}
         }
     }
 
     /// I8 and I10 over time: nothing that was told is taken back.
     fn order(&self, say: &mut impl FnMut(&'static str, String)) {
-        if !is_linearisable(self.calls, self.arrivals, self.lapses) {
+        let told = Told { calls: self.calls, arrivals: self.arrivals, letters: self.letters, resolves: self.resolves };
+        if !is_linearisable(&told, self.lapses) {
             let calls: String = self.calls.iter().map(|call| format!("\n  {call:?}")).collect();
-            say("order", format!("no order explains{calls}\n  and {:?}", self.arrivals));
+            say(
+                "order",
+                format!(
+                    "no order explains{calls}\n  and {:?}\n  and {:?} {:?}",
+                    self.arrivals, self.letters, self.resolves
+                ),
+            );
         }
     }
 }

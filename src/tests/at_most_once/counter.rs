@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::io;
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
@@ -11,7 +12,7 @@ use outrigger::faults::message::{self, BodyReader, Digest, Head, Inbox, Outbox};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::AbortHandle;
 
-use super::log::{Arrival, Log};
+use super::log::{self, Arrival, Log};
 
 /// Pieces of a slow answer, and the time between them.
 const SLOW_PIECE: usize = 8;
@@ -117,7 +118,12 @@ impl Counter {
 
     /// What arrived so far.
     pub fn arrivals(&self) -> Vec<Arrival> {
-        self.shared.log.read()
+        log::read(self.shared.log.path())
+    }
+
+    /// The file that says so.
+    pub fn log(&self) -> PathBuf {
+        self.shared.log.path().to_owned()
     }
 }
 
@@ -141,14 +147,15 @@ async fn request(head: &Head, inbox: &mut Inbox, outbox: &Outbox, shared: &Share
     }
     let (path, script) = head.target().split_once("?acts=").expect("a script");
     let name = name(head.get("x-tenant").unwrap_or_default(), head.get("idempotency-key").unwrap_or_default());
-    let ask = head.get("x-ask").and_then(|ask| ask.parse().ok()).unwrap_or(0);
+    let replay = head.get("outrigger-replay").unwrap_or_default().to_owned();
+    // A replay repeats all that the client has sent, and is not its call.
+    let ask = head.get("x-ask").filter(|_| replay.is_empty()).and_then(|ask| ask.parse().ok()).unwrap_or(0);
     let (act, value, effect) = shared.decide(&name, path, script);
     let at_us = shared.begin.elapsed().as_micros() as u64;
-    shared
-        .log
-        .append(&Arrival { name: name.clone(), ask, value: value.clone(), effect, digest: digest.fnv, at_us })
-        .await;
-    act.perform(&format!("{name} {value}"), &value, inbox, outbox).await
+    let (words, digest) = (format!("{name} {value}"), digest.fnv);
+    let arrival = Arrival { name, ask, value, effect, digest, replay, at_us };
+    shared.log.append(&arrival).await;
+    act.perform(&words, &arrival.value, inbox, outbox).await
 }
 
 /// Text, and blanks behind it. A width of more than 65,535 is beyond `format!`.

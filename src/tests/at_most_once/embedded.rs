@@ -1,4 +1,5 @@
-//! One proxy with a store of its own, under load, killed again and again: where it is told to die, and at any moment.
+//! One proxy with a store of its own, under load and under repair, killed again and again: where it is told to die, and
+//! at any moment.
 
 use std::collections::{BTreeMap, HashMap};
 use std::os::unix::process::ExitStatusExt;
@@ -6,21 +7,24 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use outrigger::dead_letters::letter::LetterId;
 use outrigger::idempotency::identity::record_of;
 use outrigger::policy::Direction;
 use outrigger::reliability::entropy::{Entropy, SplitMix};
 use outrigger::reliability::idempotency::State;
 use outrigger::sabotage::{CRASH_AT, DEFECT, Defect, Point};
-use outrigger::testing::{Program, Signal};
+use outrigger::testing::{Program, Signal, eventually};
 use rusqlite::Connection;
 use tempfile::TempDir;
 
 use super::call::{Contract, History, Link, Request};
-use super::checker::Evidence;
+use super::checker::{Evidence, Standing};
 use super::counter::Counter;
 use super::executable;
+use super::letters::{Letter, Letters};
 use super::load::{Load, once_more, shown};
 use super::log::Log;
+use super::operator::{Desk, Notes, Operators};
 
 /// A point that is not reached within this is not reached.
 const REACH_MAX: Duration = Duration::from_secs(15);
@@ -39,6 +43,11 @@ pub fn passages(point: Point) -> &'static [u64] {
         // The sweeper comes every other second, and checkpoints need hundreds of writes.
         Point::InsideSweep => &[1, SWEPT / 2],
         Point::BeforeCheckpoint | Point::AfterCheckpoint => &[1],
+        // The program that is started finds what the one before it has left, and each of that is a letter.
+        Point::InsideLetter => &[1, 12, 30],
+        // Two operators are not many.
+        Point::InsideReplayStart | Point::AfterReplayStart | Point::AfterReplaySent => &[1, 4],
+        Point::InsideReplayFinish => &[1, 4, 12],
         Point::InsideFail | Point::InsideRelease | Point::MidRequest => &[1, 4],
         _ => &[1, 4, 23],
     }
@@ -60,39 +69,66 @@ pub struct Plan {
 pub struct Ended {
     pub evidence: Evidence,
     /// Some of the records, as an operator was shown them before the end.
-    pub shown: HashMap<String, State>,
+    pub shown: HashMap<String, Standing>,
+    /// What operators were told, and how often.
+    pub told: BTreeMap<String, usize>,
     /// How often the program died at each point.
     pub hits: BTreeMap<String, usize>,
     pub kills: usize,
     pub posts: usize,
 }
 
+/// Keys on these routes leave letters, as the policy says.
+const KEEPS: &[&str] = &["opaque", "atomic", "dedupes"];
+
 /// Carries a plan out.
 pub async fn run(plan: Plan) -> Ended {
     let mut stage = Stage::set(&plan).await;
-    let mut load = Load::start(plan.seed, &stage.history, vec![stage.program.listen()]);
+    let mut crew = Crew::start(&stage, &plan);
     let mut dice = SplitMix::new(plan.seed ^ 1);
     for &point in &plan.points {
         for &passage in passages(point) {
-            assert!(load.is_well(), "a worker ended");
+            crew.assert_well();
             stage.die_at(point, passage).await;
         }
     }
     for _ in 0..plan.kills {
-        assert!(load.is_well(), "a worker ended");
+        crew.assert_well();
         stage.die_sometime(&mut dice).await;
     }
     stage.live().await;
     while stage.history.posts() < plan.posts {
-        assert!(load.is_well(), "a worker ended");
+        crew.assert_well();
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
-    let requests = load.stop().await;
-    let shown = stage.close(&requests).await;
-    let records = stage.records(&requests);
-    let evidence =
-        Evidence { calls: stage.history.calls(), arrivals: stage.counter.arrivals(), records, lapses: false };
-    Ended { posts: evidence.calls.len(), evidence, shown, hits: stage.hits, kills: stage.kills }
+    let requests = crew.load.stop().await;
+    let (shown, notes, letters) = stage.close(&requests, crew.operators).await;
+    let names = stage.names(&requests);
+    let letters = stage.letters(&names, &notes, letters);
+    let (calls, arrivals, records) = (stage.history.calls(), stage.counter.arrivals(), stage.records(&names));
+    let evidence = Evidence { calls, arrivals, records, lapses: false, keeps: KEEPS, letters };
+    let told = notes.told;
+    Ended { posts: evidence.calls.len(), evidence, shown, told, hits: stage.hits, kills: stage.kills }
+}
+
+/// Everybody who asks something of the program.
+struct Crew {
+    load: Load,
+    /// A program that is broken on purpose is not worth repairing.
+    operators: Option<Operators>,
+}
+
+impl Crew {
+    fn start(stage: &Stage, plan: &Plan) -> Crew {
+        let load = Load::start(plan.seed, &stage.history, vec![stage.program.listen()]);
+        let begin = || Operators::start(plan.seed, &stage.history, stage.program.address("admin"), stage.counter.log());
+        Crew { load, operators: plan.defect.is_none().then(begin) }
+    }
+
+    fn assert_well(&mut self) {
+        assert!(self.load.is_well(), "a worker ended");
+        assert!(self.operators.as_mut().is_none_or(Operators::is_well), "an operator ended");
+    }
 }
 
 struct Stage {
@@ -111,23 +147,24 @@ fn database(directory: &TempDir) -> PathBuf {
 
 /// `backoff` differs between the two policies that replace each other.
 fn policy(url: &str, directory: &TempDir, backoff: &str) -> String {
-    let route = |name: &str, more: &str| {
+    let route = |name: &str, more: &str, letters: &str| {
         format!(
-            "    - {{ name: {name}, match: {{ path: /{name} }}, idempotency: {{ inFlightWait: 300ms, maxBody: 8MiB, {more} }} }}\n"
+            "    - {{ name: {name}, match: {{ path: /{name} }}, \
+             idempotency: {{ inFlightWait: 300ms, maxBody: 8MiB, {more} }}{letters} }}\n"
         )
     };
     let routes: String = [
-        ("opaque", "principal: none"),
-        ("atomic", "principal: none, contract: atomic5xx"),
-        ("dedupes", "principal: none, contract: dedupes"),
-        ("tenant", "principal: 'header:X-Tenant'"),
-        ("sweep", "principal: none"),
+        ("opaque", "principal: none", ", deadLetter: { capture: failure }"),
+        ("atomic", "principal: none, contract: atomic5xx", ", deadLetter: { capture: send }"),
+        ("dedupes", "principal: none, contract: dedupes", ", deadLetter: { capture: send }"),
+        ("tenant", "principal: 'header:X-Tenant'", ""),
+        ("sweep", "principal: none", ""),
     ]
     .iter()
-    .map(|(name, more)| route(name, more))
+    .map(|(name, more, letters)| route(name, more, letters))
     .collect();
     format!(
-        "limits: {{ replayBytes: 512MiB }}\nstores: {{ embedded: {{ path: {} }} }}\nupstreams:\n  up:\n    url: {url}\n    timeouts: {{ request: 700ms }}\n    \
+        "limits: {{ replayBytes: 512MiB }}\ndeadLetter: {{ maxLetters: 100000 }}\nstores: {{ embedded: {{ path: {} }} }}\nupstreams:\n  up:\n    url: {url}\n    timeouts: {{ request: 700ms }}\n    \
          retry: {{ attempts: 1, codes: [500], backoff: {backoff} }}\n    retryBudget: {{ percent: 100, minPerSecond: 50 }}\n    \
          routes:\n{routes}",
         database(directory).display()
@@ -223,34 +260,84 @@ impl Stage {
         self.program.restart().await;
     }
 
-    /// Everybody asks once more, and nothing is killed until they have been answered.
-    async fn close(&mut self, requests: &[Request]) -> HashMap<String, State> {
+    /// Everybody asks once more, and nothing is killed until they have been answered. Returns some of the records and
+    /// all of the letters as they are shown then, and what operators have seen.
+    async fn close(
+        &mut self,
+        requests: &[Request],
+        operators: Option<Operators>,
+    ) -> (HashMap<String, Standing>, Notes, Letters) {
         once_more(&self.history, requests, self.program.listen()).await;
+        let notes = match operators {
+            Some(operators) => operators.stop().await,
+            None => Notes::default(),
+        };
+        let mut desk = Desk::new(self.program.address("admin"));
+        eventually("the last replay", async || (!desk.is_replaying().await).then_some(())).await;
+        let listed = desk.all().await;
+        let audit = desk.get("/audit?limit=1000").await.expect("it runs");
+        let intact = audit["intact"] == true;
         let shown = shown(&self.program, &requests[..requests.len().min(SHOWN)]).await;
         self.kill().await;
         self.live().await;
         self.kill().await;
-        shown
+        (shown, notes, Letters { listed, intact, ..Letters::default() })
+    }
+
+    fn open(&self) -> Connection {
+        Connection::open(database(&self.directory)).expect("the file")
+    }
+
+    /// The number of each key's record, as the file has it, and its name.
+    fn names(&self, requests: &[Request]) -> HashMap<[u8; 16], String> {
+        let secret: [u8; 32] = self
+            .open()
+            .query_row("SELECT value FROM meta WHERE name = 'secret'", [], |row| row.get(0))
+            .expect("a secret");
+        let record = |tenant: &str, key: &str| {
+            record_of(&secret, (Direction::Outbound, "up"), tenant.as_bytes(), key.as_bytes()).0
+        };
+        requests.iter().map(|request| (record(request.tenant, &request.key), request.name())).collect()
     }
 
     /// Of every key, read from the file that the last process has left.
-    fn records(&self, requests: &[Request]) -> HashMap<String, State> {
-        let connection = Connection::open(database(&self.directory)).expect("the file");
-        let secret: [u8; 32] = connection
-            .query_row("SELECT value FROM meta WHERE name = 'secret'", [], |row| row.get(0))
-            .expect("a secret");
-        let mut query = connection.prepare("SELECT id, st FROM idem").expect("a table");
-        let rows = query.query_map([], |row| Ok((row.get::<_, [u8; 16]>(0)?, row.get::<_, u8>(1)?)));
-        let states: HashMap<[u8; 16], State> = rows.expect("rows").map(|row| row.expect("a row")).map(known).collect();
-        let state = |request: &Request| {
-            let id = record_of(&secret, (Direction::Outbound, "up"), request.tenant.as_bytes(), request.key.as_bytes());
-            states.get(&id.0).map(|state| (request.name(), *state))
-        };
-        requests.iter().filter_map(state).collect()
+    fn records(&self, names: &HashMap<[u8; 16], String>) -> HashMap<String, Standing> {
+        let connection = self.open();
+        let mut query = connection.prepare("SELECT id, st, amb, pinned FROM idem").expect("a table");
+        let rows = query.query_map([], |row| {
+            let standing = Standing { state: known(row.get(1)?), ambiguous: row.get(2)?, pinned: row.get(3)? };
+            Ok((row.get::<_, [u8; 16]>(0)?, standing))
+        });
+        let rows = rows.expect("rows").map(|row| row.expect("a row"));
+        rows.filter_map(|(id, standing)| Some((names.get(&id)?.clone(), standing))).collect()
+    }
+
+    /// Every letter in that file, and what was known of them before.
+    fn letters(&self, names: &HashMap<[u8; 16], String>, notes: &Notes, shown: Letters) -> Letters {
+        let connection = self.open();
+        let stubs = connection.query_row("SELECT count(*) FROM dlq_stub", [], |row| row.get(0)).expect("a number");
+        let mut query = connection
+            .prepare(
+                "SELECT dlq.id, dlq.record, state, replays, count(number) FROM dlq LEFT JOIN audit ON audit.letter = dlq.id
+                 GROUP BY dlq.id",
+            )
+            .expect("tables");
+        let rows = query.query_map([], |row| {
+            let record: Option<[u8; 16]> = row.get(1)?;
+            Ok(Letter {
+                id: LetterId(row.get(0)?).to_string(),
+                name: record.and_then(|record| names.get(&record).cloned()),
+                state: row.get(2)?,
+                replays: row.get::<_, u32>(3)?.into(),
+                audited: row.get::<_, u32>(4)? as usize,
+            })
+        });
+        let kept = rows.expect("rows").map(|row| row.expect("a row")).collect();
+        Letters { kept, stubs, seen: notes.seen.clone(), resolves: notes.resolves.clone(), ..shown }
     }
 }
 
-fn known((id, state): ([u8; 16], u8)) -> ([u8; 16], State) {
+fn known(state: u8) -> State {
     let states = [State::Claimed, State::Sent, State::Complete, State::Unknown, State::Retryable];
-    (id, states[usize::from(state)])
+    states[usize::from(state)]
 }

@@ -27,6 +27,8 @@ pub struct Job {
     rivals: usize,
     leave: Option<Leave>,
     again: bool,
+    /// Whoever is told of a failure does not ask again.
+    gives_up: bool,
 }
 
 impl Job {
@@ -53,6 +55,7 @@ impl Job {
             leave: (dice.below(12) == 0)
                 .then(|| [Leave::MidHead, Leave::MidBody, Leave::AtOnce, Leave::Later][dice.below(4)]),
             again: dice.below(3) == 0,
+            gives_up: dice.below(3) == 0,
         }
     }
 
@@ -91,6 +94,7 @@ impl Job {
             match outcome {
                 Outcome::Stored(_) if tries < TRIES_MAX && std::mem::take(&mut again) => {}
                 Outcome::Stored(_) | Outcome::Replayed(_) | Outcome::SeenUnknown | Outcome::Mismatch => return,
+                Outcome::BecameUnknown | Outcome::NotExecuted if self.gives_up => return,
                 _ if tries == TRIES_MAX => return,
                 _ => tokio::time::sleep(PAUSE).await,
             }

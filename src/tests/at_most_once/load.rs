@@ -11,6 +11,7 @@ use outrigger::testing::{Client, Program};
 use tokio::task::JoinSet;
 
 use super::call::{History, Link, Outcome, Request};
+use super::checker::Standing;
 use super::job::Job;
 
 /// Jobs at once.
@@ -37,7 +38,7 @@ pub async fn once_more(history: &Arc<History>, requests: &[Request], to: SocketA
 }
 
 /// Their records, as an operator is shown them. What has none is left out.
-pub async fn shown(program: &Program, requests: &[Request]) -> HashMap<String, State> {
+pub async fn shown(program: &Program, requests: &[Request]) -> HashMap<String, Standing> {
     let admin = program.address("admin");
     let (mut client, mut shown) = (Client::connect(admin).await, HashMap::new());
     for request in requests {
@@ -55,7 +56,10 @@ pub async fn shown(program: &Program, requests: &[Request]) -> HashMap<String, S
         client.send(head).await;
         let answer = client.answer("POST").await;
         if answer.status == 200 {
-            shown.insert(request.name(), state(answer.json()["state"].as_str().unwrap_or_default()));
+            let key = answer.json();
+            let state = state(key["state"].as_str().unwrap_or_default());
+            let is = |field: &str| key[field].as_bool().expect("true or false");
+            shown.insert(request.name(), Standing { state, ambiguous: is("ambiguous"), pinned: is("pinned") });
         } else {
             assert_eq!(answer.status, 404, "{}", answer.text());
         }

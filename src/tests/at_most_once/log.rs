@@ -22,6 +22,9 @@ pub struct Arrival {
     pub effect: bool,
     /// Of the body.
     pub digest: u64,
+    /// The dead letter that was sent again, and the how-manieth time, as `ID;n=N`; else empty. Such an arrival belongs
+    /// to no call: its `ask` is 0.
+    pub replay: String,
     /// Since the run began.
     pub at_us: u64,
 }
@@ -44,16 +47,16 @@ impl Log {
 
     /// Returns when the line is on the disk.
     pub async fn append(&self, arrival: &Arrival) {
-        let Arrival { name, ask, value, effect, digest, at_us } = arrival;
-        let line = format!("{name}\t{ask}\t{value}\t{effect}\t{digest}\t{at_us}\n");
+        let Arrival { name, ask, value, effect, digest, replay, at_us } = arrival;
+        let line = format!("{name}\t{ask}\t{value}\t{effect}\t{digest}\t{replay}\t{at_us}\n");
         let (done, written) = oneshot::channel();
         self.lines.as_ref().expect("it is open").send((line, done)).expect("the log is written");
         written.await.expect("the line was synced");
     }
 
-    /// Reads what is in the file.
-    pub fn read(&self) -> Vec<Arrival> {
-        parse(&self.path)
+    /// For [`read`].
+    pub fn path(&self) -> &Path {
+        &self.path
     }
 }
 
@@ -77,21 +80,24 @@ fn write(mut file: File, queue: &Receiver<(String, oneshot::Sender<()>)>) {
     }
 }
 
-fn parse(path: &Path) -> Vec<Arrival> {
+/// Reads what is in a log; a line that is being written is not there yet.
+pub fn read(path: &Path) -> Vec<Arrival> {
     let text = fs::read_to_string(path).expect("the log");
+    let whole = text.rfind('\n').map_or("", |end| &text[..end]);
     let line = |line: &str| {
         let mut cells = line.split('\t');
-        let mut next = || cells.next().expect("six cells");
+        let mut next = || cells.next().expect("seven cells");
         Arrival {
             name: next().to_owned(),
             ask: next().parse().expect("a number"),
             value: next().to_owned(),
             effect: next().parse().expect("true or false"),
             digest: next().parse().expect("a number"),
+            replay: next().to_owned(),
             at_us: next().parse().expect("a number"),
         }
     };
-    text.lines().map(line).collect()
+    whole.lines().map(line).collect()
 }
 
 /// By name of the key.

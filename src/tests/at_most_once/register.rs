@@ -7,6 +7,7 @@
 use std::collections::HashSet;
 
 use super::call::{Call, Contract, Outcome};
+use super::letters::{Letter, Resolve, replay_of};
 use super::log::Arrival;
 
 /// Two bits each in a `u128`.
@@ -37,6 +38,9 @@ enum Deed<'a> {
         unknown: bool,
         absent: bool,
     },
+    /// An operator says what had become of it, if the program heard it: there is an answer from then on, or the key is
+    /// free.
+    Settle(bool),
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -57,12 +61,47 @@ struct Step<'a> {
 
 const DONE: u128 = 2;
 
+/// What was said and done about one key.
+pub struct Told<'a> {
+    pub calls: &'a [Call],
+    pub arrivals: &'a [Arrival],
+    pub letters: &'a [&'a Letter],
+    pub resolves: &'a [&'a Resolve],
+}
+
 /// Whether there is such an order. `lapses`: an owner can be given up while it is still alive.
-pub fn is_linearisable(calls: &[Call], arrivals: &[Arrival], lapses: bool) -> bool {
-    assert!(calls.len() <= CALLS_MAX, "{} calls for one key are too many to try all orders", calls.len());
-    let steps: Vec<Step<'_>> = calls.iter().map(|call| step(call, arrivals)).collect();
+pub fn is_linearisable(told: &Told<'_>, lapses: bool) -> bool {
+    let Told { calls, arrivals, letters, resolves } = told;
+    let mut steps: Vec<Step<'_>> = calls.iter().map(|call| step(call, arrivals)).collect();
+    steps.extend(letters.iter().flat_map(|letter| (1..=letter.replays).map(|number| (*letter, number))).map(
+        |(letter, number)| {
+            let mark = (letter.id.as_str(), number);
+            replay(arrivals.iter().filter(|arrival| replay_of(arrival) == Some(mark)).collect())
+        },
+    ));
+    steps.extend(resolves.iter().map(|resolve| Step {
+        invoked: resolve.invoked_us,
+        returned: u64::MAX,
+        arrived: u64::MAX,
+        deed: Deed::Settle(resolve.executed),
+    }));
+    assert!(steps.len() <= CALLS_MAX, "{} calls for one key are too many to try all orders", steps.len());
     let contract = calls.first().map_or(Contract::Opaque, |call| call.contract);
-    Search { steps, contract, lapses, seen: HashSet::new() }.goes_on(0, Register::Absent)
+    let has_letters = !letters.is_empty();
+    Search { steps, contract, lapses, has_letters, seen: HashSet::new() }.goes_on(0, Register::Absent)
+}
+
+/// A letter is sent again, or only its key is taken: nobody has noted when. Its end is that of a call without a return.
+fn replay(arrivals: Vec<&Arrival>) -> Step<'_> {
+    let deed = Deed::Run {
+        must: !arrivals.is_empty(),
+        ends: false,
+        values: arrivals.iter().map(|arrival| arrival.value.as_str()).collect(),
+        unknown: true,
+        absent: !arrivals.iter().any(|arrival| arrival.effect),
+    };
+    let arrived = arrivals.iter().map(|arrival| arrival.at_us).min().unwrap_or(u64::MAX);
+    Step { invoked: 0, returned: u64::MAX, arrived, deed }
 }
 
 fn step<'a>(call: &'a Call, arrivals: &'a [Arrival]) -> Step<'a> {
@@ -90,6 +129,8 @@ struct Search<'a> {
     steps: Vec<Step<'a>>,
     contract: Contract,
     lapses: bool,
+    /// A released key stays with its request for as long as there is a letter.
+    has_letters: bool,
     seen: HashSet<(u128, Register<'a>)>,
 }
 
@@ -118,10 +159,14 @@ impl<'a> Search<'a> {
             next.push((progress, Register::Unknown(owner)));
         }
         for (at, step) in self.steps.iter().enumerate() {
-            let Deed::Run { must, values, unknown, absent, .. } = &step.deed else { continue };
             if !self.may_step(progress, at) {
                 continue;
             }
+            if let (Deed::Settle(executed), Register::Unknown(_) | Register::Done(_)) = (&step.deed, register) {
+                let settled = if *executed { Register::Done("") } else { Register::Absent };
+                last.push((with(progress, at, DONE), settled));
+            }
+            let Deed::Run { must, values, unknown, absent, .. } = &step.deed else { continue };
             let free = match register {
                 Register::Absent => true,
                 Register::Unknown(_) => self.contract == Contract::Dedupes,
@@ -151,7 +196,7 @@ impl<'a> Search<'a> {
         match (seen, register) {
             (Seen::Done(value), Register::Done(done)) => value == done,
             (Seen::Unknown, Register::Unknown(_)) | (Seen::Pending, Register::Pending(_)) => true,
-            (Seen::Somebody, register) => register != Register::Absent,
+            (Seen::Somebody, register) => register != Register::Absent || self.has_letters,
             _ => false,
         }
     }

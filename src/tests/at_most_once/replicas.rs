@@ -14,8 +14,9 @@ use tempfile::TempDir;
 use tokio::task::JoinSet;
 
 use super::call::{Contract, History, Link, Outcome, Request};
-use super::checker::{Evidence, assert_holds};
+use super::checker::{Evidence, Standing, assert_holds};
 use super::counter::Counter;
+use super::letters::Letters;
 use super::load::{Load, once_more, shown};
 use super::log::Log;
 use super::{executable, seed};
@@ -105,7 +106,9 @@ impl Stage {
 
     pub async fn judge(&self, requests: &[Request]) -> Evidence {
         let records = shown(&self.proxies[1], requests).await;
-        Evidence { calls: self.history.calls(), arrivals: self.counter.arrivals(), records, lapses: true }
+        let letters = Letters { intact: true, ..Letters::default() };
+        let (calls, arrivals) = (self.history.calls(), self.counter.arrivals());
+        Evidence { calls, arrivals, records, lapses: true, keeps: &[], letters }
     }
 
     async fn kill(&mut self, at: usize) {
@@ -233,7 +236,8 @@ async fn stopped_over_its_lease(point: Point, until: fn(&Outcome) -> bool) -> (O
     let first = calls.join_next().await.expect("one call").expect("no panic");
     let last = stage.history.call(&mut link, &request, None).await.expect("it runs");
     let evidence = stage.judge(std::slice::from_ref(&request)).await;
-    assert_eq!(evidence.records, HashMap::from([(request.name(), State::Complete)]));
+    let complete = Standing { state: State::Complete, ambiguous: false, pinned: false };
+    assert_eq!(evidence.records, HashMap::from([(request.name(), complete)]));
     assert_holds(&evidence, 0);
     (first, last, evidence.arrivals.len())
 }

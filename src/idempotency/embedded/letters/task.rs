@@ -12,6 +12,7 @@ use crate::dead_letters::letter::{
 use crate::idempotency::store::StoreError;
 use crate::reliability::dead_letters::LetterState;
 use crate::reliability::idempotency::{Millis, RecordId};
+use crate::sabotage::{Point, crash_point};
 
 /// What an errand writes is not weighed; this much is assumed, which is more than most of them do.
 const ERRAND_BYTES: usize = 64 * 1024;
@@ -145,6 +146,7 @@ impl Desk<'_> {
         };
         let again = matches!(change, Change::Begin);
         rows::set(self.connection, id, (state, class, note), again, (self.now, expires))?;
+        crash_point(if again { Point::InsideReplayStart } else { Point::InsideReplayFinish });
         if let (Change::Close(_), Some((record, _))) = (change, letter.record) {
             self.freed.push(record);
         }
