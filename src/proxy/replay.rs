@@ -1,6 +1,7 @@
 //! A dead letter's request sent again: under the policy in force, through the same breaker, limits and key as a
 //! client's. There is one attempt: whoever replays decides about another one, and the budget of live traffic is not
-//! touched.
+//! touched. (A kept connection that closes as it is used is replaced by a fresh one, as for every request, where the
+//! upstream recognises the key.)
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::pin::Pin;
