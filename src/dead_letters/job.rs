@@ -37,7 +37,7 @@ pub struct Job {
     pub stop_after: u32,
     /// Also letters whose replay could make an effect happen twice.
     pub accept_duplicate_risk: bool,
-    /// How many there were for it.
+    /// How many it set out to send.
     pub letters: u64,
     /// It sends no more than this.
     pub max: Option<u64>,
@@ -49,13 +49,6 @@ pub struct Job {
     pub filter: SavedFilter,
     /// The last one that it came to.
     pub after: Option<String>,
-}
-
-impl Job {
-    /// Letters that it has come to.
-    pub const fn done(&self) -> u64 {
-        self.replayed + self.superseded + self.failed + self.skipped
-    }
 }
 
 /// A [`Filter`] in words.

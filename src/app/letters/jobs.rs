@@ -96,7 +96,7 @@ pub fn start(sources: &Sources, order: StartOrder) -> Result<ReplayJob, Refused>
         rate: rate.max(1),
         stop_after: stop_after.max(1),
         accept_duplicate_risk: accept,
-        letters: max.map_or(plan.letters, |max| plan.letters.min(max.max(plan.sends))),
+        letters: plan.sends,
         max,
         replayed: 0,
         superseded: 0,
@@ -278,6 +278,8 @@ async fn step(open: &Open, job: &mut Job, letter: &Letter) -> Step {
             }
         },
         Err(Refused::Store(why)) => Step::Broken(why),
+        // As the plan said: they are not among those that it set out to send.
+        Err(Refused::Risky(_) | Refused::NotReplayable(_)) => Step::Quiet,
         Err(_) => {
             job.skipped += 1;
             Step::Quiet
