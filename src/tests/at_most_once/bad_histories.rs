@@ -71,6 +71,10 @@ fn good_histories_pass() {
     assert_eq!(found(calls(vec![Outcome::Info, replayed("a")]), vec![arrival(1, "a")], COMPLETE), nothing);
     assert_eq!(found(calls(vec![Outcome::Info, stored("a")]), vec![arrival(2, "a")], COMPLETE), nothing);
     assert_eq!(found(calls(vec![Outcome::NotExecuted, stored("a")]), vec![arrival(2, "a")], COMPLETE), nothing);
+    // On a busy machine a key whose owner has died is asked for again and again.
+    let patient: Vec<_> =
+        [Outcome::Info].into_iter().chain(vec![Outcome::InFlight; 200]).chain([replayed("a")]).collect();
+    assert_eq!(found(calls(patient), vec![arrival(1, "a")], COMPLETE), nothing);
     let busy = vec![Outcome::Info, Outcome::InFlight, Outcome::Mismatch, replayed("a")];
     assert_eq!(found(calls(busy), vec![arrival(1, "a")], COMPLETE), nothing);
     // Killed between the store's leave and the first byte: nothing has arrived, and nobody can know.

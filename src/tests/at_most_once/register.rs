@@ -10,8 +10,9 @@ use super::call::{Call, Contract, Outcome};
 use super::letters::{Letter, Resolve, replay_of};
 use super::log::Arrival;
 
-/// Two bits each in a `u128`.
-pub const CALLS_MAX: usize = 64;
+/// So many fit into [`Progress`]. Most keys have a dozen; on a busy machine one that waits for a dead owner is asked for
+/// many times.
+pub const CALLS_MAX: usize = 256;
 /// A key that has no order after so many tries counts as one that has none. Those that have need a few dozen.
 const TRIES_MAX: usize = 200_000;
 
@@ -61,6 +62,10 @@ struct Step<'a> {
 
 const DONE: u128 = 2;
 
+/// How far each call has come, in two bits.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+struct Progress([u128; CALLS_MAX / 64]);
+
 /// What was said and done about one key.
 pub struct Told<'a> {
     pub calls: &'a [Call],
@@ -88,7 +93,8 @@ pub fn is_linearisable(told: &Told<'_>, lapses: bool) -> bool {
     assert!(steps.len() <= CALLS_MAX, "{} calls for one key are too many to try all orders", steps.len());
     let contract = calls.first().map_or(Contract::Opaque, |call| call.contract);
     let has_letters = !letters.is_empty();
-    Search { steps, contract, lapses, has_letters, seen: HashSet::new() }.goes_on(0, Register::Absent)
+    Search { steps, contract, lapses, has_letters, seen: HashSet::new() }
+        .goes_on(Progress([0; CALLS_MAX / 64]), Register::Absent)
 }
 
 /// A letter is sent again, or only its key is taken: nobody has noted when. Its end is that of a call without a return.
@@ -131,11 +137,11 @@ struct Search<'a> {
     lapses: bool,
     /// A released key stays with its request for as long as there is a letter.
     has_letters: bool,
-    seen: HashSet<(u128, Register<'a>)>,
+    seen: HashSet<(Progress, Register<'a>)>,
 }
 
 impl<'a> Search<'a> {
-    fn goes_on(&mut self, mut progress: u128, register: Register<'a>) -> bool {
+    fn goes_on(&mut self, mut progress: Progress, register: Register<'a>) -> bool {
         // To look changes nothing: whoever can, does.
         for at in 0..self.steps.len() {
             if self.may_step(progress, at) && self.sees(at, register) {
@@ -152,7 +158,7 @@ impl<'a> Search<'a> {
         next.into_iter().any(|(progress, register)| self.goes_on(progress, register))
     }
 
-    fn next(&self, progress: u128, register: Register<'a>) -> Vec<(u128, Register<'a>)> {
+    fn next(&self, progress: Progress, register: Register<'a>) -> Vec<(Progress, Register<'a>)> {
         // Where nothing forces a call to have begun, that is tried last.
         let (mut next, mut last) = (Vec::new(), Vec::new());
         if let (true, Register::Pending(owner)) = (self.lapses, register) {
@@ -203,7 +209,7 @@ impl<'a> Search<'a> {
 
     /// Not over yet, and nobody who has returned before it was called still has something to do, nor has anybody
     /// arrived before it who has not begun.
-    fn may_step(&self, progress: u128, at: usize) -> bool {
+    fn may_step(&self, progress: Progress, at: usize) -> bool {
         let invoked = self.steps[at].invoked;
         of(progress, at) != DONE
             && self.steps.iter().enumerate().filter(|(other, _)| *other != at).all(|(other, step)| {
@@ -213,7 +219,7 @@ impl<'a> Search<'a> {
     }
 
     /// It has done all that its return says.
-    fn is_told(&self, progress: u128, at: usize) -> bool {
+    fn is_told(&self, progress: Progress, at: usize) -> bool {
         match (of(progress, at), &self.steps[at].deed) {
             (DONE, _) => true,
             (1, Deed::Run { ends, .. }) => !ends,
@@ -222,7 +228,7 @@ impl<'a> Search<'a> {
         }
     }
 
-    fn is_over(&self, progress: u128) -> bool {
+    fn is_over(&self, progress: Progress) -> bool {
         self.steps.iter().enumerate().all(|(at, step)| {
             (step.returned == u64::MAX || self.is_told(progress, at))
                 && (step.arrived == u64::MAX || of(progress, at) > 0)
@@ -230,10 +236,12 @@ impl<'a> Search<'a> {
     }
 }
 
-fn of(progress: u128, at: usize) -> u128 {
-    progress >> (2 * at) & 3
+fn of(progress: Progress, at: usize) -> u128 {
+    progress.0[at / 64] >> (2 * (at % 64)) & 3
 }
 
-fn with(progress: u128, at: usize, state: u128) -> u128 {
-    progress & !(3 << (2 * at)) | state << (2 * at)
+fn with(mut progress: Progress, at: usize, state: u128) -> Progress {
+    let word = &mut progress.0[at / 64];
+    *word = *word & !(3 << (2 * (at % 64))) | state << (2 * (at % 64));
+    progress
 }
