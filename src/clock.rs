@@ -1,6 +1,6 @@
 //! The only reader of the monotonic clock. Tests may pause it (tokio's virtual time).
 
-use std::time::{Instant, SystemTime};
+use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 /// The current moment. Read once per event and passed down as an argument.
 #[inline]
@@ -13,4 +13,10 @@ pub fn now() -> Instant {
 #[expect(clippy::disallowed_methods, reason = "this is the one place that reads the clock")]
 pub fn wall() -> SystemTime {
     SystemTime::now()
+}
+
+/// [`wall`] in milliseconds since 1970, as stores count; 0 before.
+pub fn wall_millis() -> u64 {
+    let since = wall().duration_since(UNIX_EPOCH).unwrap_or_default();
+    u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
 }

@@ -24,9 +24,9 @@ use super::control::{Control, Refused};
 use super::extract::{Asked, Posted, author, blocking, reason};
 use super::keys::stated;
 use super::problem::Problem;
+use crate::clock::wall_millis;
 use crate::dead_letters::letter::{Filter, LetterId};
 use filter::States;
-use view::wall;
 
 /// Letters listed at most, and unless stated.
 pub(crate) const LIST_MAX: usize = 500;
@@ -57,7 +57,7 @@ async fn list(
     let (filter, after, limit) = filter::parts(query)?;
     let limit = limit.unwrap_or(LIST_DEFAULT);
     let (page, now) = blocking(control, move |control| -> Result<_, Problem> {
-        let now = wall();
+        let now = wall_millis();
         let filter = filter::read(control, &filter, States::Undecided, now)?;
         Ok(((control.letters.list)(LetterList { filter, after, limit })?, now))
     })
@@ -69,12 +69,12 @@ async fn list(
 
 async fn stats(State(control): State<Arc<Control>>) -> Result<Json<LetterStats>, Problem> {
     let stock = blocking(control, |control| (control.letters.stats)()).await??;
-    Ok(Json(view::stats(&stock, wall())))
+    Ok(Json(view::stats(&stock, wall_millis())))
 }
 
 async fn show(State(control): State<Arc<Control>>, Path(id): Path<String>) -> Result<Json<LetterDetail>, Problem> {
     let shown = on_one(control, id, |control, id| (control.letters.show)(id)).await?;
-    Ok(Json(view::detail(&shown.letter, shown.key, wall())))
+    Ok(Json(view::detail(&shown.letter, shown.key, wall_millis())))
 }
 
 async fn body(
@@ -101,7 +101,7 @@ async fn replay(
         (control.letters.replay)(ReplayOrder { id, version, accept_duplicate_risk, reason, author })
     })
     .await?;
-    let letter = view::view(&done.letter, wall());
+    let letter = view::view(&done.letter, wall_millis());
     Ok(Json(ReplayedLetter { end: done.end, status: done.status, failure: done.failure, letter }))
 }
 
@@ -131,7 +131,7 @@ async fn resolve(
         (control.letters.resolve)(ResolveLetterOrder { id, version, outcome, reason, author })
     })
     .await?;
-    Ok(Json(view::detail(&shown.letter, shown.key, wall())))
+    Ok(Json(view::detail(&shown.letter, shown.key, wall_millis())))
 }
 
 /// Does `work` with the letter that `named` names.

@@ -16,7 +16,6 @@ use crate::idempotency::store::{Command, Shown, Store, StoreError};
 use crate::policy::idempotency::{IdempotencyPolicy, Principal};
 use crate::policy::journal::ChangeKind;
 use crate::policy::{Direction, Policy, RoutePolicy, UpstreamPolicy};
-use crate::reliability::classify::Contract;
 use crate::reliability::idempotency::{Millis, Op, RecordId, Reply, State};
 
 /// The record of a key, and the store that has it.
@@ -157,20 +156,15 @@ fn failed(error: &StoreError) -> Refused {
 
 pub fn view(shown: &Shown) -> KeyView {
     let record = &shown.record;
-    let epoch = clock::wall().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
+    let now = clock::wall_millis();
     // The store's clock counts; ours is near enough to tell a person.
-    let left = |until: Millis| until.saturating_sub(millis(epoch));
+    let left = |until: Millis| until.saturating_sub(now);
     let owned = matches!(record.state, State::Claimed | State::Sent);
     KeyView {
         state: record.state.as_str().to_owned(),
         attempt: record.attempt,
         fence: record.fence,
-        contract: match record.contract {
-            Contract::Opaque => "opaque",
-            Contract::Atomic5xx => "atomic5xx",
-            Contract::Dedupes => "dedupes",
-        }
-        .to_owned(),
+        contract: record.contract.as_str().to_owned(),
         ambiguous: record.ambiguous,
         pinned: record.pinned,
         expires_in_ms: (!record.pinned).then(|| left(record.expires)),

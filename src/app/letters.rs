@@ -19,9 +19,9 @@ use crate::admin::control::letters::{
     AuditList, BodyOrder, LetterControl, LetterList, LetterPage, LetterStock, PlanOrder, ReplayOrder, Replayed,
     ShownLetter,
 };
+use crate::admin::letters::view::why_not;
 use crate::clock;
 use crate::dead_letters::letter::{Audited, Deed, Filter, Letter, LetterId, Tally};
-use crate::idempotency::claim::millis;
 use crate::idempotency::store::{Shown, Store, StoreError};
 use crate::idempotency::stores::Letters;
 use crate::policy::idempotency::{IdempotencyPolicy, StoreKind};
@@ -130,7 +130,7 @@ fn failed(error: StoreError) -> Refused {
 }
 
 fn judged(letter: &Letter, place: Option<&Place>, shown: Option<&Shown>) -> Judgement {
-    let kept = letter.is_sealed && letter.words.captured.not_replayable.is_none();
+    let kept = why_not(letter).is_none();
     let key = place.map(|_| shown.map(|shown| (shown.record.state, shown.record.ambiguous)));
     // What was promised when it failed, and what is promised now: whichever permits less.
     let contract = place.map_or(letter.contract, |place| stricter(letter.contract, place.contract));
@@ -162,7 +162,7 @@ fn stats(sources: &Sources) -> Result<LetterStock, Refused> {
 pub fn measure(core: &Core) {
     let Ok(open) = Open::of(core) else { return core.metrics.letters_kept(Vec::new()) };
     let Ok(tallies) = core.stores.wait(open.letters.store.tallies()) else { return };
-    let now = millis(clock::wall().duration_since(std::time::UNIX_EPOCH).unwrap_or_default());
+    let now = clock::wall_millis();
     let mut gauges: Vec<LetterGauge> = Vec::new();
     for tally in tallies {
         let state = tally.state.as_str();
@@ -188,7 +188,7 @@ pub async fn let_go(core: &Core) {
     if open.proxy.stores.load().redis.is_none() {
         return;
     }
-    let now = millis(clock::wall().duration_since(std::time::UNIX_EPOCH).unwrap_or_default());
+    let now = clock::wall_millis();
     let filter = Filter { states: vec![LetterState::Expired], ..Filter::default() };
     let mut before = None;
     // The newest ones expired last. To be told twice harms no record.
@@ -258,8 +258,7 @@ fn plan(sources: &Sources, order: PlanOrder) -> Result<ReplayPlan, Refused> {
             }
         })?;
     }
-    let sends = plan.safe + if order.accept_duplicate_risk { plan.needs_decision } else { 0 };
-    plan.sends = order.max.map_or(sends, |max| sends.min(max));
+    plan.end(order.accept_duplicate_risk, order.max);
     Ok(plan)
 }
 

@@ -10,13 +10,13 @@ use tokio::runtime::Handle;
 use crate::admin::control::Refused;
 use crate::dead_letters::letter::Bounds;
 use crate::dead_letters::seal::Keys;
-use crate::idempotency::embedded::{self, EmbeddedSettings, EmbeddedStore};
+use crate::idempotency::embedded::{EmbeddedSettings, EmbeddedStore};
 use crate::idempotency::redis::{RedisSettings, RedisStore};
 use crate::idempotency::store::StoreError;
 use crate::idempotency::stores::{Letters, Stores};
 use crate::policy::Policy;
 use crate::policy::dead_letter::DeadLetterBounds;
-use crate::policy::idempotency::{Durability, EmbeddedPolicy, RedisPolicy};
+use crate::policy::idempotency::{EmbeddedPolicy, RedisPolicy};
 use crate::reliability::dead_letters::Cause;
 use crate::telemetry::events::Event;
 
@@ -165,10 +165,7 @@ fn open_embedded(policy: &EmbeddedPolicy, whole: &Policy, data: &Handle) -> Resu
     settings.bytes_max = policy.max_bytes;
     settings.runtime = Some(data.clone());
     settings.records_max = policy.max_records as usize;
-    settings.durability = match policy.durability {
-        Durability::Process => embedded::Durability::Process,
-        Durability::Power => embedded::Durability::Power,
-    };
+    settings.durability = policy.durability;
     let (store, opened) = EmbeddedStore::open(&settings).map_err(|error| format!("stores.embedded: {error}"))?;
     let quarantined = opened.quarantined.map(|path| path.display().to_string()).unwrap_or_default();
     if opened.letters_lost > 0 {

@@ -138,7 +138,7 @@ pub fn captured(original: &Original, place: &Place<'_>, bounds: &DeadLetterBound
         key_origin: original.key.as_ref().map_or(KeyOrigin::None, |(_, _, origin)| *origin),
         trace_id: place.trace_id.to_owned(),
         policy_revision: place.policy_revision,
-        contract: word(place.contract).to_owned(),
+        contract: place.contract.as_str().to_owned(),
     }
 }
 
@@ -285,14 +285,6 @@ fn cut(mut text: String, max: usize) -> String {
 
 fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
-}
-
-const fn word(contract: Contract) -> &'static str {
-    match contract {
-        Contract::Opaque => "opaque",
-        Contract::Atomic5xx => "atomic5xx",
-        Contract::Dedupes => "dedupes",
-    }
 }
 
 #[cfg(test)]

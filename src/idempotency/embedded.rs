@@ -32,7 +32,7 @@ use std::time::Duration;
 use tokio::sync::oneshot;
 
 pub use self::error::OpenError;
-pub use self::settings::{Durability, EmbeddedSettings, Opened, Orphan};
+pub use self::settings::{EmbeddedSettings, Opened, Orphan};
 pub use self::time::{Clock, Moment, system_clock};
 
 use self::batch::Ask;

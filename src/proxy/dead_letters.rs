@@ -111,8 +111,7 @@ pub fn watch(
     };
     let (method, target, fields) = (outgoing.method.clone(), outgoing.uri.clone(), outgoing.headers.clone());
     let original = Original { method, target, fields, body, key, principal };
-    let now = clock::wall().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
-    let id = LetterId::new(u64::try_from(now.as_millis()).unwrap_or(u64::MAX), random::bits128());
+    let id = LetterId::new(clock::wall_millis(), random::bits128());
     Some(Box::new(Watch { wanted, letters, id, original, record: None, written: None, held: Held::default() }))
 }
 

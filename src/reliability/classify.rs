@@ -69,6 +69,22 @@ pub enum Contract {
     Dedupes,
 }
 
+impl Contract {
+    /// The word in the policy, the admin API and stores.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Contract::Opaque => "opaque",
+            Contract::Atomic5xx => "atomic5xx",
+            Contract::Dedupes => "dedupes",
+        }
+    }
+
+    /// The contract with this word.
+    pub fn of(word: &str) -> Option<Contract> {
+        [Contract::Opaque, Contract::Atomic5xx, Contract::Dedupes].into_iter().find(|c| c.as_str() == word)
+    }
+}
+
 /// `retry.retryOn` as flags.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct RetryOn {

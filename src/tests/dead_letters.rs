@@ -27,6 +27,13 @@ fn policy(url: &str, directory: &TempDir, route: &str, top: &str) -> String {
     )
 }
 
+/// Letters beside the program, and the records of their keys where replicas share them.
+fn shared_policy(url: &str, directory: &TempDir, redis: &RedisServer) -> String {
+    let shared = format!("stores: {{ redis: {{ url: \"{}\", service: shop }}, embedded", redis.url());
+    let route = "idempotency: { principal: none, store: redis }, deadLetter: {}";
+    policy(url, directory, route, "").replace("stores: { embedded", &shared)
+}
+
 const KEYED: &str = "idempotency: { principal: none }, deadLetter: {}";
 const KEYLESS: &str = "deadLetter: {}";
 
@@ -242,9 +249,7 @@ async fn a_request_that_bypasses_its_key_or_got_one_from_us_is_kept_as_well() {
 async fn the_letter_of_a_key_that_replicas_share_is_kept_here_and_its_record_is_pinned_there() {
     let (redis, server) = (RedisServer::start().await, upstream(lost()).await);
     let directory = tempfile::tempdir().expect("a directory");
-    let route = "idempotency: { principal: none, store: redis }, deadLetter: {}";
-    let shared = format!("stores: {{ redis: {{ url: \"{}\", service: shop }}, embedded", redis.url());
-    let program = program(&policy(&server.url(), &directory, route, "").replace("stores: { embedded", &shared)).await;
+    let program = program(&shared_policy(&server.url(), &directory, &redis)).await;
     let told = pay(&program, "1").await;
     assert_eq!(told.field("idempotency-status"), Some("unknown"));
     assert_eq!(letter(&program, &told).await["class"], "unknown");

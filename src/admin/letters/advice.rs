@@ -238,14 +238,15 @@ pub(crate) fn many(letters: u64) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::admin::letters::view::{self, wall};
+    use crate::admin::letters::view;
     use crate::admin::tests::stage::letters::{decided, letter, spent, unknown};
+    use crate::clock::wall_millis;
     use crate::dead_letters::letter::Letter;
     use crate::reliability::classify::Contract;
     use crate::reliability::dead_letters::{Class, LetterState};
 
     fn detail(letter: &Letter) -> LetterDetail {
-        view::detail(letter, None, wall())
+        view::detail(letter, None, wall_millis())
     }
 
     fn commands(letter: &Letter) -> Vec<String> {
@@ -298,7 +299,7 @@ mod tests {
     #[test]
     fn a_list_ends_with_what_it_comes_to_and_the_next_command() {
         let list = |letters: &[Letter], total| Letters {
-            letters: letters.iter().map(|letter| view::view(letter, wall())).collect(),
+            letters: letters.iter().map(|letter| view::view(letter, wall_millis())).collect(),
             total,
             next: None,
         };

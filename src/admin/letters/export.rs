@@ -14,12 +14,13 @@ use http_body::Frame;
 use tokio::sync::mpsc;
 
 use super::filter::{self, Parts, States};
-use super::view::{self, wall};
+use super::view;
 use crate::admin::api::LettersQuery;
 use crate::admin::control::Control;
 use crate::admin::control::letters::LetterList;
 use crate::admin::extract::Asked;
 use crate::admin::problem::Problem;
+use crate::clock::wall_millis;
 
 /// Letters read at once.
 const PAGE: usize = 100;
@@ -51,7 +52,7 @@ pub(super) async fn export(
 }
 
 fn read(control: &Control, (filter, mut after, limit): Parts, pages: &mpsc::Sender<Page>) -> Result<(), Problem> {
-    let now = wall();
+    let now = wall_millis();
     let filter = filter::read(control, &filter, States::Undecided, now)?;
     let mut left = limit.unwrap_or(usize::MAX);
     while left > 0 {

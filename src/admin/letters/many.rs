@@ -8,7 +8,7 @@ use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 
 use super::filter::{self, States};
-use super::view::{self, wall};
+use super::view;
 use crate::admin::api::{
     Audit, AuditQuery, CancelReplayRequest, DropLettersRequest, Dropped, LetterFilter, ReplayJob, ReplayRequest,
     Replays,
@@ -18,6 +18,7 @@ use crate::admin::control::letters::{AuditList, CancelOrder, DropOrder, PlanOrde
 use crate::admin::extract::{Asked, Posted, author, blocking, reason};
 use crate::admin::problem::Problem;
 use crate::admin::words;
+use crate::clock::wall_millis;
 
 /// Requests per second of a replay.
 pub(crate) const RATE_DEFAULT: u32 = 1;
@@ -41,7 +42,7 @@ pub(super) async fn drop(
         return Err(Problem::invalid("an empty `filter` would drop everything", next));
     }
     let dropped = blocking(control, move |control| -> Result<_, Problem> {
-        let filter = filter::read(control, &filter, States::Open, wall())?;
+        let filter = filter::read(control, &filter, States::Open, wall_millis())?;
         Ok((control.letters.drop)(DropOrder { filter, expect_count, version: None, reason, author })?)
     })
     .await??;
@@ -62,7 +63,7 @@ pub(super) async fn replay(
     }
     let read = move |control: &Control| -> Result<PlanOrder, Problem> {
         let states = if filter.id.is_some() { States::All } else { States::Open };
-        let filter = filter::read(control, &filter, states, wall())?;
+        let filter = filter::read(control, &filter, states, wall_millis())?;
         Ok(PlanOrder { filter, max, accept_duplicate_risk })
     };
     if dry_run {
@@ -135,7 +136,7 @@ pub(super) async fn audit(
         let next = format!("ask for 1 to {AUDIT_MAX} rows");
         return Err(Problem::invalid(format!("`limit` {limit} is out of range"), next));
     }
-    let now = wall();
+    let now = wall_millis();
     let since = query.since.as_deref().map(|text| filter::ago("since", text, now)).transpose()?;
     let rows = blocking(control, move |control| (control.letters.audit)(AuditList { since, limit })).await??;
     let rows: Vec<_> = rows.into_iter().map(|row| view::audited(row, now)).collect();

@@ -1,42 +1,54 @@
-//! What a replay of many letters would do, from the letters alone.
+//! What a replay of many letters would do.
 
-use super::view::{repair, why_not};
-use crate::admin::api::{Excluded, Repair, ReplayPlan};
+use super::view::why_not;
+use crate::admin::api::{Excluded, ReplayPlan};
 use crate::dead_letters::letter::Letter;
+use crate::reliability::dead_letters::{Judgement, LetterState};
 
-/// Counts. `max`: at most so many would be sent.
-pub fn plan<'a>(
-    letters: impl IntoIterator<Item = &'a Letter>,
-    accept_duplicate_risk: bool,
-    max: Option<u64>,
-) -> ReplayPlan {
-    let mut plan = ReplayPlan::default();
-    for letter in letters {
-        plan.letters += 1;
-        match repair(letter) {
-            Repair::Safe => plan.safe += 1,
-            Repair::NeedsDecision => plan.needs_decision += 1,
-            Repair::Impossible => exclude(&mut plan, why_not(letter).unwrap_or_default()),
-            Repair::Underway => exclude(&mut plan, "it is being sent again already"),
-            Repair::Closed => exclude(&mut plan, &format!("it is closed as {}", letter.state.as_str())),
+/// Reasons that are told one by one; the rest counts with the last of them.
+const REASONS_MAX: usize = 20;
+
+impl ReplayPlan {
+    /// Counts a letter of which this was judged.
+    pub(crate) fn count(&mut self, letter: &Letter, judgement: Judgement) {
+        self.letters += 1;
+        match judgement {
+            Judgement::Safe => self.safe += 1,
+            Judgement::Risky => self.needs_decision += 1,
+            Judgement::Impossible => self.exclude(why_not(letter).unwrap_or_default()),
+            Judgement::Superseded => self.exclude("a later request with its key was answered"),
+            Judgement::Busy if letter.state == LetterState::Replaying => self.exclude("it is being sent again already"),
+            Judgement::Busy => self.exclude("a request with its key is under way"),
+            Judgement::Closed => self.exclude(&format!("it is closed as {}", letter.state.as_str())),
         }
     }
-    let may = if accept_duplicate_risk { plan.safe.saturating_add(plan.needs_decision) } else { plan.safe };
-    plan.sends = max.map_or(may, |max| may.min(max));
-    plan
-}
 
-fn exclude(plan: &mut ReplayPlan, why: &str) {
-    match plan.excluded.iter_mut().find(|excluded| excluded.why == why) {
-        Some(excluded) => excluded.letters += 1,
-        None => plan.excluded.push(Excluded { why: why.to_owned(), letters: 1 }),
+    /// Counts a letter of which nothing could be found out.
+    pub(crate) fn count_unjudged(&mut self, why: &str) {
+        self.letters += 1;
+        self.exclude(why);
+    }
+
+    /// All are counted. `max`: at most so many would be sent.
+    pub(crate) fn end(&mut self, accept_duplicate_risk: bool, max: Option<u64>) {
+        let may = self.safe.saturating_add(if accept_duplicate_risk { self.needs_decision } else { 0 });
+        self.sends = max.map_or(may, |max| may.min(max));
+    }
+
+    fn exclude(&mut self, why: &str) {
+        if let Some(known) = self.excluded.iter_mut().find(|excluded| excluded.why == why) {
+            known.letters += 1;
+        } else if self.excluded.len() < REASONS_MAX {
+            self.excluded.push(Excluded { why: why.to_owned(), letters: 1 });
+        } else if let Some(last) = self.excluded.last_mut() {
+            last.letters += 1;
+        }
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::*;
-    use crate::admin::tests::stage::letters::{decided, letter, spent, unknown};
+    use crate::admin::tests::stage::letters::{decided, letter, plan_of as plan, spent, unknown};
 
     #[test]
     fn only_what_cannot_happen_twice_is_sent_unless_the_risk_is_accepted() {

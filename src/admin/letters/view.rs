@@ -1,21 +1,12 @@
 //! Letters, tallies and the audit as the API shows them.
 
-use std::time::UNIX_EPOCH;
-
 use jiff::Timestamp;
 
 use crate::admin::api::{AttemptView, AuditRow, KeyView, LetterDetail, LetterStats, LetterView, Repair, TallyView};
 use crate::admin::control::letters::LetterStock;
-use crate::clock;
 use crate::dead_letters::letter::{Audited, KeyOrigin, Letter, Tally};
-use crate::reliability::dead_letters::LetterState;
+use crate::reliability::dead_letters::{Judgement, judge};
 use crate::reliability::idempotency::Millis;
-
-/// The moment that ages are counted to.
-pub(crate) fn wall() -> Millis {
-    let since = clock::wall().duration_since(UNIX_EPOCH).unwrap_or_default();
-    u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
-}
 
 /// RFC 3339, to the second.
 pub(crate) fn moment(at: Millis) -> String {
@@ -23,26 +14,25 @@ pub(crate) fn moment(at: Millis) -> String {
     Timestamp::from_second(seconds).unwrap_or(Timestamp::MAX).to_string()
 }
 
+/// Judged by what the letter itself says.
+pub(crate) fn judged(letter: &Letter) -> Judgement {
+    judge(letter.state, (letter.class, letter.contract), why_not(letter).is_none(), None)
+}
+
 /// What may be done about it now.
 pub(crate) fn repair(letter: &Letter) -> Repair {
-    match letter.state {
-        LetterState::Open => {}
-        LetterState::Replaying => return Repair::Underway,
-        LetterState::Replayed
-        | LetterState::Superseded
-        | LetterState::Dropped
-        | LetterState::Resolved
-        | LetterState::Expired => return Repair::Closed,
-    }
-    match why_not(letter) {
-        Some(_) => Repair::Impossible,
-        None if letter.class.is_risky(letter.contract) => Repair::NeedsDecision,
-        None => Repair::Safe,
+    match judged(letter) {
+        Judgement::Safe => Repair::Safe,
+        Judgement::Risky => Repair::NeedsDecision,
+        Judgement::Impossible => Repair::Impossible,
+        Judgement::Busy => Repair::Underway,
+        // By a record alone, which nobody has looked at here.
+        Judgement::Superseded | Judgement::Closed => Repair::Closed,
     }
 }
 
 /// Why it can never be sent again, whatever its state.
-pub(super) fn why_not(letter: &Letter) -> Option<&str> {
+pub(crate) fn why_not(letter: &Letter) -> Option<&str> {
     let unsealed = (!letter.is_sealed).then_some("nothing that a replay needs was kept");
     letter.words.captured.not_replayable.as_deref().or(unsealed)
 }

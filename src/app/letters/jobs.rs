@@ -19,7 +19,6 @@ use crate::app::control::Sources;
 use crate::clock;
 use crate::dead_letters::job::{Job, JobState, SavedFilter};
 use crate::dead_letters::letter::{Deed, Filter, Letter, LetterId};
-use crate::idempotency::claim::millis;
 use crate::random;
 use crate::reliability::dead_letters::LetterState;
 use crate::reliability::idempotency::Millis;
@@ -79,7 +78,7 @@ pub fn start(sources: &Sources, order: StartOrder) -> Result<ReplayJob, Refused>
     if plan.sends == 0 {
         return Err(Refused::Conflict("there is nothing that this order would send: see its plan".to_owned()));
     }
-    let now = now();
+    let now = clock::wall_millis();
     let filter = Filter {
         states: vec![LetterState::Open],
         // Those that come in meanwhile are another day's work.
@@ -178,7 +177,7 @@ fn launch(core: &Arc<Core>, open: Open, id: LetterId, mut job: Job, cancel: Canc
         if let Some((state, why)) = end {
             job.state = state;
             job.why = why;
-            job.ended = Some(now());
+            job.ended = Some(clock::wall_millis());
             // If this is lost, it goes on at the next start and ends at once.
             let _ = save(&open, id, &job).await;
         }
@@ -292,10 +291,6 @@ async fn save(open: &Open, id: LetterId, job: &Job) -> Result<(), Refused> {
     open.letters.store.save_job(id, text).await.map_err(failed)
 }
 
-fn now() -> Millis {
-    millis(clock::wall().duration_since(std::time::UNIX_EPOCH).unwrap_or_default())
-}
-
 fn moment(at: Millis) -> String {
     i64::try_from(at).ok().and_then(|at| Timestamp::from_millisecond(at).ok()).unwrap_or_default().to_string()
 }
@@ -313,7 +308,7 @@ fn view(id: LetterId, job: &Job) -> ReplayJob {
         author: job.author.clone(),
         reason: job.reason.clone(),
         started_at: moment(job.started),
-        age_seconds: now().saturating_sub(job.started) / 1000,
+        age_seconds: clock::wall_millis().saturating_sub(job.started) / 1000,
         ended_at: job.ended.map(moment),
         rate: job.rate,
         accept_duplicate_risk: job.accept_duplicate_risk,

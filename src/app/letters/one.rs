@@ -6,6 +6,7 @@ use super::{Open, Place, failed, judged};
 use crate::admin::api::ReplayEnd;
 use crate::admin::control::Refused;
 use crate::admin::control::letters::{Replayed, refused};
+use crate::admin::letters::view::why_not;
 use crate::dead_letters::letter::{Change, Deed, Letter, LetterId};
 use crate::dead_letters::seal::Contents;
 use crate::idempotency::store::{Command, Rider, Shown};
@@ -103,7 +104,7 @@ fn objection(letter: &Letter, judgement: Judgement) -> Refused {
             letter.class.as_str()
         )),
         Judgement::Impossible => {
-            let why = letter.words.captured.not_replayable.as_deref().unwrap_or("what it needs was not kept");
+            let why = why_not(letter).unwrap_or_default();
             Refused::NotReplayable(format!("the letter {id} cannot be sent again: {why}"))
         }
         Judgement::Busy => Refused::Conflict(format!("a request with the key of the letter {id} is under way")),

@@ -4,7 +4,7 @@ use http::HeaderMap;
 
 use super::one::unpin;
 use super::{Open, Place, failed, judged};
-use crate::admin::api::{Excluded, ReplayPlan};
+use crate::admin::api::ReplayPlan;
 use crate::admin::control::letters::{DropOrder, ResolveLetterOrder, ShownLetter, refused};
 use crate::admin::control::{Outcome, Refused};
 use crate::app::control::Sources;
@@ -119,32 +119,8 @@ async fn settle_key(
 
 /// Counts what a replay would do with a letter.
 pub async fn count(open: &Open, plan: &mut ReplayPlan, letter: &Letter) {
-    plan.letters += 1;
-    let judgement = match open.record(letter).await {
-        Ok((place, shown)) => judged(letter, place.as_ref(), shown.as_ref()),
-        Err(error) => return exclude(plan, error.text().to_owned()),
-    };
-    match judgement {
-        Judgement::Safe => plan.safe += 1,
-        Judgement::Risky => plan.needs_decision += 1,
-        Judgement::Superseded => exclude(plan, "a later request with its key was answered".to_owned()),
-        Judgement::Busy | Judgement::Closed => exclude(plan, "a request with its key is under way".to_owned()),
-        Judgement::Impossible => {
-            let why = letter.words.captured.not_replayable.clone();
-            exclude(plan, why.unwrap_or_else(|| "what it needs was not kept".to_owned()));
-        }
-    }
-}
-
-/// Reasons that are told one by one.
-const REASONS_MAX: usize = 20;
-
-fn exclude(plan: &mut ReplayPlan, why: String) {
-    if let Some(known) = plan.excluded.iter_mut().find(|excluded| excluded.why == why) {
-        known.letters += 1;
-    } else if plan.excluded.len() < REASONS_MAX {
-        plan.excluded.push(Excluded { why, letters: 1 });
-    } else if let Some(last) = plan.excluded.last_mut() {
-        last.letters += 1;
+    match open.record(letter).await {
+        Ok((place, shown)) => plan.count(letter, judged(letter, place.as_ref(), shown.as_ref())),
+        Err(error) => plan.count_unjudged(error.text()),
     }
 }

@@ -239,7 +239,7 @@ impl Riding {
         now: Millis,
     ) -> rusqlite::Result<Riding> {
         let mut riding = Riding { pinning: Pinning::Keep, letter: None };
-        if !changes_letters(&command.op) && rider.is_none() {
+        if rider.is_none() && !concerns_letters(command, shared, rows)? {
             return Ok(riding);
         }
         let live = shared.index.with(command.id, |live| live.clone());
@@ -278,16 +278,23 @@ impl Riding {
     }
 }
 
-/// Whether there may be a letter, or a note of the request, that this operation puts an end to.
-const fn changes_letters(op: &Op) -> bool {
-    matches!(
-        op,
+/// Whether there may be a letter, or a note of the request, that this operation puts an end to. Of nearly every request
+/// there is none, and nothing more is looked at.
+fn concerns_letters(command: &Command, shared: &Shared, rows: &mut Rows<'_>) -> rusqlite::Result<bool> {
+    let ends = matches!(
+        command.op,
         Op::Complete { .. }
             | Op::Fail { .. }
             | Op::Release { .. }
             | Op::ResolveExecuted { .. }
             | Op::ResolveNotExecuted { .. }
-    )
+    );
+    if !ends {
+        return Ok(false);
+    }
+    let pinned = shared.index.with(command.id, |live| live.record.is_some_and(|record| record.pinned));
+    let (connection, shelf) = rows.shelf();
+    Ok(pinned || shelf.has_stubs(connection)?)
 }
 
 fn carry_out(

@@ -10,7 +10,8 @@ use rusqlite::config::DbConfig;
 use rusqlite::{Connection, Error, ErrorCode, OpenFlags, TransactionBehavior};
 
 use super::error::OpenError;
-use super::{Durability, EmbeddedSettings, letters};
+use super::{EmbeddedSettings, letters};
+use crate::policy::idempotency::Durability;
 use crate::reliability::idempotency::Millis;
 
 /// Before it, two connections could overwrite each other's commits. We have one, but ask nobody to rely on that.

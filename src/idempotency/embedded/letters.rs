@@ -108,6 +108,11 @@ impl Shelf {
         Ok(self.kept.get_or_insert_default())
     }
 
+    /// Whether anything is noted of requests that are under way.
+    pub fn has_stubs(&mut self, c: &Connection) -> Result<bool> {
+        Ok(self.kept(c)?.stubs > 0)
+    }
+
     /// Keeps a letter, or says which bound is in the way. Closed letters make room; open ones never do.
     pub fn keep(
         &mut self,
@@ -116,7 +121,7 @@ impl Shelf {
         new: &NewLetter,
         now: Millis,
     ) -> Result<std::result::Result<LetterId, Refusal>> {
-        let words = rows::words(&new.words)?;
+        let words = tables::written(&new.words)?;
         if let Some((record, _)) = new.record
             && let Some(open) = rows::open_of(c, record)?
         {
@@ -181,7 +186,7 @@ impl Shelf {
         (now, bounds): (Millis, &Bounds),
     ) -> Result<bool> {
         let ends = matches!(op, Op::Complete { .. } | Op::Fail { .. } | Op::Release { .. });
-        if ends && self.kept(c)?.stubs > 0 {
+        if ends && self.has_stubs(c)? {
             let gone = rows::drop_stub(c, id)? as u64;
             let kept = self.kept(c)?;
             kept.stubs = kept.stubs.saturating_sub(gone);
@@ -319,7 +324,7 @@ fn bare(lost: &Lost<'_>, routes: &HashMap<String, String>, now: Millis) -> Optio
         key_origin: KeyOrigin::Client,
         trace_id: String::new(),
         policy_revision: 0,
-        contract: tables::contract_word(lost.record.contract).to_owned(),
+        contract: lost.record.contract.as_str().to_owned(),
     };
     Some(Stub { id: LetterId::new(now, crate::random::bits128()), captured, sealed: None })
 }

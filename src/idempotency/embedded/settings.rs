@@ -8,16 +8,8 @@ use tokio::runtime::Handle;
 
 use super::time::{Clock, system_clock};
 use crate::dead_letters::letter::Bounds;
+use crate::policy::idempotency::Durability;
 use crate::reliability::idempotency::{Record, RecordId};
-
-/// What an acknowledged command survives.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Durability {
-    /// The end of the process, however it comes.
-    Process,
-    /// The machine's as well: one fsync for every batch.
-    Power,
-}
 
 /// Where records are kept, and how many.
 #[derive(Clone)]

@@ -1,7 +1,6 @@
 //! The store's time: wall time, because records outlive the process, but not at the mercy of who sets the clock.
 
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::UNIX_EPOCH;
 
 use crate::clock;
 use crate::reliability::idempotency::Millis;
@@ -27,7 +26,7 @@ pub type Clock = Arc<dyn Fn() -> Moment + Send + Sync>;
 pub fn system_clock() -> Clock {
     let start = clock::now();
     Arc::new(move || Moment {
-        wall: millis(clock::wall().duration_since(UNIX_EPOCH).unwrap_or_default()),
+        wall: clock::wall_millis(),
         monotonic: millis(clock::now().saturating_duration_since(start)),
     })
 }

@@ -41,14 +41,7 @@ fn redis_store(policy: &RedisPolicy) -> Vec<Setting> {
 
 /// The contract where something follows from it, and the deduplication where it is on.
 pub(super) fn route(direction: Direction, contract: Contract, policy: Option<&IdempotencyPolicy>) -> Vec<Setting> {
-    let contract = set(
-        "idempotency.contract",
-        match contract {
-            Contract::Opaque => "opaque",
-            Contract::Atomic5xx => "atomic5xx",
-            Contract::Dedupes => "dedupes",
-        },
-    );
+    let contract = set("idempotency.contract", contract.as_str());
     match (policy, direction) {
         (None, Direction::Inbound) => Vec::new(),
         (None, Direction::Outbound) => vec![contract],

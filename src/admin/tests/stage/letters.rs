@@ -6,14 +6,15 @@ use std::time::Duration;
 use bytes::Bytes;
 
 use super::Process;
+use crate::admin::api::ReplayPlan;
 use crate::admin::api::{KeyView, ReplayEnd, ReplayJob, ReplayState};
 use crate::admin::control::letters::{
     AuditList, BodyOrder, CancelOrder, DropOrder, LetterControl, LetterList, LetterPage, LetterStock, PlanOrder,
     ReplayOrder, Replayed, ResolveLetterOrder, ShownLetter, StartOrder, refused,
 };
 use crate::admin::control::{AskWith, Refused};
-use crate::admin::letters::plan::plan;
-use crate::admin::letters::view::wall;
+use crate::admin::letters::view::judged;
+use crate::clock::wall_millis;
 use crate::dead_letters::letter::{
     Audited, Bounds, Captured, Deed, Ended, Filter, KeyOrigin, Letter, LetterId, Refusal, Tally, Tried, Words,
 };
@@ -80,6 +81,14 @@ impl Post {
     }
 }
 
+/// What a replay would do, by what the letters themselves say.
+pub(crate) fn plan_of(letters: &[Letter], accept_duplicate_risk: bool, max: Option<u64>) -> ReplayPlan {
+    let mut plan = ReplayPlan::default();
+    letters.iter().for_each(|letter| plan.count(letter, judged(letter)));
+    plan.end(accept_duplicate_risk, max);
+    plan
+}
+
 /// Number `n`, which was not executed and is safe to replay.
 pub(crate) fn letter(n: u8) -> Letter {
     let captured = Captured {
@@ -101,7 +110,7 @@ pub(crate) fn letter(n: u8) -> Letter {
     };
     let tried = |end: &str| Tried { endpoint: "10.2.3.4:8080".to_owned(), duration_ms: 250, end: end.to_owned() };
     // Half a minute past the hour, so that a slow test sees the same age.
-    let created = wall() - u64::from(n) * 3_600_000 - 30_000;
+    let created = wall_millis() - u64::from(n) * 3_600_000 - 30_000;
     Letter {
         id: LetterId::new(BEGIN - u64::from(n) * 60_000, u128::from(n) | u128::from(n) << 24),
         version: 1,
@@ -112,7 +121,7 @@ pub(crate) fn letter(n: u8) -> Letter {
         record: Some((RecordId([n; 16]), Fingerprint([n; 16]))),
         created,
         updated: created,
-        expires: wall() + 604_000_000,
+        expires: wall_millis() + 604_000_000,
         size: 900,
         replays: 0,
         note: String::new(),
@@ -335,13 +344,13 @@ pub(super) fn control(process: &Arc<Mutex<Process>>) -> LetterControl {
             Ok(ShownLetter { letter, key: process.letters.key.clone() })
         }),
         plan: act(process, |process, order: PlanOrder| {
-            let plan = plan(&process.found(&order.filter), order.accept_duplicate_risk, order.max);
+            let plan = plan_of(&process.found(&order.filter), order.accept_duplicate_risk, order.max);
             process.note(LetterOrder::Plan(order));
             Ok(plan)
         }),
         start: act(process, |process, order: StartOrder| {
             let (found, plan_order) = (process.found(&order.plan.filter), &order.plan);
-            let letters = plan(&found, plan_order.accept_duplicate_risk, plan_order.max).sends;
+            let letters = plan_of(&found, plan_order.accept_duplicate_risk, plan_order.max).sends;
             let job = ReplayJob { id: "r2".to_owned(), rate: order.rate, letters, ..job() };
             process.note(LetterOrder::Start(order));
             process.letters.replays.insert(0, job.clone());

@@ -4,8 +4,8 @@ use rusqlite::types::{Type, Value};
 use rusqlite::{Connection, Error, OptionalExtension, Result, Row, params, params_from_iter};
 
 use super::super::rows::{integer, millis};
-use super::tables::{COLUMNS, contract_word, letter, written};
-use crate::dead_letters::letter::{Filter, Letter, LetterId, NewLetter, Sealed, Stub, Tally, Words};
+use super::tables::{COLUMNS, letter, written};
+use crate::dead_letters::letter::{Filter, Letter, LetterId, NewLetter, Sealed, Stub, Tally};
 use crate::reliability::dead_letters::{Cause, Class, LetterState};
 use crate::reliability::idempotency::{Millis, RecordId};
 
@@ -28,7 +28,7 @@ pub(super) fn insert(c: &Connection, new: &NewLetter, words: &str, now: Millis, 
         new.id.0,
         new.class.as_str(),
         new.cause.as_str(),
-        contract_word(new.contract),
+        new.contract.as_str(),
         captured.queue,
         captured.upstream,
         captured.route,
@@ -271,11 +271,6 @@ pub(super) fn jobs(c: &Connection) -> Result<Vec<(LetterId, String)>> {
     let mut statement = c.prepare_cached("SELECT id, job FROM replay ORDER BY id")?;
     let found = statement.query_map([], |row| Ok((LetterId(row.get(0)?), row.get(1)?)))?;
     found.collect()
-}
-
-/// The words of a letter as they are kept.
-pub(super) fn words(words: &Words) -> Result<String> {
-    written(words)
 }
 
 /// A `WHERE` clause from a filter.

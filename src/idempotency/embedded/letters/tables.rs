@@ -47,7 +47,7 @@ pub(super) fn letter(row: &Row<'_>) -> Result<Letter> {
         state: word(row, 2, LetterState::of)?,
         class: word(row, 3, Class::of)?,
         cause: word(row, 4, Cause::of)?,
-        contract: word(row, 5, contract_of)?,
+        contract: word(row, 5, Contract::of)?,
         record: record.zip(fingerprint).map(|(id, fp)| (RecordId(id), Fingerprint(fp))),
         created: millis(row.get(8)?),
         updated: millis(row.get(9)?),
@@ -72,16 +72,4 @@ pub(super) fn written<T: Serialize>(value: &T) -> Result<String> {
 
 fn word<T>(row: &Row<'_>, column: usize, of: impl Fn(&str) -> Option<T>) -> Result<T> {
     of(row.get_ref(column)?.as_str()?).ok_or(Error::InvalidColumnType(column, "a known word".to_owned(), Type::Text))
-}
-
-pub(super) const fn contract_word(contract: Contract) -> &'static str {
-    match contract {
-        Contract::Opaque => "opaque",
-        Contract::Atomic5xx => "atomic5xx",
-        Contract::Dedupes => "dedupes",
-    }
-}
-
-pub(super) fn contract_of(word: &str) -> Option<Contract> {
-    [Contract::Opaque, Contract::Atomic5xx, Contract::Dedupes].into_iter().find(|c| contract_word(*c) == word)
 }

@@ -5,6 +5,7 @@ use std::os::unix::fs::PermissionsExt;
 
 use super::*;
 use crate::idempotency::contract::{LONG, answer, claim, granted};
+use crate::policy::idempotency::Durability;
 use crate::reliability::classify::Contract;
 use crate::reliability::idempotency::{Claim, Nonce, Op, Reply, State};
 
