@@ -66,6 +66,22 @@ fn good_letters_pass() {
 }
 
 #[test]
+fn an_order_is_found_however_many_calls_there_are_of_which_nothing_is_known() {
+    let mut crowd = replayed_once();
+    let outcomes = vec![Outcome::Info; 40].into_iter();
+    crowd.calls = calls(outcomes.chain([Outcome::NotExecuted, Outcome::Info, replayed("b")]).collect());
+    crowd.calls.iter_mut().for_each(|call| call.contract = Contract::Dedupes);
+    // Begun together: the first that arrives has no effect and is told so, the second is lost, and its letter has one.
+    crowd.calls[40].invoked_us = 399;
+    crowd.arrivals = vec![arrival(41, "a"), arrival(42, "b"), replay(1, "b", 415)];
+    crowd.arrivals[0].effect = false;
+    crowd.arrivals[2].effect = false;
+    crowd.calls[41].letter = Some("L".to_owned());
+    let nothing: [&str; 0] = [];
+    assert_eq!(invariants(&crowd), nothing);
+}
+
+#[test]
 fn a_letter_that_vanishes_is_found() {
     assert_eq!(wrong(|e| e.letters.kept.clear()), ["I9"]);
     assert_eq!(wrong(|e| e.calls[0].letter = Some("another".to_owned())), ["I9"]);
