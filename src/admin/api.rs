@@ -3,10 +3,12 @@
 //! Names are camelCase and stable. Durations are whole seconds or milliseconds with the unit in the name, moments are
 //! RFC 3339 in UTC. Answers may gain fields; requests refuse fields they do not know.
 
+mod incident;
 mod letters;
 
 use serde::{Deserialize, Serialize};
 
+pub use incident::*;
 pub use letters::*;
 
 use crate::upstreams::view::{BudgetView, CircuitView, EndpointView, TotalsView, UpstreamView};
@@ -51,15 +53,6 @@ impl Condition {
             Condition::Failing => "failing",
         }
     }
-}
-
-/// One sentence about a dependency, or about the process when `upstream` is absent.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct Verdict {
-    pub upstream: Option<String>,
-    pub condition: Condition,
-    pub text: String,
 }
 
 /// `GET /readyz` with `Accept: application/json`. Never depends on a dependency's health.

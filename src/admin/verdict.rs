@@ -52,7 +52,24 @@ pub(super) fn of(view: &UpstreamView) -> Verdict {
     if let Some(retries) = retries(&view.totals) {
         text.push_str(&retries);
     }
-    Verdict { upstream: Some(view.name.clone()), condition, text }
+    plainly(Some(view), condition, text)
+}
+
+fn plainly(view: Option<&UpstreamView>, condition: Condition, text: String) -> Verdict {
+    Verdict {
+        upstream: view.map(|view| view.name.clone()),
+        direction: view.map(|view| view.direction.clone()),
+        route: None,
+        condition,
+        cause: None,
+        text,
+        since: None,
+        since_seconds: None,
+        share: None,
+        confidence: None,
+        evidence: Vec::new(),
+        suspect: None,
+    }
 }
 
 /// Attempts in the windows that the condition is judged by.
@@ -66,7 +83,7 @@ fn samples(view: &UpstreamView) -> u32 {
 /// What is to be said of the process itself; nothing when all is well.
 pub(super) fn of_process(readiness: &Readiness, draining: bool, policy: &PolicySummary) -> Vec<Verdict> {
     let mut verdicts = Vec::new();
-    let mut degraded = |text| verdicts.push(Verdict { upstream: None, condition: Condition::Degraded, text });
+    let mut degraded = |text| verdicts.push(plainly(None, Condition::Degraded, text));
     if draining {
         degraded("The process is draining: requests in flight finish, new ones are not accepted.".to_owned());
     } else if !readiness.ready {

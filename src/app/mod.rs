@@ -4,6 +4,7 @@ mod control;
 mod keys;
 mod letters;
 mod news;
+mod observer;
 mod run;
 mod stores;
 
@@ -106,6 +107,7 @@ struct Core {
     started: Instant,
     draining: AtomicBool,
     jobs: letters::Jobs,
+    observer: observer::Observer,
 }
 
 impl Core {
@@ -187,6 +189,7 @@ impl App {
             control::Sources { core: Arc::clone(&core), store: Arc::clone(&store), path: settings.policy.clone() };
         let (admin, scrape) = control::serve(&control, parts, admin, scrape, &stop_control)?;
         sweep(&core, &data);
+        control.spawn(observer::observe(Arc::clone(&core)));
         letters::resume(&core);
         Ok(App { core, store, watcher, admin, metrics: scrape, stop_control, news: Some(news), data, control })
     }
@@ -296,6 +299,7 @@ fn build(
         started: clock::now(),
         draining: AtomicBool::new(false),
         jobs: letters::Jobs::default(),
+        observer: observer::Observer::default(),
     })
 }
 

@@ -19,6 +19,7 @@ use crate::random::Random;
 use crate::reliability::attempts::{AttemptId, Attempts, Denied, Kind, Plan, Step, Stop};
 use crate::reliability::breaker::{Permit, Refusal};
 use crate::reliability::classify::{self, Contract, Outcome, Reply};
+use crate::reliability::ending::Ending;
 use crate::reliability::{Failure, Sent};
 use crate::telemetry::metrics::AttemptEnd;
 use crate::upstreams::Upstream;
@@ -127,6 +128,7 @@ struct Flight<'a> {
     permit: Option<Permit>,
     kind: Kind,
     launched: Instant,
+    deadline: Instant,
     in_flight: Option<InFlight>,
 }
 
@@ -142,8 +144,11 @@ impl Drop for Flight<'_> {
         let now = clock::now();
         self.upstream.decide(|d| d.on_cancelled(now, permit));
         let endpoint = self.in_flight.as_ref().map(|i| i.endpoint().addr);
-        let elapsed = now.saturating_duration_since(self.launched);
-        self.record.attempt(AttemptNote { endpoint, kind: self.kind, elapsed, end: AttemptEnd::Cancelled });
+        let (kind, launched) = (self.kind, self.launched);
+        let elapsed = now.saturating_duration_since(launched);
+        let left = self.deadline.saturating_duration_since(launched);
+        let (end, ending) = (AttemptEnd::Cancelled, Ending::Cancelled);
+        self.record.attempt(AttemptNote { endpoint, kind, launched, left, elapsed, end, ending });
     }
 }
 
@@ -171,16 +176,17 @@ pub async fn run(
                 request.late = None;
                 let attempt =
                     Attempt { route, number: machine.launched(), launched, cutoff, used: &used, alarm, tasks };
-                let permit = Some(permit);
-                let mut flight =
-                    Flight { upstream: route.state, record: &mut *record, permit, kind, launched, in_flight: None };
+                let (permit, deadline) = (Some(permit), request.deadline);
+                let (upstream, in_flight) = (&**route.state, None);
+                let mut flight = Flight { upstream, record: &mut *record, permit, kind, launched, deadline, in_flight };
                 let result = attempt.run(request, &mut flight.in_flight).await;
                 let (permit, in_flight) = flight.land();
                 now = clock::now();
                 let elapsed = now.saturating_duration_since(launched);
                 let outcome = outcome_of(&result, cutoff, request.deadline);
                 let endpoint = in_flight.as_ref().map(InFlight::endpoint);
-                note(record, kind, &outcome, endpoint.map(|e| e.addr), elapsed);
+                let left = deadline.saturating_duration_since(launched);
+                record.attempt(note(kind, &outcome, endpoint.map(|e| e.addr), (launched, elapsed, left)));
                 settle_endpoint(route, endpoint.map(|e| &**e), &outcome, elapsed, now);
                 machine.set_replayable(request.body.is_some() && !request.upgrade && !request.once);
                 let Some(permit) = permit else { continue };
@@ -294,16 +300,22 @@ fn retry_after(value: &HeaderValue) -> Option<Duration> {
     Some(date.duration_since(clock::wall()).unwrap_or_default().min(CAP))
 }
 
-fn note(record: &mut Record, kind: Kind, outcome: &Outcome, endpoint: Option<SocketAddr>, elapsed: Duration) {
+fn note(
+    kind: Kind,
+    outcome: &Outcome,
+    endpoint: Option<SocketAddr>,
+    (launched, elapsed, left): (Instant, Duration, Duration),
+) -> AttemptNote {
     let end = match outcome.reply {
         Reply::Status(status) => AttemptEnd::Status(status),
         Reply::Failed(failure) => AttemptEnd::Failed(failure),
     };
-    record.attempt(AttemptNote { endpoint, kind, elapsed, end });
+    AttemptNote { endpoint, kind, launched, left, elapsed, end, ending: Ending::of(outcome) }
 }
 
 fn settle_endpoint(route: &Route<'_>, endpoint: Option<&Endpoint>, outcome: &Outcome, elapsed: Duration, now: Instant) {
     let Some(endpoint) = endpoint else { return };
+    endpoint.tally.add(Ending::of(outcome));
     let token = match outcome.reply {
         Reply::Status(429) => Some("429"),
         Reply::Status(500..) => Some("5xx"),

@@ -18,9 +18,10 @@ use crate::policy::routes::RouteId;
 use crate::policy::{Direction, RoutePolicy, UpstreamPolicy};
 use crate::random::{self, Random};
 use crate::reliability::attempts::{Denied, Kind};
+use crate::reliability::ending::Ending;
 use crate::reliability::entropy::Entropy;
 use crate::reliability::idempotency::KeyStatus;
-use crate::reliability::{Failure, Sent, Side};
+use crate::reliability::{Failure, Sent};
 use crate::telemetry::access_log::{self, AccessEntry, AccessLog, AttemptEndEntry, AttemptEntry};
 use crate::telemetry::metrics::{AttemptEnd, Metrics, RequestOutcome, RouteMeters};
 use crate::telemetry::trace_context::TraceContext;
@@ -42,10 +43,16 @@ pub struct AttemptNote {
     pub endpoint: Option<SocketAddr>,
     /// Why it was made.
     pub kind: Kind,
+    /// When it was launched.
+    pub launched: Instant,
+    /// How much time its request had left then.
+    pub left: Duration,
     /// From its launch to the head of the answer, or to its failure.
     pub elapsed: Duration,
     /// How it ended.
     pub end: AttemptEnd,
+    /// The same as far as verdicts tell endings apart.
+    pub ending: Ending,
 }
 
 /// One request.
@@ -282,29 +289,28 @@ impl Record {
             let reason = error.map_or("none", Failure::token);
             return self.telemetry.metrics.unrouted(self.direction, reason);
         };
-        let totals = &upstream.totals;
-        totals.requests.fetch_add(1, Ordering::Relaxed);
-        // A caller that uses a key twice says nothing of the upstream.
-        let callers_mistake = error.is_some_and(|failure| failure.side() == Side::Client);
-        match outcome {
-            RequestOutcome::Success | RequestOutcome::ClientGone => {}
-            RequestOutcome::Failed | RequestOutcome::Refused if callers_mistake => {}
-            RequestOutcome::UpstreamError | RequestOutcome::Failed => {
-                totals.requests_failed.fetch_add(1, Ordering::Relaxed);
-            }
-            RequestOutcome::Refused => {
-                totals.requests_failed.fetch_add(1, Ordering::Relaxed);
-                totals.refused.fetch_add(1, Ordering::Relaxed);
-            }
+        let rescued = !self.more.is_empty() && outcome == RequestOutcome::Success;
+        let ending = self.ending(outcome);
+        upstream.tally.request(ending, rescued);
+        if outcome == RequestOutcome::Refused && ending.counts() {
+            upstream.totals.refused.fetch_add(1, Ordering::Relaxed);
         }
-        if !self.more.is_empty() {
-            let rescued = outcome == RequestOutcome::Success;
-            if rescued {
-                totals.rescued.fetch_add(1, Ordering::Relaxed);
-            }
-            if let Some(meters) = self.meters() {
+        if let Some(meters) = self.meters() {
+            meters.tally.add(ending);
+            if !self.more.is_empty() {
                 meters.retried(rescued);
             }
+        }
+    }
+
+    /// How it ended, for verdicts.
+    fn ending(&self, outcome: RequestOutcome) -> Ending {
+        match (outcome, self.failure) {
+            (RequestOutcome::Success, _) => Ending::Success,
+            (RequestOutcome::ClientGone, _) => Ending::Cancelled,
+            (_, Some((failure, _))) => Ending::of_failure(failure),
+            // The upstream's own answer, which the last attempt has told apart.
+            (_, None) => self.more.last().or(self.first.as_ref()).map_or(Ending::Error, |note| note.ending),
         }
     }
 
@@ -360,19 +366,17 @@ impl Record {
 }
 
 fn count_attempt(upstream: &Upstream, note: &AttemptNote) {
-    let totals = &upstream.totals;
-    totals.attempts.fetch_add(1, Ordering::Relaxed);
-    match note.kind {
+    let again = match note.kind {
         Kind::First => {
             if !matches!(note.end, AttemptEnd::Status(..500) | AttemptEnd::Cancelled) {
-                totals.first_attempts_failed.fetch_add(1, Ordering::Relaxed);
+                upstream.totals.first_attempts_failed.fetch_add(1, Ordering::Relaxed);
             }
+            false
         }
-        Kind::Retry | Kind::Transparent => {
-            totals.retries.fetch_add(1, Ordering::Relaxed);
-        }
-        Kind::Hedge => {}
-    }
+        Kind::Retry | Kind::Transparent => true,
+        Kind::Hedge => false,
+    };
+    upstream.tally.attempt(note.ending, again, note.elapsed);
 }
 
 impl Drop for Record {

@@ -24,13 +24,16 @@ pub mod dead_letters;
 pub mod deadline;
 pub mod dependency;
 pub mod ejection;
+pub mod ending;
 pub mod entropy;
 pub mod failure;
 pub mod idempotency;
 pub mod latency;
 pub mod limit;
 pub mod sim;
+pub mod statistics;
 pub mod throttle;
+pub mod verdict;
 pub mod window;
 
 pub use failure::{Failure, Phase, Sent, Side};

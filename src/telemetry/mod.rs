@@ -4,4 +4,5 @@ pub mod access_log;
 pub mod events;
 pub mod histogram;
 pub mod metrics;
+pub mod tally;
 pub mod trace_context;

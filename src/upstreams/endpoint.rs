@@ -12,6 +12,7 @@ use crate::random::Random;
 use crate::reliability::balance::View;
 use crate::reliability::ejection::{Ejection, EjectionPolicy, EndpointSignal};
 use crate::reliability::latency::PeakEwma;
+use crate::telemetry::tally::EndingTally;
 use crate::wire::Pool;
 
 /// An endpoint nobody has measured is assumed to answer in this time.
@@ -28,6 +29,8 @@ pub struct Endpoint {
     pub authority: HeaderValue,
     /// Its connections.
     pub pool: Arc<Pool>,
+    /// How attempts to it ended.
+    pub tally: EndingTally,
     pending: AtomicU32,
     /// Tripped, and the set may do without it.
     ejected: AtomicBool,
@@ -71,6 +74,7 @@ impl Endpoint {
             addr,
             authority,
             pool: Arc::default(),
+            tally: EndingTally::default(),
             pending: AtomicU32::new(0),
             ejected: AtomicBool::new(false),
             health: Mutex::new(Health {

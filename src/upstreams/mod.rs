@@ -26,7 +26,9 @@ use crate::reliability::attempts::Denied;
 use crate::reliability::breaker::{State, Transition};
 use crate::reliability::dependency::Dependency;
 use crate::reliability::ejection::EndpointSignal;
+use crate::reliability::ending::Ending;
 use crate::telemetry::metrics::UpstreamMeters;
+use crate::telemetry::tally::Tally;
 use crate::wire::pool::PoolLimits;
 
 /// Every endpoint must have been tripped for this long before that alone opens the breaker.
@@ -42,7 +44,9 @@ pub struct Upstream {
     pub slots: Arc<Slots>,
     /// Counters that no route owns.
     pub meters: Arc<UpstreamMeters>,
-    /// Totals for operators.
+    /// What happened, for verdicts.
+    pub tally: Tally,
+    /// Totals for operators that verdicts do not need.
     pub totals: Totals,
     dependency: Mutex<Dependency>,
     set: ArcSwap<EndpointSet>,
@@ -82,12 +86,7 @@ struct Resolution {
 /// Totals since the process first saw the upstream.
 #[derive(Debug, Default)]
 pub struct Totals {
-    pub requests: AtomicU64,
-    pub requests_failed: AtomicU64,
-    pub attempts: AtomicU64,
     pub first_attempts_failed: AtomicU64,
-    pub retries: AtomicU64,
-    pub rescued: AtomicU64,
     pub refused: AtomicU64,
     denied: [AtomicU64; Denied::ALL.len()],
 }
@@ -98,15 +97,16 @@ impl Totals {
         self.denied[reason as usize].fetch_add(1, Ordering::Relaxed);
     }
 
-    fn view(&self) -> TotalsView {
+    fn view(&self, tally: &Tally) -> TotalsView {
         let read = |c: &AtomicU64| c.load(Ordering::Relaxed);
+        let failed = |e: Ending| e.is_upstreams_failure() || matches!(e, Ending::OwnLimit | Ending::OwnFault);
         TotalsView {
-            requests: read(&self.requests),
-            requests_failed: read(&self.requests_failed),
-            attempts: read(&self.attempts),
+            requests: tally.requests.sum(|_| true),
+            requests_failed: tally.requests.sum(failed),
+            attempts: tally.attempts.sum(|_| true),
             first_attempts_failed: read(&self.first_attempts_failed),
-            retries: read(&self.retries),
-            rescued: read(&self.rescued),
+            retries: tally.retries(),
+            rescued: tally.rescued(),
             denied: Denied::ALL
                 .iter()
                 .zip(&self.denied)
@@ -140,6 +140,7 @@ impl Upstream {
             direction: policy.direction,
             slots: Arc::default(),
             meters,
+            tally: Tally::default(),
             totals: Totals::default(),
             dependency: Mutex::new(Dependency::new(&policy.dependency, now)),
             set: ArcSwap::from_pointee(EndpointSet::new(&[], false, None, now)),
@@ -278,7 +279,7 @@ impl Upstream {
             },
             p50_ms,
             p99_ms,
-            totals: self.totals.view(),
+            totals: self.totals.view(&self.tally),
         }
     }
 }

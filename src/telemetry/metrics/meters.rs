@@ -15,6 +15,7 @@ use crate::reliability::Failure;
 use crate::reliability::attempts::{Denied, Kind};
 use crate::reliability::idempotency::KeyStatus;
 use crate::telemetry::histogram::HistogramSeries;
+use crate::telemetry::tally::EndingTally;
 
 /// How a request ended, as the client saw it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -71,6 +72,8 @@ pub struct RouteMeters {
     route: String,
     pub(super) http_route: String,
     requests: [Counter; RequestOutcome::ALL.len()],
+    /// Requests by how they ended, for verdicts.
+    pub tally: EndingTally,
     retried: [Counter; 2],
     /// By kind and outcome. Registered at first use: most routes never see most of them.
     attempts: [[OnceLock<Counter>; ATTEMPT_OUTCOMES.len()]; Kind::ALL.len()],
@@ -97,6 +100,7 @@ impl RouteMeters {
             |result| registry.counter(&RETRIES, &[("upstream", upstream), ("route", route), ("result", result)]);
         RouteMeters {
             requests: RequestOutcome::ALL.map(outcome),
+            tally: EndingTally::default(),
             retried: ["rescued", "failed"].map(retried),
             direction,
             upstream: upstream.to_owned(),
