@@ -10,8 +10,9 @@ use std::time::Duration;
 use clap::{Parser, Subcommand};
 use outrigger::clock;
 
-use crate::arms::{Arm, Choice, Kind};
+use crate::arms::{Arm, Choice, Kind, find};
 use crate::compare::{Thresholds, compare};
+use crate::drill::{self, Drill};
 use crate::generate::args::{self, LoadArgs};
 use crate::results::{Run, Skipped};
 use crate::run::{Plan, read, run};
@@ -61,8 +62,26 @@ enum Command {
         #[arg(value_name = "THRESHOLD")]
         thresholds: Vec<String>,
     },
+    /// Plays faults against a real sidecar; exit code 1 unless the first lines of `outrigger status` name each in time
+    Drill(DrillArgs),
     /// Sends load to one address and prints what came back: the generator alone
     Load(LoadArgs),
+}
+
+#[derive(Debug, clap::Args)]
+struct DrillArgs {
+    /// Drills by name, or files of your own. Default: all.
+    #[arg(value_name = "DRILL|FILE")]
+    drills: Vec<String>,
+    /// Drills that are played at the same time.
+    #[arg(long, value_name = "N", default_value_t = 4, value_parser = clap::value_parser!(u16).range(1..=32))]
+    at_once: u16,
+    /// Nothing goes wrong, for so many seconds: nobody may be accused.
+    #[arg(long, value_name = "SECONDS", value_parser = clap::value_parser!(u64).range(1..=86_400))]
+    calm: Option<u64>,
+    /// The Outrigger to play against.
+    #[arg(long, value_name = "FILE")]
+    outrigger: Option<PathBuf>,
 }
 
 #[derive(Debug, clap::Args)]
@@ -107,6 +126,7 @@ struct RunArgs {
 pub fn main() -> ExitCode {
     let done = match Cli::parse().command {
         Command::Run(arguments) => play(arguments),
+        Command::Drill(arguments) => drills(arguments),
         Command::List => list(),
         Command::Report { run, out } => print_again(&run, out.as_deref()),
         Command::Compare { a, b, thresholds } => side_by_side(&a, &b, &thresholds),
@@ -173,6 +193,20 @@ fn play(arguments: RunArgs) -> Result<Outcome, String> {
     print(&run)?;
     say(&format!("page: {}", plan.out.join("report.html").display()));
     Ok(Outcome::of(&run))
+}
+
+fn drills(arguments: DrillArgs) -> Result<Outcome, String> {
+    let all = || drill::library::names().into_iter().map(str::to_owned).collect();
+    let names: Vec<String> = if arguments.drills.is_empty() { all() } else { arguments.drills };
+    let read = |name: &String| drill::library::find(name).and_then(|(text, file)| Drill::parse(&text, &file));
+    let mut drills = names.iter().map(read).collect::<Result<Vec<_>, _>>()?;
+    if let Some(seconds) = arguments.calm {
+        drills.iter_mut().for_each(|drill| drill.warm_up = Duration::from_secs(seconds));
+    }
+    let outrigger = find(Kind::Outrigger, arguments.outrigger.as_deref())?;
+    say(&format!("{} drills against {}", drills.len(), outrigger.version));
+    let passed = drill::run(drills, &outrigger.program, usize::from(arguments.at_once), arguments.calm.is_some())?;
+    Ok(if passed { Outcome::Fine } else { Outcome::Failed })
 }
 
 /// Everything that can be wrong is found before anything is started.

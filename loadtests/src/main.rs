@@ -8,6 +8,7 @@
 mod arms;
 mod cli;
 mod compare;
+mod drill;
 mod gates;
 mod generate;
 mod measure;

@@ -241,7 +241,11 @@ pub(super) fn check(installed: &Installed, policy: &Path) -> Result<(), String> 
 }
 
 /// Loopback addresses that nobody listens on, all different.
-pub(super) fn free_addresses(count: usize) -> Result<Vec<SocketAddr>, String> {
+/// Addresses of 127.0.0.1 on which nothing listens.
+///
+/// # Errors
+/// There are not so many.
+pub fn free_addresses(count: usize) -> Result<Vec<SocketAddr>, String> {
     // All are held until the last one is found.
     let bind = |_| TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).and_then(|socket| Ok((socket.local_addr()?, socket)));
     let held: Result<Vec<_>, _> = (0..count).map(bind).collect();

@@ -14,8 +14,8 @@ mod tests;
 
 pub use choice::Choice;
 pub use find::{Installed, find};
-pub use instance::{Instance, Place};
-pub use process::on_interrupt;
+pub use instance::{Instance, Place, free_addresses};
+pub use process::{Process, on_interrupt};
 
 use crate::scenario::{Protocol, Scenario};
 
