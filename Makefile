@@ -1,7 +1,7 @@
 # Outrigger. `make help` lists what there is.
 
 .DEFAULT_GOAL := help
-.PHONY: help demo build test check bench sim peers compare-tool compare compare-full image chroot-proof tools clean
+.PHONY: help demo build test drill check bench sim peers compare-tool compare compare-full image chroot-proof tools clean
 
 CARGO ?= cargo
 TARGET := $(or $(CARGO_TARGET_DIR),target)
@@ -17,7 +17,11 @@ build: ## the program as it is shipped: $(TARGET)/release/outrigger
 	$(CARGO) build --locked --release
 
 test: tools ## every test: pure, in-process, and against the real program
-	$(CARGO) test --locked --profile quick --lib --test outrigger --test at_most_once --test allocations --bin outrigger-bench
+	$(CARGO) test --locked --profile quick --lib --test outrigger --test at_most_once --test allocations --test drills --bin outrigger-bench
+
+drill: ## real faults against a real sidecar: do the first lines of `outrigger status` name each within ten seconds?
+	$(CARGO) build --locked --profile quick-release --features bench --bin outrigger --bin outrigger-bench
+	$(TARGET)/quick-release/outrigger-bench drill --outrigger $(TARGET)/quick-release/outrigger $(ARGS)
 
 check: ## format, lints, docs, the wall around the pure core, dependencies
 	$(CARGO) fmt --check
