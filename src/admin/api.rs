@@ -26,12 +26,21 @@ pub struct Status {
     pub condition: Condition,
     pub readiness: Readiness,
     pub draining: bool,
+    /// Four answers, a line each: which dependency, what changed, whether retries help, what can be repaired.
+    #[serde(default)]
+    pub summary: Vec<String>,
     /// Worst first, in words.
     pub verdicts: Vec<Verdict>,
     pub policy: PolicySummary,
     pub upstreams: Vec<UpstreamView>,
     /// The last few changes, newest first.
     pub changes: Vec<Change>,
+    /// Whether retries help.
+    #[serde(default)]
+    pub retries: Vec<RetryReport>,
+    /// What can be repaired; those with most to repair first.
+    #[serde(default)]
+    pub repairs: Vec<Repairable>,
 }
 
 /// How well something does. Ordered: the worse, the greater.

@@ -19,7 +19,8 @@ mod policy;
 mod problem;
 mod serve;
 mod status;
-mod verdict;
+mod summary;
+pub mod verdict;
 pub(crate) mod words;
 
 #[cfg(test)]

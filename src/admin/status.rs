@@ -1,21 +1,27 @@
 //! The living state, whole and in parts.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::Json;
 use axum::extract::{Path, State};
 
 use super::api::{
-    Budgets, Circuits, Condition, Endpoints, Status, UpstreamBudget, UpstreamCircuit, UpstreamEndpoints, Upstreams,
+    Budgets, Circuits, Condition, Endpoints, RetryReport, Status, UpstreamBudget, UpstreamCircuit, UpstreamEndpoints,
+    Upstreams,
 };
 use super::control::{ChangesFilter, Control};
 use super::extract::blocking;
 use super::problem::Problem;
+use super::summary::{self, Parts};
 use super::verdict;
 use crate::upstreams::view::UpstreamView;
 
 /// Changes shown with the status.
 const RECENT_CHANGES: usize = 5;
+/// Changes looked through for the last one that matters, and how old it may be.
+const CHANGES_READ: usize = 100;
+const CHANGES_SINCE: Duration = Duration::from_secs(600);
 
 pub(super) async fn status(State(control): State<Arc<Control>>) -> Result<Json<Status>, Problem> {
     blocking(control, |control| Json(gather(control))).await
@@ -27,12 +33,24 @@ fn gather(control: &Control) -> Status {
     let policy = (control.policy)().policy;
     let upstreams = (control.views)();
     // An unreadable journal must not hide the rest; GET /changes states the error.
-    let changes = (control.changes)(ChangesFilter { since: None, limit: RECENT_CHANGES }).unwrap_or_default();
+    let mut changes = (control.changes)(ChangesFilter { since: None, limit: CHANGES_READ }).unwrap_or_default();
+    // As unreadable letters: no route may keep any.
+    let repairs = (control.letters.stats)().map_or_else(|_| Vec::new(), |stock| summary::repairs(&stock));
+    let retries: Vec<RetryReport> = Vec::new();
 
     let mut verdicts = verdict::of_process(&readiness, draining, &policy);
-    verdicts.extend(upstreams.iter().map(verdict::of));
-    // Stable: equals stay in the order of the policy file.
-    verdicts.sort_by_key(|verdict| std::cmp::Reverse(verdict.condition));
+    verdicts.extend((control.verdicts)());
+    // Stable: equals stay in the order of the policy file, and what is said of a dependency comes before the process.
+    verdicts.sort_by_key(|verdict| (std::cmp::Reverse(verdict.condition), verdict.upstream.is_none()));
+    let recent = changes.iter().take_while(|change| change.age_seconds <= CHANGES_SINCE.as_secs()).count();
+    let summary = summary::lines(&Parts {
+        verdicts: &verdicts,
+        upstreams: &upstreams,
+        changes: changes.get(..recent).unwrap_or_default(),
+        retries: &retries,
+        repairs: &repairs,
+    });
+    changes.truncate(RECENT_CHANGES);
     Status {
         name: (control.name)(),
         version: env!("CARGO_PKG_VERSION").to_owned(),
@@ -41,10 +59,13 @@ fn gather(control: &Control) -> Status {
         condition: verdicts.iter().map(|verdict| verdict.condition).max().unwrap_or(Condition::Healthy),
         readiness,
         draining,
+        summary,
         verdicts,
         policy,
         upstreams,
         changes,
+        retries,
+        repairs,
     }
 }
 

@@ -11,7 +11,7 @@ use tokio::net::TcpListener;
 use tokio::runtime::Runtime;
 use tokio_util::sync::CancellationToken;
 
-use super::{Core, StartError, keys, letters};
+use super::{Core, StartError, keys, letters, verdicts};
 use crate::admin::api::{Applied, Change, CircuitAction, PolicyDocument, PolicySummary, Readiness, Reload, Revision};
 use crate::admin::control::{ChangesFilter, CircuitOrder, Control, Refused};
 use crate::clock;
@@ -70,7 +70,7 @@ fn points(sources: Sources, listen: SocketAddr) -> Control {
     let ask = |s: &Sources| s.clone();
     let (a, b, c, d, e) = (ask(&sources), ask(&sources), ask(&sources), ask(&sources), ask(&sources));
     let (f, g, h, i, j) = (ask(&sources), ask(&sources), ask(&sources), ask(&sources), ask(&sources));
-    let (k, l, m) = (ask(&sources), ask(&sources), ask(&sources));
+    let (k, l, m, n) = (ask(&sources), ask(&sources), ask(&sources), ask(&sources));
     let letters_of = sources;
     Control {
         name: Box::new(move || a.store.snapshot().policy.name.clone().unwrap_or_else(|| "outrigger".to_owned())),
@@ -79,6 +79,7 @@ fn points(sources: Sources, listen: SocketAddr) -> Control {
         draining: Box::new(move || c.core.draining.load(Ordering::Acquire)),
         readiness: Box::new(move || readiness(&d)),
         views: Box::new(move || e.core.views()),
+        verdicts: Box::new(move || verdicts::all(&n.core)),
         render_metrics: Box::new(move || {
             letters::measure(&f.core);
             f.core.metrics.render(&f.core.views())

@@ -7,6 +7,7 @@ mod news;
 mod observer;
 mod run;
 mod stores;
+mod verdicts;
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -189,7 +190,7 @@ impl App {
             control::Sources { core: Arc::clone(&core), store: Arc::clone(&store), path: settings.policy.clone() };
         let (admin, scrape) = control::serve(&control, parts, admin, scrape, &stop_control)?;
         sweep(&core, &data);
-        control.spawn(observer::observe(Arc::clone(&core)));
+        control.spawn(observer::observe(Arc::clone(&core), Arc::clone(&store)));
         letters::resume(&core);
         Ok(App { core, store, watcher, admin, metrics: scrape, stop_control, news: Some(news), data, control })
     }

@@ -68,14 +68,24 @@ impl Session<'_> {
     }
 }
 
-/// Verdicts, then the dependencies, then the policy, then what changed last.
+/// The four answers, further verdicts, then the dependencies, the policy, and what changed last.
 pub(super) fn render(status: &Status, colour: bool) -> String {
     let mut text = String::new();
-    for verdict in &status.verdicts {
-        let line = print::line(&verdict.text);
-        let tone = tone(verdict.condition);
+    let mut say = |line: &str, tone: Tone| {
+        let line = print::line(line);
         text.push_str(&if colour { tone.paint(&line) } else { line });
         text.push('\n');
+    };
+    // The first of the four answers is the verdict.
+    let tones = std::iter::once(tone(status.condition)).chain(std::iter::repeat(Tone::Plain));
+    status.summary.iter().zip(tones).for_each(|(line, tone)| say(line, tone));
+    // The worst one has been told.
+    let bad = status.verdicts.iter().filter(|verdict| verdict.condition != Condition::Healthy).skip(1);
+    for (number, verdict) in bad.enumerate() {
+        if number == 0 {
+            say("", Tone::Plain);
+        }
+        say(&verdict.text, tone(verdict.condition));
     }
     let table = table(status);
     if !table.is_empty() {

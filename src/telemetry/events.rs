@@ -72,6 +72,17 @@ pub enum Event<'a> {
     },
     /// A breaker changed its state.
     Circuit { upstream: &'a str, from: &'a str, to: &'a str, cause: &'a str, failure_percent: f64, samples: u32 },
+    /// What is said of an upstream has changed: its condition, or the class of what is wrong (empty: nothing is).
+    /// `route`: it alone is hit, or empty. `suspect`: what changed just before, or empty.
+    Verdict {
+        upstream: &'a str,
+        direction: &'a str,
+        condition: &'a str,
+        cause: &'a str,
+        route: &'a str,
+        text: &'a str,
+        suspect: &'a str,
+    },
     /// An endpoint was taken out of rotation.
     Ejected { upstream: &'a str, endpoint: &'a str, cause: &'a str, for_ms: u64 },
     /// An ejected endpoint is back.
@@ -98,6 +109,7 @@ impl Event<'_> {
             Event::StoreDegraded { .. } => "store-degraded",
             Event::LetterLost { .. } => "letter-lost",
             Event::Circuit { .. } => "circuit",
+            Event::Verdict { .. } => "verdict",
             Event::Ejected { .. } => "ejected",
             Event::Returned { .. } => "returned",
             Event::Endpoints { .. } => "endpoints",
@@ -144,6 +156,13 @@ impl Event<'_> {
             Event::Circuit { upstream, from, to, cause, failure_percent, samples } => {
                 let message = format_args!("circuit breaker: {from} -> {to}");
                 warn!(target: "outrigger", event, upstream, from, to, cause, failure_percent, samples, "{message}");
+            }
+            Event::Verdict { upstream, direction, condition: "healthy", cause, route, text, suspect } => {
+                let condition = "healthy";
+                info!(target: "outrigger", event, upstream, direction, condition, cause, route, suspect, "{text}");
+            }
+            Event::Verdict { upstream, direction, condition, cause, route, text, suspect } => {
+                warn!(target: "outrigger", event, upstream, direction, condition, cause, route, suspect, "{text}");
             }
             Event::Ejected { upstream, endpoint, cause, for_ms } => {
                 warn!(target: "outrigger", event, upstream, endpoint, cause, for_ms, "endpoint ejected");
@@ -249,7 +268,7 @@ mod tests {
         String::from_utf8(bytes).unwrap()
     }
 
-    const EVENTS: [Event<'static>; 15] = [
+    const EVENTS: [Event<'static>; 17] = [
         Event::Started { version: "1", policy_revision: 1, policy_hash: "h" },
         Event::PolicyApplied { revision: 1, hash: "h", source: "s", author: "a", effect: &[] },
         Event::PolicyRejected { source: "s", author: "a", error: "e" },
@@ -264,6 +283,24 @@ mod tests {
         Event::ResolveFailed { upstream: "u", error: "e" },
         Event::Draining { in_flight: 1, timeout_ms: 1 },
         Event::Stopped { aborted: 0 },
+        Event::Verdict {
+            upstream: "u",
+            direction: "outbound",
+            condition: "failing",
+            cause: "refusing",
+            route: "",
+            text: "u is failing.",
+            suspect: "",
+        },
+        Event::Verdict {
+            upstream: "u",
+            direction: "outbound",
+            condition: "healthy",
+            cause: "",
+            route: "",
+            text: "u is healthy.",
+            suspect: "",
+        },
         Event::LetterLost {
             queue: "q",
             letter: "l",

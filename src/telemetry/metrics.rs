@@ -29,7 +29,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use metrics::{Counter, Key, KeyName, Label, Level, Metadata, Recorder};
 use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle, PrometheusRecorder};
 
-pub use self::gauges::LetterGauge;
+pub use self::gauges::{LetterGauge, VerdictGauge};
 pub use self::meters::{AttemptEnd, RequestOutcome, RouteMeters, UpstreamMeters};
 
 use self::exposition::{Exposition, Family, Type};
@@ -144,6 +144,7 @@ pub struct Metrics {
     rare: Mutex<HashMap<RareKey, Counter>>,
     letters_lost: AtomicU64,
     letters: Mutex<Vec<LetterGauge>>,
+    verdicts: Mutex<Vec<VerdictGauge>>,
     policy: Mutex<PolicyStatus>,
     log_lines_dropped: Arc<AtomicU64>,
     journal_records_lost: AtomicU64,
@@ -187,6 +188,7 @@ impl Metrics {
             rare: Mutex::default(),
             letters_lost: AtomicU64::new(0),
             letters: Mutex::default(),
+            verdicts: Mutex::default(),
             policy: Mutex::default(),
             log_lines_dropped: Arc::default(),
             journal_records_lost: AtomicU64::new(0),
@@ -229,6 +231,11 @@ impl Metrics {
     /// What is kept; told before a scrape.
     pub fn letters_kept(&self, kept: Vec<LetterGauge>) {
         *self.letters.lock().unwrap_or_else(PoisonError::into_inner) = kept;
+    }
+
+    /// What is said of each upstream; told whenever it changes.
+    pub fn verdicts(&self, verdicts: Vec<VerdictGauge>) {
+        *self.verdicts.lock().unwrap_or_else(PoisonError::into_inner) = verdicts;
     }
 
     /// How many that were, in all queues.
@@ -280,6 +287,7 @@ impl Metrics {
         self.render_durations(&mut out);
         gauges::upstreams(&mut out, views);
         gauges::letters(&mut out, &self.letters.lock().unwrap_or_else(PoisonError::into_inner));
+        gauges::verdicts(&mut out, &self.verdicts.lock().unwrap_or_else(PoisonError::into_inner));
         let policy = self.policy.lock().unwrap_or_else(PoisonError::into_inner).clone();
         gauges::policy(&mut out, &policy);
         gauges::ourselves(

@@ -42,6 +42,8 @@ struct Health {
     ejection: Ejection,
     ewma: PeakEwma,
     last_failure: Option<&'static str>,
+    /// Successful attempts so far, and how long they took together.
+    answered: (u64, Duration),
 }
 
 /// An attempt in flight to an endpoint; counted until dropped.
@@ -81,6 +83,7 @@ impl Endpoint {
                 ejection: Ejection::new(now),
                 ewma: PeakEwma::new(now, EWMA_START, EWMA_DECAY),
                 last_failure: None,
+                answered: (0, Duration::ZERO),
             }),
         }
     }
@@ -119,7 +122,11 @@ impl Endpoint {
     pub fn record(&self, now: Instant, end: &AttemptRecord, policy: &EjectionPolicy) -> Option<Instant> {
         let mut health = self.health();
         match end.signal {
-            EndpointSignal::Success => health.ewma.record(now, end.elapsed),
+            EndpointSignal::Success => {
+                health.ewma.record(now, end.elapsed);
+                let (count, time) = health.answered;
+                health.answered = (count + 1, time.saturating_add(end.elapsed));
+            }
             EndpointSignal::Hard | EndpointSignal::Soft | EndpointSignal::Overload | EndpointSignal::Refused => {
                 let known = Duration::try_from_secs_f64(health.ewma.value(now)).unwrap_or(end.elapsed);
                 health.ewma.record(now, end.elapsed.max(known).max(end.penalty));
@@ -138,6 +145,16 @@ impl Endpoint {
     /// (samples, failure percent) of its window.
     pub fn failure_percent(&self, now: Instant) -> (u32, f64) {
         self.health().ejection.failure_percent(now)
+    }
+
+    /// Successful attempts so far, and how long they took together.
+    pub fn answered(&self) -> (u64, Duration) {
+        self.health().answered
+    }
+
+    /// Why it was tripped last, or how the last failed attempt ended: a failure's token, or a status.
+    pub fn last_failure(&self) -> Option<&'static str> {
+        self.health().last_failure
     }
 
     /// What operators see.

@@ -23,7 +23,7 @@ use self::view::{BudgetView, CircuitView, LimitsView, TotalsView, UpstreamView};
 use crate::policy::{Direction, UpstreamPolicy};
 use crate::random::Random;
 use crate::reliability::attempts::Denied;
-use crate::reliability::breaker::{State, Transition};
+use crate::reliability::breaker::{Hold, State, Transition};
 use crate::reliability::dependency::Dependency;
 use crate::reliability::ejection::EndpointSignal;
 use crate::reliability::ending::Ending;
@@ -250,6 +250,13 @@ impl Upstream {
         self.resolution.nudge.notify_waiters();
     }
 
+    /// The breaker's state, and by whom it is held; `None` without a breaker.
+    pub fn circuit(&self, now: Instant) -> Option<(State, Option<Hold>)> {
+        let dependency = self.lock();
+        let breaker = dependency.breaker.as_ref()?;
+        Some((breaker.state(now), breaker.held(now).map(|(hold, _until)| hold)))
+    }
+
     /// What operators see.
     pub fn view(&self, policy: &UpstreamPolicy, now: Instant) -> UpstreamView {
         let set = self.endpoints();
@@ -291,8 +298,8 @@ fn circuit_view(dependency: &mut Dependency, now: Instant) -> Option<CircuitView
     Some(CircuitView {
         state: state_word(breaker.state(now)).to_owned(),
         held: breaker.held(now).map(|(hold, _until)| match hold {
-            crate::reliability::breaker::Hold::Open => "open".to_owned(),
-            crate::reliability::breaker::Hold::Closed => "closed".to_owned(),
+            Hold::Open => "open".to_owned(),
+            Hold::Closed => "closed".to_owned(),
         }),
         retry_after_ms: breaker.precheck(now).map(|d| d.as_millis() as u64),
         failure_percent,

@@ -86,7 +86,8 @@ impl Upstream {
         self.resolution.error.lock().unwrap_or_else(PoisonError::into_inner).as_ref().map(|(failure, _)| *failure)
     }
 
-    pub(super) fn resolve_error(&self) -> Option<String> {
+    /// Why the last look-up of the name failed, if it did.
+    pub fn resolve_error(&self) -> Option<String> {
         self.resolution.error.lock().unwrap_or_else(PoisonError::into_inner).as_ref().map(|(_, text)| text.clone())
     }
 

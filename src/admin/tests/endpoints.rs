@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::stage::letters::letter;
 use super::stage::{Order, Process, Stage, closed, exchange};
-use crate::admin::api::{CircuitAction, Readiness};
+use crate::admin::api::{CircuitAction, Condition, Readiness};
 use crate::admin::control::{ChangesFilter, CircuitOrder, Refused, ReloadOrder, RollbackOrder};
 
 #[tokio::test]
@@ -25,6 +25,9 @@ async fn status_answers_everything_at_once_with_stable_keys() {
         "pid",
         "policy",
         "readiness",
+        "repairs",
+        "retries",
+        "summary",
         "upstreams",
         "uptimeSeconds",
         "verdicts",
@@ -41,9 +44,15 @@ async fn status_answers_everything_at_once_with_stable_keys() {
     assert_eq!(status["changes"][0]["kind"], "policy-applied");
     assert_eq!(
         status["verdicts"][0]["text"],
-        "payments is healthy: 1,204 requests since the start, 99.9% succeeded. 36 retries rescued 33 requests at 1.03x load. \
-         2 retries were denied (budget 2)."
+        "payments is healthy: 1,204 requests since the start, 99.9% succeeded."
     );
+    assert_eq!(status["summary"].as_array().map(Vec::len), Some(4));
+    assert_eq!(
+        status["summary"][0],
+        "Everything is healthy: 1 upstream, 1,204 requests since the start, 99.9% succeeded."
+    );
+    
+    assert_eq!(status["repairs"][0]["upstream"], "payments");
     stage.stop().await;
 }
 
@@ -52,8 +61,7 @@ async fn status_is_as_bad_as_its_worst_verdict_and_says_it_first() {
     let mut process = Process::healthy();
     process.policy.policy.reload.failed = true;
     process.policy.policy.reload.error = Some("policy.yaml:7:30: unknown field `timeuot`\n7 | x".to_owned());
-    process.views[0].circuit.as_mut().unwrap().state = "open".to_owned();
-    process.views[0].circuit.as_mut().unwrap().retry_after_ms = Some(4_000);
+    process.verdicts[0].condition = Condition::Failing;
     let stage = Stage::of(process).await;
     let status = stage.get("/status").await.json();
     assert_eq!(status["condition"], "failing");

@@ -13,7 +13,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::admin::api::{
     Applied, Change, KeyAnswer, KeyView, PolicyDocument, PolicySummary, Readiness, Reload, ResolveAs, ResolvedKey,
-    Revision,
+    Revision, Verdict,
 };
 use crate::admin::control::{
     ChangesFilter, CircuitOrder, Control, KeyName, Outcome, Refused, ReloadOrder, ResolveOrder, RollbackOrder,
@@ -36,6 +36,8 @@ pub(crate) enum Order {
 pub(crate) struct Process {
     pub orders: Vec<Order>,
     pub views: Vec<UpstreamView>,
+    /// Of the views, in the same order.
+    pub verdicts: Vec<Verdict>,
     pub readiness: Readiness,
     pub policy: PolicyDocument,
     pub changes: Vec<Change>,
@@ -73,6 +75,7 @@ impl Process {
         Process {
             orders: Vec::new(),
             views: vec![payments()],
+            verdicts: vec![crate::admin::verdict::of(&payments(), None, crate::clock::now())],
             readiness: Readiness { ready: true, reasons: Vec::new() },
             policy: PolicyDocument { policy: summary, text: "version: 1\nupstreams: {}\n".to_owned() },
             changes: vec![change],
@@ -238,6 +241,7 @@ fn control(process: &Arc<Mutex<Process>>, listen: SocketAddr) -> Control {
         draining: ask(process, |process| process.draining),
         readiness: ask(process, |process| process.readiness.clone()),
         views: ask(process, |process| process.views.clone()),
+        verdicts: ask(process, |process| process.verdicts.clone()),
         render_metrics: ask(process, |process| process.metrics.clone()),
         policy: ask(process, |process| process.policy.clone()),
         changes: act(process, |process, filter| {

@@ -11,7 +11,10 @@ use crate::admin::tests::stage::{Order, Process, closed};
 use crate::cli::Surroundings;
 
 const STATUS: &str = "\
-payments is healthy: 1,204 requests since the start, 99.9% succeeded. 36 retries rescued 33 requests at 1.03x load. 2 retries were denied (budget 2).
+Everything is healthy: 1 upstream, 1,204 requests since the start, 99.9% succeeded.
+Last change 4 min ago: policy revision 7 applied (payments: retry.attempts 1 -> 3), by watch.
+Retries: 36 retries rescued 33 requests at 1.03x load; 2 retries were not made.
+LETTERS
 
 UPSTREAM  REQUESTS  FIRST TRY -> FINAL     P50    P99  CIRCUIT  IN-FLIGHT  BUDGET  ENDPOINTS
 payments     1,204      97.2% -> 99.9%  4.1 ms  38 ms  closed       3/256     80%        2/2
@@ -49,7 +52,7 @@ fn colours_appear_only_where_wanted() {
     assert!(!server.say(&["status"]).out.contains('\x1b'));
     let wanted = Surroundings { colour: true, ..server.surroundings() };
     let said = say_in(&wanted, &["status"]);
-    assert!(said.out.starts_with("\x1b[32mpayments is healthy"), "{}", said.out);
+    assert!(said.out.starts_with("\x1b[32mEverything is healthy"), "{}", said.out);
     assert!(!say_in(&wanted, &["status", "-o", "json"]).out.contains('\x1b'));
 }
 

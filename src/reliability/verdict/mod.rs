@@ -1,6 +1,25 @@
 //! What is wrong, with whom, since when, and why: judged from what was counted second by second.
 
+//!
+//! [`watch::Watch`] is one upstream under watch. It learns what is `usual`, cuts what happened in `windows`, and asks
+//! `judge` whether more goes wrong than chance explains; `endpoints` and `routes` tell whether a part is to blame, `onset`
+//! when it began, `correlate` what changed just before, and [`app`] whether the app or a dependency of it is meant.
+
+pub mod app;
+mod correlate;
+mod endpoints;
+pub mod finding;
 pub mod history;
+mod judge;
+mod onset;
+mod rates;
+mod routes;
+mod usual;
+pub mod watch;
+mod windows;
+
+#[cfg(test)]
+mod tests;
 
 /// How well something does. Ordered: the worse, the greater.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]

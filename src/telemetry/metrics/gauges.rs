@@ -32,6 +32,11 @@ const RESOLVE_FAILED: Family = gauge(
     "1 while the upstream's name cannot be resolved; the last good addresses are used.",
 );
 
+const CONDITION: Family =
+    gauge("outrigger_upstream_condition", "How the upstream does: 0 healthy, 1 degraded, 2 failing.");
+const CAUSE: Family =
+    gauge("outrigger_upstream_cause", "1 for the class of what is wrong with the upstream; absent while nothing is.");
+
 const LETTERS: Family = gauge("outrigger_dlq_entries", "Dead letters that are kept, by state.");
 const LETTER_BYTES: Family = gauge("outrigger_dlq_bytes", "Bytes that they take.");
 const LETTERS_OLDEST: Family =
@@ -75,6 +80,19 @@ pub struct LetterGauge {
     pub bytes: u64,
     /// Of the oldest one, if they are open: its age in seconds.
     pub oldest: Option<u64>,
+}
+
+/// What is said of one upstream.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct VerdictGauge {
+    /// `outbound` or `inbound`.
+    pub direction: &'static str,
+    /// Its name.
+    pub upstream: String,
+    /// 0 healthy, 1 degraded, 2 failing.
+    pub condition: u8,
+    /// A word of `reliability::verdict::Cause`; none while it is well.
+    pub cause: Option<&'static str>,
 }
 
 /// Version of the policy format that this program reads.
@@ -138,6 +156,17 @@ fn by_state<'a>(view: &'a UpstreamView, a: (&'static str, f64), b: (&'static str
 
 fn flag(on: bool) -> f64 {
     f64::from(u8::from(on))
+}
+
+pub(super) fn verdicts(out: &mut Exposition, verdicts: &[VerdictGauge]) {
+    let condition = |v: &'_ VerdictGauge| f64::from(v.condition);
+    let of = verdicts.iter().map(|v| ([("direction", v.direction), ("upstream", v.upstream.as_str())], condition(v)));
+    out.samples(&CONDITION, of);
+    let causes = verdicts.iter().filter_map(|v| {
+        let labels = [("direction", v.direction), ("upstream", v.upstream.as_str()), ("cause", v.cause?)];
+        Some((labels, 1.0))
+    });
+    out.samples(&CAUSE, causes);
 }
 
 pub(super) fn letters(out: &mut Exposition, letters: &[LetterGauge]) {

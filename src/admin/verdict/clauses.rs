@@ -1,0 +1,79 @@
+//! What else is so at this moment, and helps to understand a verdict.
+
+use std::time::Duration;
+
+use super::sentence::ERROR_CHARS_MAX;
+use crate::admin::words;
+use crate::reliability::verdict::finding::{Finding, Symptom};
+use crate::upstreams::view::{CircuitView, EndpointView, UpstreamView};
+
+/// Below this share of its cap a retry budget counts as spent.
+const BUDGET_SPENT_RATIO: f64 = 0.01;
+/// From this share of requests on the throttle is worth a word.
+const THROTTLED_LEAST: f64 = 0.01;
+
+/// Without what `finding` says already.
+pub(super) fn of(view: &UpstreamView, finding: Option<&Finding>) -> Vec<String> {
+    let symptom = finding.map(|finding| finding.symptom);
+    let mut clauses = Vec::new();
+    if let Some(circuit) = &view.circuit {
+        clauses.extend(of_circuit(circuit, symptom));
+    }
+    if let Some(error) = &view.resolve_error
+        && !matches!(symptom, Some(Symptom::NoEndpoint | Symptom::Unresolved))
+        && !view.endpoints.is_empty()
+    {
+        let error = words::plain(error, ERROR_CHARS_MAX);
+        clauses.push(format!("its name no longer resolves ({error}), the last good endpoints are kept"));
+    }
+    clauses.extend(of_endpoints(view, finding));
+    let limits = &view.limits;
+    if limits.in_flight_max > 0 && limits.in_flight >= limits.in_flight_max && symptom != Some(Symptom::Full) {
+        clauses.push(format!("all {} request slots are taken and {} wait", limits.in_flight_max, limits.pending));
+    }
+    if view.budget.gated {
+        clauses.push("retries are held to probes because they do not rescue".to_owned());
+    } else if view.budget.remaining_ratio < BUDGET_SPENT_RATIO {
+        clauses.push("its retry budget is spent".to_owned());
+    }
+    clauses
+}
+
+fn of_circuit(circuit: &CircuitView, symptom: Option<Symptom>) -> Vec<String> {
+    let mut clauses = Vec::new();
+    match (circuit.held.as_deref(), circuit.state.as_str()) {
+        (Some(held), _) if !matches!(symptom, None | Some(Symptom::Held(_))) => {
+            clauses.push(format!("an operator holds its circuit {held}, the breaker cannot act"));
+        }
+        (Some(_), _) => {}
+        (None, "open") if symptom.is_some() => {
+            let probe = circuit.retry_after_ms.filter(|ms| *ms > 0).map_or_else(String::new, |ms| {
+                format!(", the next probe is in {}", words::span(Duration::from_millis(ms)))
+            });
+            clauses.push(format!("the circuit is open, requests are refused at once{probe}"));
+        }
+        (None, "half-open") => clauses.push("the circuit is half-open, probes decide".to_owned()),
+        (None, _) => {}
+    }
+    if circuit.throttle_rejection >= THROTTLED_LEAST {
+        let rejected = words::percent(circuit.throttle_rejection * 100.0);
+        clauses.push(format!("the throttle refuses {rejected} of requests before they are sent"));
+    }
+    clauses
+}
+
+fn of_endpoints(view: &UpstreamView, finding: Option<&Finding>) -> Option<String> {
+    let total = view.endpoints.len();
+    let ejected: Vec<&EndpointView> = view.endpoints.iter().filter(|e| e.ejected_for_ms.is_some()).collect();
+    if view.panic {
+        return Some(format!("{} of {total} endpoints are tripped, so ejection is ignored", ejected.len()));
+    }
+    let first = ejected.first()?;
+    if finding.is_some_and(|finding| ejected.iter().all(|e| finding.endpoints.contains(&e.address))) {
+        return Some(if ejected.len() == 1 { "it sits out" } else { "they sit out" }.to_owned());
+    }
+    let cause =
+        first.last_failure.as_deref().map_or_else(String::new, |cause| format!(", {}", words::plain(cause, 80)));
+    let verb = if ejected.len() == 1 { "sits" } else { "sit" };
+    Some(format!("{} of {total} endpoints {verb} out ({}{cause})", ejected.len(), words::plain(&first.address, 80)))
+}

@@ -1,0 +1,251 @@
+//! Whether a few of several endpoints are to blame.
+
+use super::finding::{EndpointSeen, Symptom};
+use super::rates::{self, Counted, of_attempts};
+use crate::reliability::ending::{Ending, Endings};
+use std::time::{Duration, Instant};
+
+/// Seconds that are kept of each endpoint.
+const SECONDS: usize = 10;
+/// Endpoints that are watched; of more than that, the rest is told by the upstream as a whole. A watched one takes about
+/// 1 KiB.
+const WATCHED_MAX: usize = 256;
+/// Failing attempts that make an endpoint a suspect, and the share of its attempts that they are.
+const FAILED_LEAST: u64 = 3;
+const FAILED_SHARE: f64 = 0.3;
+/// The suspects' part of all failures, at least.
+const BLAME: f64 = 0.8;
+/// Attempts of the others, at least, before it is said that they do well.
+const OTHERS_LEAST: u64 = 5;
+/// An endpoint is slow that takes this many times as long as the others, and this much longer.
+const SLOW_RATIO: u32 = 3;
+const SLOW_MORE: Duration = Duration::from_millis(20);
+/// Answers that prove it, and the seconds in which they came: a pause of a collector takes less.
+const SLOW_ANSWERS: u64 = 8;
+const SLOW_SECONDS: usize = 3;
+/// A balancer avoids a slow endpoint, so that few answers come: these many suffice if they are slower by this much.
+const FEW_ANSWERS: u64 = 3;
+const FEW_MORE: Duration = Duration::from_millis(250);
+/// What is avoided shows nothing new: so long it is still held to be slow.
+const AVOIDED: Duration = Duration::from_secs(90);
+
+#[derive(Clone, Copy, Debug, Default)]
+struct Second {
+    endings: Endings,
+    answered: u64,
+    answered_in: Duration,
+}
+
+/// One endpoint.
+#[derive(Clone, Debug)]
+struct Watched {
+    name: String,
+    read: Second,
+    seconds: [Second; SECONDS],
+    ejected: bool,
+    last_failure: Option<Ending>,
+    /// When it last was slow, while it is held to be slow.
+    slow_at: Option<Instant>,
+}
+
+/// What endpoints are to blame for.
+#[derive(Clone, Debug)]
+pub(super) struct Blamed {
+    pub names: Vec<String>,
+    pub symptom: Symptom,
+    /// Mean latencies of these and of the others, if it is slowness.
+    pub latencies: Option<(Duration, Duration)>,
+    /// Their share of the upstream's attempts.
+    pub share: f64,
+    /// It would be said even if the upstream as a whole did not show it.
+    pub proven: bool,
+}
+
+/// The endpoints of one upstream.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Endpoints {
+    watched: Vec<Watched>,
+    total: usize,
+    second: usize,
+}
+
+impl Endpoints {
+    /// Takes in a look.
+    pub fn look(&mut self, now: Instant, seen: &[EndpointSeen]) {
+        self.total = seen.len();
+        self.second = (self.second + 1) % SECONDS;
+        self.watched.retain(|watched| seen.iter().any(|s| s.name == watched.name));
+        for seen in seen.iter().take(WATCHED_MAX) {
+            match self.watched.iter_mut().find(|watched| watched.name == seen.name) {
+                Some(watched) => watched.take_in(self.second, seen),
+                None => self.watched.push(Watched::new(seen)),
+            }
+        }
+        self.find_slow(now);
+    }
+
+    /// How many there are.
+    pub fn total(&self) -> usize {
+        self.total
+    }
+
+    /// The name of the only one.
+    pub fn only(&self) -> Option<&str> {
+        if self.total == 1 { self.watched.first().map(|watched| watched.name.as_str()) } else { None }
+    }
+
+    /// The last failure of any, where nothing newer tells.
+    pub fn last_failure(&self) -> Option<Ending> {
+        let failing = |w: &&Watched| w.ejected || w.sum().endings.failed() > 0;
+        self.watched.iter().find(failing).or(self.watched.first()).and_then(|watched| watched.last_failure)
+    }
+
+    /// Those that fail while the others do well; `usual` is the upstream's share of failed attempts.
+    pub fn failing(&self, usual: f64) -> Option<Blamed> {
+        let (bad, good): (Vec<_>, Vec<_>) = self.watched.iter().partition(|watched| watched.fails());
+        if bad.is_empty() || bad.len() > (self.watched.len() / 2).max(1) || good.is_empty() {
+            return None;
+        }
+        let (bad_sum, good_sum) = (endings_of(&bad), endings_of(&good));
+        let (blamed, others) = (of_attempts(&bad_sum), of_attempts(&good_sum));
+        let most = Counted { bad: blamed.bad, all: blamed.bad + others.bad }.share() >= BLAME;
+        // While they sit out there are no failures to compare.
+        let sits_out = bad.iter().any(|watched| watched.ejected) && others.bad == 0;
+        let others_do_well = others.share() <= rates::limit(usual) && (others.all >= OTHERS_LEAST || sits_out);
+        if !(most || sits_out) || !others_do_well {
+            return None;
+        }
+        let last = bad.iter().find_map(|watched| watched.last_failure);
+        let ending = rates::dominating(&bad_sum).map(|(ending, _)| ending).or(last).unwrap_or(Ending::Unreachable);
+        let share = Counted { bad: blamed.all, all: blamed.all + others.all }.share();
+        let proven = bad.iter().any(|watched| watched.ejected) || blamed.too_many(usual);
+        Some(Blamed { names: names(&bad), symptom: Symptom::Fails(ending), latencies: None, share, proven })
+    }
+
+    /// Those that are much slower than the others.
+    pub fn slow(&self) -> Option<Blamed> {
+        let (slow, others): (Vec<_>, Vec<_>) = self.watched.iter().partition(|watched| watched.slow_at.is_some());
+        if slow.is_empty() || others.is_empty() || slow.len() > (self.watched.len() / 2).max(1) {
+            return None;
+        }
+        let latencies = mean_of(&slow).zip(mean_of(&others));
+        let answered = |part: &[&Watched]| part.iter().map(|watched| watched.sum().answered).sum::<u64>();
+        let bad = answered(&slow);
+        let share = Counted { bad, all: bad + answered(&others) }.share();
+        Some(Blamed { names: names(&slow), symptom: Symptom::Slow, latencies, share, proven: true })
+    }
+
+    fn find_slow(&mut self, now: Instant) {
+        let means: Vec<Option<Duration>> = (0..self.watched.len()).map(|at| self.peers_mean(at)).collect();
+        for (watched, peers) in self.watched.iter_mut().zip(means) {
+            let Some(peers) = peers else {
+                watched.slow_at = None;
+                continue;
+            };
+            watched.judge(self.second, now, peers);
+        }
+    }
+
+    /// The median of the others' means. Without answers of others nothing can be compared.
+    fn peers_mean(&self, of: usize) -> Option<Duration> {
+        let others = self.watched.iter().enumerate().filter(|(at, _)| *at != of);
+        let mut means: Vec<Duration> = others.filter_map(|(_, watched)| mean(&watched.sum())).collect();
+        means.sort_unstable();
+        means.get(means.len() / 2).copied()
+    }
+}
+
+impl Watched {
+    fn new(seen: &EndpointSeen) -> Watched {
+        Watched {
+            name: seen.name.clone(),
+            read: Second::read(seen),
+            seconds: [Second::default(); SECONDS],
+            ejected: seen.ejected,
+            last_failure: seen.last_failure,
+            slow_at: None,
+        }
+    }
+
+    fn take_in(&mut self, second: usize, seen: &EndpointSeen) {
+        let read = Second::read(seen);
+        if let Some(slot) = self.seconds.get_mut(second) {
+            *slot = Second {
+                endings: read.endings - self.read.endings,
+                answered: read.answered.saturating_sub(self.read.answered),
+                answered_in: read.answered_in.saturating_sub(self.read.answered_in),
+            };
+        }
+        self.read = read;
+        self.ejected = seen.ejected;
+        self.last_failure = seen.last_failure;
+    }
+
+    fn sum(&self) -> Second {
+        self.seconds.iter().fold(Second::default(), |mut sum, second| {
+            sum.endings += second.endings;
+            sum.answered += second.answered;
+            sum.answered_in += second.answered_in;
+            sum
+        })
+    }
+
+    fn fails(&self) -> bool {
+        let counted = of_attempts(&self.sum().endings);
+        self.ejected || counted.bad >= FAILED_LEAST && counted.share() >= FAILED_SHARE
+    }
+
+    /// `second` is the newest one.
+    fn judge(&mut self, second: usize, now: Instant, peers: Duration) {
+        let limit = (peers * SLOW_RATIO).max(peers + SLOW_MORE);
+        let newest_first = (0..SECONDS).filter_map(|ago| self.seconds.get((second + SECONDS - ago) % SECONDS));
+        let answered: Vec<&Second> = newest_first.filter(|second| second.answered > 0).collect();
+        let is_slow = |second: &&&Second| mean(second).is_some_and(|mean| mean > limit);
+        let slow: Vec<&&Second> = answered.iter().take_while(|second| is_slow(second)).collect();
+        let answers: u64 = slow.iter().map(|second| second.answered).sum();
+        let mut all = Second::default();
+        slow.iter().for_each(|second| {
+            all.answered += second.answered;
+            all.answered_in += second.answered_in;
+        });
+        let steady = answers >= SLOW_ANSWERS && slow.len() >= SLOW_SECONDS;
+        let few = answers >= FEW_ANSWERS && mean(&all).is_some_and(|mean| mean > peers + FEW_MORE && mean > peers * 10);
+        let fresh = self.seconds.get(second).is_some_and(|second| second.answered > 0);
+        if steady || few || self.slow_at.is_some() && fresh && !slow.is_empty() {
+            self.slow_at = Some(now);
+        } else if fresh && slow.is_empty() || self.slow_at.is_some_and(|at| now.saturating_duration_since(at) > AVOIDED)
+        {
+            self.slow_at = None;
+        }
+    }
+}
+
+impl Second {
+    fn read(seen: &EndpointSeen) -> Second {
+        Second { endings: seen.endings, answered: seen.answered, answered_in: seen.answered_in }
+    }
+}
+
+fn mean(second: &Second) -> Option<Duration> {
+    let answered = u32::try_from(second.answered).unwrap_or(u32::MAX);
+    second.answered_in.checked_div(answered)
+}
+
+fn mean_of(watched: &[&Watched]) -> Option<Duration> {
+    let mut all = Second::default();
+    for sum in watched.iter().map(|watched| watched.sum()) {
+        all.answered += sum.answered;
+        all.answered_in += sum.answered_in;
+    }
+    mean(&all)
+}
+
+fn endings_of(watched: &[&Watched]) -> Endings {
+    let mut sum = Endings::default();
+    watched.iter().for_each(|watched| sum += watched.sum().endings);
+    sum
+}
+
+fn names(watched: &[&Watched]) -> Vec<String> {
+    watched.iter().map(|watched| watched.name.clone()).collect()
+}
