@@ -5,7 +5,8 @@ set -euo pipefail
 # command and the Debian package that brings it
 needed=(
   "cc gcc"                    # links the program and builds mimalloc
-  "promtool prometheus"       # judges the metrics page
+  "prometheus prometheus"     # scrapes the program, evaluates our rules
+  "promtool prometheus"       # judges the metrics page, the rules and their tests
   "redis-server redis-server" # the store that replicas share
 )
 
@@ -13,7 +14,8 @@ commands=() packages=()
 for pair in "${needed[@]}"; do
   read -r command package <<< "$pair"
   if ! command -v "$command" > /dev/null; then
-    commands+=("$command") packages+=("$package")
+    commands+=("$command")
+    [[ " ${packages[*]} " == *" $package "* ]] || packages+=("$package")
   fi
 done
 [ ${#packages[@]} -eq 0 ] && exit 0

@@ -4,6 +4,7 @@
 
 mod dependencies;
 mod documents;
+mod operations;
 mod source;
 
 use std::path::Path;

@@ -48,6 +48,9 @@ mod lifecycle;
 /// The policy changes while traffic flows.
 mod reload;
 
+/// A real Prometheus in front of the program, with our rules, and the dashboard's queries.
+mod prometheus;
+
 /// One test per bug that was found in use or review.
 mod regressions;
 

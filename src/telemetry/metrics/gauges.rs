@@ -13,7 +13,9 @@ const fn counter(name: &'static str, help: &'static str) -> Family {
 }
 
 const INFLIGHT: Family = gauge("outrigger_inflight", "Requests in flight.");
+const INFLIGHT_LIMIT: Family = gauge("outrigger_inflight_limit", "Requests that may be in flight at once.");
 const PENDING: Family = gauge("outrigger_pending", "Requests waiting for a slot.");
+const PENDING_LIMIT: Family = gauge("outrigger_pending_limit", "Requests that may wait for a slot.");
 const AMPLIFICATION: Family = gauge(
     "outrigger_amplification_ratio",
     "Attempts per request since the upstream was first seen; absent before the first request. For a window, divide rates of the two counters.",
@@ -116,7 +118,9 @@ pub(super) fn upstreams(out: &mut Exposition, views: &[UpstreamView]) {
         [("direction", &view.direction), ("upstream", &view.name)]
     }
     per_upstream(out, views, &INFLIGHT, |v| f64::from(v.limits.in_flight));
+    per_upstream(out, views, &INFLIGHT_LIMIT, |v| f64::from(v.limits.in_flight_max));
     per_upstream(out, views, &PENDING, |v| f64::from(v.limits.pending));
+    per_upstream(out, views, &PENDING_LIMIT, |v| f64::from(v.limits.pending_max));
     per_upstream(out, views, &PANIC, |v| flag(v.panic));
     per_upstream(out, views, &RESOLVE_FAILED, |v| flag(v.resolve_error.is_some()));
 

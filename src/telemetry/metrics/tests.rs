@@ -178,7 +178,9 @@ fn the_same_labels_give_the_same_handles_after_a_reload() {
 fn gauges_of_a_removed_upstream_end_with_it() {
     let metrics = Metrics::new();
     let text = metrics.render(&[view("payments", Direction::Outbound), view("ledger", Direction::Outbound)]);
-    assert_eq!(value(&text, &["outrigger_inflight", "ledger"]), 3.0);
+    assert_eq!(value(&text, &["outrigger_inflight{", "ledger"]), 3.0);
+    assert_eq!(value(&text, &["outrigger_inflight_limit", "ledger"]), 10.0);
+    assert_eq!(value(&text, &["outrigger_pending_limit", "ledger"]), 10.0);
     assert_eq!(value(&text, &["outrigger_endpoints{", "ledger", "ejected"]), 1.0);
     assert_eq!(value(&text, &["outrigger_connections{", "ledger", "active"]), 2.0);
     assert_eq!(value(&text, &["outrigger_circuit_state", "ledger", "half-open"]), 1.0);
