@@ -11,7 +11,7 @@ use tokio::net::TcpListener;
 use tokio::runtime::Runtime;
 use tokio_util::sync::CancellationToken;
 
-use super::{Core, StartError, keys, letters};
+use super::{Core, StartError, keys, letters, retries};
 use crate::admin::api::{Applied, Change, CircuitAction, PolicyDocument, PolicySummary, Readiness, Reload, Revision};
 use crate::admin::control::{ChangesFilter, CircuitOrder, Control, Refused};
 use crate::clock;
@@ -70,7 +70,7 @@ fn points(sources: Sources, listen: SocketAddr) -> Control {
     let ask = |s: &Sources| s.clone();
     let (a, b, c, d, e) = (ask(&sources), ask(&sources), ask(&sources), ask(&sources), ask(&sources));
     let (f, g, h, i, j) = (ask(&sources), ask(&sources), ask(&sources), ask(&sources), ask(&sources));
-    let (k, l, m) = (ask(&sources), ask(&sources), ask(&sources));
+    let (k, l, m, n) = (ask(&sources), ask(&sources), ask(&sources), ask(&sources));
     let letters_of = sources;
     Control {
         name: Box::new(move || a.store.snapshot().policy.name.clone().unwrap_or_else(|| "outrigger".to_owned())),
@@ -81,6 +81,7 @@ fn points(sources: Sources, listen: SocketAddr) -> Control {
         views: Box::new(move || e.core.views()),
         render_metrics: Box::new(move || {
             letters::measure(&f.core);
+            retries::measure(&f.core);
             f.core.metrics.render(&f.core.views())
         }),
         policy: Box::new(move || document(&g)),
@@ -99,6 +100,7 @@ fn points(sources: Sources, listen: SocketAddr) -> Control {
         circuit: Box::new(move |order| circuit(&k, order)),
         show_key: Box::new(move |name| keys::show(&l, &name)),
         resolve_key: Box::new(move |order| keys::resolve(&m, &order)),
+        retries: Box::new(move || retries::reports(&n.core)),
         letters: letters::points(&letters_of),
     }
 }

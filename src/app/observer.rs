@@ -9,6 +9,7 @@ use tokio::time::MissedTickBehavior;
 use super::Core;
 use crate::clock;
 use crate::policy::Direction;
+use crate::reliability::efficacy::Harm;
 use crate::reliability::verdict::history::{FINE, History, Tick};
 use crate::upstreams::Upstream;
 use crate::upstreams::reconcile::Snapshot;
@@ -54,6 +55,7 @@ impl Watched {
         let read = upstream.tally.read();
         self.history.record(now, &read.since(&self.last));
         self.last = read;
+        upstream.review_retries(now, || Harm::of(&self.history, now));
     }
 }
 

@@ -29,7 +29,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use metrics::{Counter, Key, KeyName, Label, Level, Metadata, Recorder};
 use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle, PrometheusRecorder};
 
-pub use self::gauges::LetterGauge;
+pub use self::gauges::{LetterGauge, RetryGauge};
 pub use self::meters::{AttemptEnd, RequestOutcome, RouteMeters, UpstreamMeters};
 
 use self::exposition::{Exposition, Family, Type};
@@ -144,6 +144,7 @@ pub struct Metrics {
     rare: Mutex<HashMap<RareKey, Counter>>,
     letters_lost: AtomicU64,
     letters: Mutex<Vec<LetterGauge>>,
+    retries: Mutex<Vec<RetryGauge>>,
     policy: Mutex<PolicyStatus>,
     log_lines_dropped: Arc<AtomicU64>,
     journal_records_lost: AtomicU64,
@@ -187,6 +188,7 @@ impl Metrics {
             rare: Mutex::default(),
             letters_lost: AtomicU64::new(0),
             letters: Mutex::default(),
+            retries: Mutex::default(),
             policy: Mutex::default(),
             log_lines_dropped: Arc::default(),
             journal_records_lost: AtomicU64::new(0),
@@ -229,6 +231,11 @@ impl Metrics {
     /// What is kept; told before a scrape.
     pub fn letters_kept(&self, kept: Vec<LetterGauge>) {
         *self.letters.lock().unwrap_or_else(PoisonError::into_inner) = kept;
+    }
+
+    /// What retries achieved; told before a scrape.
+    pub fn retries_seen(&self, seen: Vec<RetryGauge>) {
+        *self.retries.lock().unwrap_or_else(PoisonError::into_inner) = seen;
     }
 
     /// How many that were, in all queues.
@@ -279,6 +286,7 @@ impl Metrics {
         let mut out = Exposition::default();
         self.render_durations(&mut out);
         gauges::upstreams(&mut out, views);
+        gauges::retries(&mut out, &self.retries.lock().unwrap_or_else(PoisonError::into_inner));
         gauges::letters(&mut out, &self.letters.lock().unwrap_or_else(PoisonError::into_inner));
         let policy = self.policy.lock().unwrap_or_else(PoisonError::into_inner).clone();
         gauges::policy(&mut out, &policy);

@@ -82,6 +82,19 @@ async fn each_part_of_the_state_has_its_own_path() {
 }
 
 #[tokio::test]
+async fn retries_are_judged_for_all_upstreams_or_one() {
+    let stage = Stage::healthy().await;
+    let all = stage.get("/retries").await.json();
+    assert_eq!((&all["retries"][0]["class"], &all["retries"][1]["class"]), (&serde_json::Value::Null, &"timeout".into()));
+    assert_eq!(all["retries"][1]["efficiencyHigh"], 0.0341);
+    assert_eq!(stage.get("/retries?upstream=payments").await.json(), all);
+    let reply = stage.get("/retries?upstream=paymets").await;
+    assert_eq!(reply.problem(404), "unknown-upstream");
+    assert_eq!(stage.get("/retries?route=charge").await.problem(400), "invalid-request");
+    stage.stop().await;
+}
+
+#[tokio::test]
 async fn an_unknown_upstream_is_answered_with_the_names_there_are() {
     let stage = Stage::healthy().await;
     let reply = stage.get("/upstreams/paymets").await;
