@@ -85,7 +85,10 @@ async fn each_part_of_the_state_has_its_own_path() {
 async fn retries_are_judged_for_all_upstreams_or_one() {
     let stage = Stage::healthy().await;
     let all = stage.get("/retries").await.json();
-    assert_eq!((&all["retries"][0]["class"], &all["retries"][1]["class"]), (&serde_json::Value::Null, &"timeout".into()));
+    assert_eq!(
+        (&all["retries"][0]["class"], &all["retries"][1]["class"]),
+        (&serde_json::Value::Null, &"timeout".into())
+    );
     assert_eq!(all["retries"][1]["efficiencyHigh"], 0.0341);
     assert_eq!(stage.get("/retries?upstream=payments").await.json(), all);
     let reply = stage.get("/retries?upstream=paymets").await;

@@ -109,9 +109,9 @@ fn retries_that_do_not_help_are_said_first_and_are_a_problem() {
         "\
 Retries of payments/charge after timeouts do not help: 2 of 210 rescued.
 
-ROUTE            AFTER    VERDICT                  REQUESTS  RETRIES  RESCUED  OF 100   LOAD  COST OF RESCUE   COST OF FAILURE  DENIED
-payments/charge  all      not-helping, probes only    2,310      210        2     0-3  1.09x   40 ms / 40 ms  512 ms / 1024 ms  efficacy 210
-                 timeout  not-helping, probes only               210        2     0-3  1.09x   40 ms / 40 ms  512 ms / 1024 ms  efficacy 210
+ROUTE            AFTER    VERDICT                   REQUESTS  RETRIES  RESCUED  OF 100   LOAD  COST OF RESCUE   COST OF FAILURE  DENIED
+payments/charge  all      not-helping, probes only     2,310      210        2     0-3  1.09x   40 ms / 40 ms  512 ms / 1024 ms  efficacy 210
+                 timeout  not-helping, probes only                210        2     0-3  1.09x   40 ms / 40 ms  512 ms / 1024 ms  efficacy 210
 "
     );
     let said = server.say(&["retries", "-o", "json"]);

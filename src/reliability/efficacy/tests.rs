@@ -46,6 +46,12 @@ impl Book {
         allowed
     }
 
+    fn retries(&mut self, count: u32, second: u64, good: bool) {
+        for _ in 0..count {
+            self.retry(second, good);
+        }
+    }
+
     fn report(&self, second: u64) -> Report {
         self.ledgers.reports(self.at(second), ROUTE).remove(0)
     }
@@ -98,7 +104,7 @@ fn what_is_held_gets_a_probe_about_every_ten_seconds_and_its_verdict_stays() {
 #[test]
 fn three_of_the_last_five_probes_end_a_hold_and_two_do_not() {
     let mut book = Book::new();
-    (0..35).for_each(|_| drop(book.retry(0, false)));
+    book.retries(35, 0, false);
     let mut answers = [true, false, true, false, false, true, false, true, true].into_iter();
     let mut second = 0;
     while let Some(good) = answers.next() {
@@ -117,7 +123,7 @@ fn three_of_the_last_five_probes_end_a_hold_and_two_do_not() {
 #[test]
 fn a_hold_whose_evidence_has_aged_away_ends() {
     let mut book = Book::new();
-    (0..35).for_each(|_| drop(book.retry(0, false)));
+    book.retries(35, 0, false);
     assert!(!book.retry(5, false));
     book.ledgers.review(book.at(301), Harm::default());
     assert_eq!((book.report(301).held, book.report(301).verdict), (false, Helpfulness::Unknown));
@@ -128,7 +134,7 @@ fn a_hold_whose_evidence_has_aged_away_ends() {
 #[test]
 fn harm_comes_and_goes_with_the_review_and_stays_in_between() {
     let mut book = Book::new();
-    (0..35).for_each(|_| drop(book.retry(0, false)));
+    book.retries(35, 0, false);
     let harm = Harm { rising: true, amplification: 1.5 };
     book.ledgers.review(book.at(1), harm);
     assert_eq!(book.report(1).verdict, Helpfulness::Harmful);
@@ -145,7 +151,7 @@ fn harm_comes_and_goes_with_the_review_and_stays_in_between() {
 #[test]
 fn a_rescue_that_nobody_waited_for_is_wasted() {
     let mut book = Book::new();
-    (0..4).for_each(|_| drop(book.retry(0, true)));
+    book.retries(4, 0, true);
     let rescue = Rescue { route: ROUTE, class: FailureClass::Timeout, held_out: false, compared: false };
     book.ledgers.on_late(book.at(200), rescue);
     let report = book.report(200);
@@ -176,7 +182,7 @@ fn routes_that_are_gone_are_forgotten_and_strangers_are_not_counted() {
 fn changes_that_nobody_takes_are_bounded() {
     let mut book = Book::new();
     for round in 0..100 {
-        (0..35).for_each(|_| drop(book.retry(round * 400, false)));
+        book.retries(35, round * 400, false);
         book.ledgers.review(book.at(round * 400 + 350), Harm::default());
     }
     assert_eq!(book.ledgers.take_changes().len(), 64);
@@ -185,7 +191,7 @@ fn changes_that_nobody_takes_are_bounded() {
 #[test]
 fn all_classes_together_are_not_held_as_long_as_one_of_them_helps() {
     let mut book = Book::new();
-    (0..35).for_each(|_| drop(book.retry(0, false)));
+    book.retries(35, 0, false);
     assert_eq!(book.report(0).verdict, Helpfulness::NotHelping);
     (0..200).for_each(|_| book.ledgers.on_retried(book.start, ROUTE, FailureClass::Connect, retry(true)));
     let report = book.report(0);
