@@ -189,11 +189,7 @@ pub async fn run(
                 let left = deadline.saturating_duration_since(launched);
                 record.attempt(note(kind, &outcome, endpoint.map(|e| e.addr), (launched, elapsed, left)));
                 settle_endpoint(route, endpoint.map(|e| &**e), &outcome, elapsed, now);
-                if kind != Kind::First
-                    && let Some(endpoint) = endpoint
-                {
-                    machine.set_elsewhere(!used.iter().any(|tried| Arc::ptr_eq(tried, endpoint)));
-                }
+                tell_endpoint(machine, kind, endpoint, &used);
                 machine.set_replayable(request.body.is_some() && !request.upgrade && !request.once);
                 let Some(permit) = permit else { continue };
                 let superseded =
@@ -333,6 +329,15 @@ fn settle_endpoint(route: &Route<'_>, endpoint: Option<&Endpoint>, outcome: &Out
     };
     let signal = classify::endpoint_signal(outcome);
     route.state.record_attempt(route.upstream, endpoint, signal, token, elapsed, now);
+}
+
+/// Whether a retry went where no attempt before it had gone.
+fn tell_endpoint(machine: &mut Attempts<'_>, kind: Kind, endpoint: Option<&Arc<Endpoint>>, used: &[Arc<Endpoint>]) {
+    if kind != Kind::First
+        && let Some(endpoint) = endpoint
+    {
+        machine.set_elsewhere(!used.iter().any(|tried| Arc::ptr_eq(tried, endpoint)));
+    }
 }
 
 /// Reads the rest of an answer that nobody gets, so that its connection is kept.

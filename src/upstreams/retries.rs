@@ -62,13 +62,12 @@ impl Upstream {
         };
         let routes: Vec<_> = routes.iter().filter_map(numbered).collect();
         drop(numbers);
-        let dependency = self.lock();
-        let reports = routes.into_iter().map(|(route, holdout_percent, number)| RouteRetries {
-            route,
-            holdout_percent,
-            reports: dependency.efficacy.reports(now, number),
+        let told = routes.into_iter().map(|(route, holdout_percent, number)| {
+            // Route by route: summing up the windows of all of them would keep requests waiting.
+            let reports = self.lock().efficacy.reports(now, number);
+            RouteRetries { route, holdout_percent, reports }
         });
-        reports.filter(|route| !route.reports.is_empty()).collect()
+        told.filter(|route| !route.reports.is_empty()).collect()
     }
 
     /// Judges all ledgers anew. `harm` is asked for only if there is anything to judge.

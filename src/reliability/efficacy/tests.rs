@@ -105,9 +105,9 @@ fn what_is_held_gets_a_probe_about_every_ten_seconds_and_its_verdict_stays() {
 fn three_of_the_last_five_probes_end_a_hold_and_two_do_not() {
     let mut book = Book::new();
     book.retries(35, 0, false);
-    let mut answers = [true, false, true, false, false, true, false, true, true].into_iter();
+    let answers = [true, false, true, false, false, true, false, true, true];
     let mut second = 0;
-    while let Some(good) = answers.next() {
+    for good in answers {
         assert!(book.report(second).held, "second {second}");
         while !book.retry(second, good) {
             second += 1;

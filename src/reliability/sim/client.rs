@@ -172,7 +172,7 @@ pub(super) struct Job<'a> {
 }
 
 enum JobKind<'a> {
-    Ours { attempts: Attempts<'a>, out: Option<(AttemptId, Permit)> },
+    Ours { attempts: Box<Attempts<'a>>, out: Option<(AttemptId, Permit)> },
     Rival { sent: u32, next: Move },
 }
 
@@ -191,7 +191,7 @@ impl<'a> Job<'a> {
                     endpoints: 1,
                     ledger: Some(ROUTE),
                 };
-                JobKind::Ours { attempts: Attempts::new(plan), out: None }
+                JobKind::Ours { attempts: Box::new(Attempts::new(plan)), out: None }
             }
             SidecarKind::Rival(_) => JobKind::Rival { sent: 0, next: Move::Send },
         };

@@ -192,7 +192,7 @@ fn run_request(
                 prop_assert!(!attempts.is_unsettled());
                 prop_assert!(attempts.denied() != Some(Denied::Holdout) || attempts.launched() == 1);
                 // Every third client leaves before its answer is complete.
-                if let Some(rescue) = attempts.rescue().filter(|_| tally.requests % 3 == 0) {
+                if let Some(rescue) = attempts.rescue().filter(|_| tally.requests.is_multiple_of(3)) {
                     b.dependency.efficacy.on_late(*now, rescue);
                     tally.late += u32::from(attempts.launched() > 1);
                 }
