@@ -91,7 +91,8 @@ async fn with_one_of_three_endpoints_dead_retries_help_and_are_not_held() {
     assert_eq!((&connect["verdict"], &connect["gated"]), (&"helping".into(), &false.into()), "{connect}");
     assert_eq!((&connect["requests"], &connect["elsewhereEfficiency"]), (&120.into(), &1.0.into()), "{connect}");
     let retried = connect["retries"].as_u64().expect("a number");
-    assert!((30..=50).contains(&retried) && connect["rescued"] == retried, "{connect}");
+    // A retry takes its turn, too: every second first attempt meets the dead one.
+    assert!((30..=60).contains(&retried) && connect["rescued"] == retried, "{connect}");
 }
 
 /// The first attempt fails; the retry meets `then`. Waits for it, and leaves once `seen` holds.
@@ -101,7 +102,8 @@ async fn abandoned(then: impl Into<Behaviour>, read: bool) -> Value {
     client.send("GET / HTTP/1.1\r\nHost: a\r\n\r\n").await;
     until(&server, |counts| counts.requests == 2).await;
     if read {
-        client.head().await.expect("a head").expect("a head");
+        // An answer that breaks off may do so before its head is there; then the connection has ended.
+        let _ = client.head().await;
     }
     drop(client);
     eventually("the end of the request", async || {
