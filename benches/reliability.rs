@@ -12,6 +12,7 @@ use outrigger::reliability::breaker::BreakerPolicy;
 use outrigger::reliability::budget::BudgetPolicy;
 use outrigger::reliability::classify::Outcome;
 use outrigger::reliability::dependency::{Dependency, DependencyPolicy};
+use outrigger::reliability::efficacy::RouteNumber;
 use outrigger::reliability::entropy::{Entropy, SplitMix};
 use outrigger::reliability::throttle::ThrottlePolicy;
 use std::time::{Duration, Instant};
@@ -267,6 +268,7 @@ mod request {
             throttle: Some(ThrottlePolicy { k: 10.0, ..ThrottlePolicy::default() }),
         };
         let mut dependency = Dependency::new(&policy, world.now);
+        dependency.efficacy.keep(world.now, [RouteNumber(0)]);
         let retry = RetryPolicy::default();
         let mut one = || {
             let now = world.tick();
@@ -292,6 +294,7 @@ mod request {
             replayable: true,
             chain_stop: false,
             endpoints: 3,
+            ledger: Some(RouteNumber(0)),
         });
         let mut answers = answers.iter();
         loop {

@@ -7,7 +7,9 @@ use std::time::Duration;
 
 use letters::LetterControl;
 
-use super::api::{Applied, Change, CircuitAction, KeyView, PolicyDocument, Readiness, ResolvedKey, Revision, Verdict};
+use super::api::{
+    Applied, Change, CircuitAction, KeyView, PolicyDocument, Readiness, ResolvedKey, RetryReport, Revision, Verdict,
+};
 use crate::upstreams::view::{CircuitView, UpstreamView};
 
 /// A question without arguments.
@@ -46,6 +48,8 @@ pub struct Control {
     pub circuit: AskWith<CircuitOrder, Result<CircuitView, Refused>>,
     pub show_key: AskWith<KeyName, Result<KeyView, Refused>>,
     pub resolve_key: AskWith<ResolveOrder, Result<ResolvedKey, Refused>>,
+    /// Whether retries help: of each upstream and route all failures together, then each class.
+    pub retries: Ask<Vec<RetryReport>>,
     /// Dead letters, their replays, and the audit.
     pub letters: LetterControl,
 }

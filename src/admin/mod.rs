@@ -17,6 +17,7 @@ pub(crate) mod keys;
 pub mod letters;
 mod policy;
 mod problem;
+mod retries;
 mod serve;
 mod status;
 mod summary;
@@ -44,13 +45,14 @@ use problem::Problem;
 pub const CHANGE_HEADER: &str = "x-outrigger-admin";
 
 /// Every path of [`router`], with what it answers: the index page, the 404 body and the tests read this one list.
-pub(crate) const PATHS: [(&str, &str, &str); 32] = [
+pub(crate) const PATHS: [(&str, &str, &str); 33] = [
     ("GET", "/status", "everything on one screen: verdicts, policy, upstreams, last changes"),
     ("GET", "/upstreams", "all dependencies"),
     ("GET", "/upstreams/{name}", "one dependency"),
     ("GET", "/endpoints", "addresses of each dependency: load, latency, ejection"),
     ("GET", "/circuits", "circuit breakers"),
     ("GET", "/budgets", "retry budgets, and what retries achieved"),
+    ("GET", "/retries", "whether retries help, by route and class of failure: ?upstream=payments"),
     ("GET", "/policy", "the policy in force: text, revision, hash, author, last reload"),
     ("GET", "/policy/history", "revisions that a rollback can name"),
     ("GET", "/changes", "what changed, newest first: ?since=30m&limit=100"),
@@ -101,6 +103,7 @@ pub fn router(control: Arc<Control>) -> Router {
         .route("/endpoints", get(status::endpoints))
         .route("/circuits", get(status::circuits))
         .route("/budgets", get(status::budgets))
+        .route("/retries", get(retries::retries))
         .route("/policy", get(policy::current))
         .route("/policy/history", get(policy::history))
         .route("/policy/reload", post(policy::reload))

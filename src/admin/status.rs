@@ -7,8 +7,7 @@ use axum::Json;
 use axum::extract::{Path, State};
 
 use super::api::{
-    Budgets, Circuits, Condition, Endpoints, RetryReport, Status, UpstreamBudget, UpstreamCircuit, UpstreamEndpoints,
-    Upstreams,
+    Budgets, Circuits, Condition, Endpoints, Status, UpstreamBudget, UpstreamCircuit, UpstreamEndpoints, Upstreams,
 };
 use super::control::{ChangesFilter, Control};
 use super::extract::blocking;
@@ -36,7 +35,7 @@ fn gather(control: &Control) -> Status {
     let mut changes = (control.changes)(ChangesFilter { since: None, limit: CHANGES_READ }).unwrap_or_default();
     // As unreadable letters: no route may keep any.
     let repairs = (control.letters.stats)().map_or_else(|_| Vec::new(), |stock| summary::repairs(&stock));
-    let retries: Vec<RetryReport> = Vec::new();
+    let retries = (control.retries)();
 
     let mut verdicts = verdict::of_process(&readiness, draining, &policy);
     verdicts.extend((control.verdicts)());

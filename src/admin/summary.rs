@@ -92,9 +92,9 @@ fn is_a_reason(change: &Change) -> bool {
 /// Whether retries help: the reports' word for the worst dependency, else what the totals say.
 fn helping(parts: &Parts<'_>) -> String {
     let worst = parts.verdicts.iter().filter(|v| v.condition != Condition::Healthy).find_map(|v| v.upstream.as_deref());
-    let of_all = || parts.retries.iter().filter(|report| report.class.is_none());
-    let told = of_all().find(|report| Some(report.upstream.as_str()) == worst).or_else(|| of_all().next());
-    if let Some(report) = told {
+    let concerned = |report: &&RetryReport| worst.is_none_or(|name| report.upstream == name);
+    let told = parts.retries.iter().filter(|report| report.class.is_none() && report.retries > 0).filter(concerned);
+    if let Some(report) = told.max_by_key(|report| report.retries) {
         return sentence(&report.text);
     }
     let mut wanted: Vec<&UpstreamView> =

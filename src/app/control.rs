@@ -11,9 +11,9 @@ use tokio::net::TcpListener;
 use tokio::runtime::Runtime;
 use tokio_util::sync::CancellationToken;
 
-use super::{Core, StartError, keys, letters, verdicts};
+use super::{Core, StartError, keys, letters, retries, verdicts};
 use crate::admin::api::{Applied, Change, CircuitAction, PolicyDocument, PolicySummary, Readiness, Reload, Revision};
-use crate::admin::control::{ChangesFilter, CircuitOrder, Control, Refused};
+use crate::admin::control::{Ask, AskWith, ChangesFilter, CircuitOrder, Control, Refused, ReloadOrder, RollbackOrder};
 use crate::clock;
 use crate::policy::journal::{self, ChangeKind};
 use crate::policy::store::{self, ApplyError, PolicyStore};
@@ -45,7 +45,7 @@ pub fn serve(
     let addrs = (admin.as_ref().map(|(_, addr)| *addr), metrics.as_ref().map(|(_, addr)| *addr));
     // Without an admin listener nobody can name it in a Host header.
     let named = addrs.0.unwrap_or(SocketAddr::from(([127, 0, 0, 1], 0)));
-    let control_points = Arc::new(points(sources, named));
+    let control_points = Arc::new(points(&sources, named));
     if let Some((listener, _)) = admin {
         let router = crate::admin::router(Arc::clone(&control_points));
         control.spawn(crate::admin::serve(listener, router, stop.clone()));
@@ -66,42 +66,51 @@ fn bind(control: &Runtime, addr: SocketAddr, key: &str) -> Result<(TcpListener, 
     })
 }
 
-fn points(sources: Sources, listen: SocketAddr) -> Control {
-    let ask = |s: &Sources| s.clone();
-    let (a, b, c, d, e) = (ask(&sources), ask(&sources), ask(&sources), ask(&sources), ask(&sources));
-    let (f, g, h, i, j) = (ask(&sources), ask(&sources), ask(&sources), ask(&sources), ask(&sources));
-    let (k, l, m, n) = (ask(&sources), ask(&sources), ask(&sources), ask(&sources));
-    let letters_of = sources;
+/// A question that is answered from `sources`.
+fn ask<T>(sources: &Sources, answer: impl Fn(&Sources) -> T + Send + Sync + 'static) -> Ask<T> {
+    let sources = sources.clone();
+    Box::new(move || answer(&sources))
+}
+
+/// A question or an order with arguments.
+fn ask_with<A, T>(sources: &Sources, answer: impl Fn(&Sources, A) -> T + Send + Sync + 'static) -> AskWith<A, T> {
+    let sources = sources.clone();
+    Box::new(move |argument| answer(&sources, argument))
+}
+
+fn points(sources: &Sources, listen: SocketAddr) -> Control {
+    let s = sources;
     Control {
-        name: Box::new(move || a.store.snapshot().policy.name.clone().unwrap_or_else(|| "outrigger".to_owned())),
+        name: ask(s, |s| s.store.snapshot().policy.name.clone().unwrap_or_else(|| "outrigger".to_owned())),
         listen,
-        uptime: Box::new(move || clock::now().saturating_duration_since(b.core.started)),
-        draining: Box::new(move || c.core.draining.load(Ordering::Acquire)),
-        readiness: Box::new(move || readiness(&d)),
-        views: Box::new(move || e.core.views()),
-        verdicts: Box::new(move || verdicts::all(&n.core)),
-        render_metrics: Box::new(move || {
-            letters::measure(&f.core);
-            f.core.metrics.render(&f.core.views())
+        uptime: ask(s, |s| clock::now().saturating_duration_since(s.core.started)),
+        draining: ask(s, |s| s.core.draining.load(Ordering::Acquire)),
+        readiness: ask(s, readiness),
+        views: ask(s, |s| s.core.views()),
+        verdicts: ask(s, |s| verdicts::all(&s.core)),
+        retries: ask(s, |s| retries::reports(&s.core)),
+        render_metrics: ask(s, |s| {
+            letters::measure(&s.core);
+            retries::measure(&s.core);
+            s.core.metrics.render(&s.core.views())
         }),
-        policy: Box::new(move || document(&g)),
-        changes: Box::new(move |filter| Ok(changes(&h, filter))),
-        history: Box::new(move || Ok(history(&i))),
-        reload: Box::new(move |order| applied(j.store.apply_file(&j.path, &order.author, true))),
-        rollback: {
-            let k = k.clone();
-            Box::new(move |order| {
-                let done = applied(k.store.rollback(order.revision, &order.author, None))?;
-                let line = format!("rolled back to revision {}: {}", order.revision, order.reason);
-                k.store.record(ChangeKind::Manual, "policy", &order.author, vec![line]);
-                Ok(done)
-            })
-        },
-        circuit: Box::new(move |order| circuit(&k, order)),
-        show_key: Box::new(move |name| keys::show(&l, &name)),
-        resolve_key: Box::new(move |order| keys::resolve(&m, &order)),
-        letters: letters::points(&letters_of),
+        policy: ask(s, document),
+        changes: ask_with(s, |s, filter| Ok(changes(s, filter))),
+        history: ask(s, |s| Ok(history(s))),
+        reload: ask_with(s, |s, order: ReloadOrder| applied(s.store.apply_file(&s.path, &order.author, true))),
+        rollback: ask_with(s, rollback),
+        circuit: ask_with(s, circuit),
+        show_key: ask_with(s, |s, name| keys::show(s, &name)),
+        resolve_key: ask_with(s, |s, order| keys::resolve(s, &order)),
+        letters: letters::points(s),
     }
+}
+
+fn rollback(sources: &Sources, order: RollbackOrder) -> Result<Applied, Refused> {
+    let done = applied(sources.store.rollback(order.revision, &order.author, None))?;
+    let line = format!("rolled back to revision {}: {}", order.revision, order.reason);
+    sources.store.record(ChangeKind::Manual, "policy", &order.author, vec![line]);
+    Ok(done)
 }
 
 fn readiness(sources: &Sources) -> Readiness {

@@ -5,6 +5,7 @@ mod keys;
 mod letters;
 mod news;
 mod observer;
+mod retries;
 mod run;
 mod stores;
 mod verdicts;

@@ -67,15 +67,23 @@ impl Desk {
 
 fn write_all(receiver: &Receiver<Option<Event>>, store: &OnceLock<Arc<PolicyStore>>) {
     while let Ok(Some(event)) = receiver.recv() {
-        let (kind, upstream, line) = emit(&event);
-        if let Some(store) = store.get() {
+        if let Some((kind, upstream, line)) = emit(&event)
+            && let Some(store) = store.get()
+        {
             store.record(kind, &upstream, "outrigger", vec![line]);
         }
     }
 }
 
-fn emit(event: &Event) -> (ChangeKind, String, String) {
-    match event {
+/// Logs it. `None`: it is no change of anything that one could look for in the journal.
+fn emit(event: &Event) -> Option<(ChangeKind, String, String)> {
+    Some(match event {
+        Event::Retries { upstream, route, change } => {
+            let (class, from, to) = (change.class.token(), change.from.token(), change.to.token());
+            let (retries, rescued) = (change.tries.retries(), change.tries.rescued());
+            events::Event::Retries { upstream, route, class, from, to, retries, rescued }.emit();
+            return None;
+        }
         Event::Circuit { upstream, transition } => {
             let (from, to) = (state_word(transition.from), state_word(transition.to));
             let cause = transition.cause.as_str();
@@ -100,5 +108,5 @@ fn emit(event: &Event) -> (ChangeKind, String, String) {
             events::Event::ResolveFailed { upstream, error }.emit();
             (ChangeKind::Endpoints, upstream.to_string(), format!("{upstream}: name not resolved: {error}"))
         }
-    }
+    })
 }

@@ -10,6 +10,7 @@ use super::{Core, verdicts};
 use crate::clock;
 use crate::policy::store::PolicyStore;
 use crate::policy::{Direction, UpstreamPolicy};
+use crate::reliability::efficacy::Harm;
 use crate::reliability::ending::Ending;
 use crate::reliability::failure::Failure;
 use crate::reliability::verdict::app::Blame;
@@ -137,7 +138,9 @@ impl Watched {
             waiting,
             slow_call: breaker.and_then(|breaker| breaker.slow_call).map(|slow| slow.threshold),
         };
-        self.watch.look(now, &upstream.name, &seen, changes).cloned()
+        let found = self.watch.look(now, &upstream.name, &seen, changes).cloned();
+        upstream.review_retries(now, || Harm::of(self.watch.history(), now));
+        found
     }
 }
 

@@ -152,8 +152,18 @@ Examples:
         since: Option<String>,
     },
 
-    /// What retries cost and what they rescued
+    /// Whether retries help, by route and class of failure; exit code 1 if some do not
+    #[command(after_help = "\
+Examples:
+  outrigger retries
+  outrigger retries payments -o json | jq -r '.retries[].text'")]
     Retries {
+        /// Only this dependency
+        upstream: Option<String>,
+    },
+
+    /// Retry budgets: what is left, what retries rescued, and why some were not made
+    Budgets {
         /// Only this dependency
         upstream: Option<String>,
     },

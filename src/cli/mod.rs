@@ -12,6 +12,7 @@ mod letters;
 mod policy;
 pub mod policy_commands;
 mod print;
+mod retries;
 mod session;
 mod status;
 mod upstreams;

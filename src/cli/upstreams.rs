@@ -1,4 +1,4 @@
-//! `outrigger upstreams` and `outrigger retries`, and the cells that several tables share.
+//! `outrigger upstreams` and `outrigger budgets`, and the cells that several tables share.
 
 use std::time::Duration;
 
@@ -84,7 +84,7 @@ impl Session<'_> {
         Ok(Exit::Fine)
     }
 
-    pub(super) fn retries(&mut self, upstream: Option<&str>) -> Result<Exit, Failure> {
+    pub(super) fn budgets(&mut self, upstream: Option<&str>) -> Result<Exit, Failure> {
         let budgets: Vec<UpstreamBudget> = match upstream {
             None => self.client.get::<Budgets>("/budgets")?.budgets,
             Some(name) => {

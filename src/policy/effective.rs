@@ -286,7 +286,7 @@ fn words(flags: &[(bool, &str)]) -> String {
 }
 
 fn retry(policy: &RetryPolicy, replay_body_max: usize) -> Vec<Setting> {
-    let RetryPolicy { retries, on, codes, backoff, respect_retry_after, contract: _ } = policy;
+    let RetryPolicy { retries, on, codes, backoff, respect_retry_after, contract: _, holdout_percent } = policy;
     let mut settings = vec![count("retry.attempts", *retries)];
     if *retries > 0 {
         let RetryOn { connect_failure, refused_stream, reset, timeout } = *on;
@@ -313,6 +313,7 @@ fn retry(policy: &RetryPolicy, replay_body_max: usize) -> Vec<Setting> {
             ),
             set("retry.respectRetryAfter", respect_retry_after.to_string()),
             set("retry.maxBody", size::print(replay_body_max as u64)),
+            set("retry.holdoutPercent", holdout_percent.to_string()),
         ]);
     }
     settings

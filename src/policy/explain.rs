@@ -241,6 +241,12 @@ fn notes(upstream: &UpstreamPolicy, route: &RoutePolicy, method: &Method, retrie
     if retries > 0 {
         let load = retries + 1;
         note(format!("Worst-case load x{load}; over all requests the retry budget keeps it below that."));
+        let held_out = route.retry.holdout_percent;
+        if held_out > 0.0 {
+            note(format!(
+                "{held_out} % of the requests, by lot, are not retried: the control group (`outrigger retries`)."
+            ));
+        }
         if !method.is_idempotent() {
             note(match route.retry.contract {
                 Contract::Opaque => format!("{method} is repeated only if nothing of it was sent (contract: opaque)."),

@@ -258,6 +258,8 @@ pub struct Retry {
     pub respect_retry_after: Key<Text<Flag>>,
     /// Request bodies up to this size are held for a retry; larger ones stream and are not retried. Default 64KiB.
     pub max_body: Key<Text<Size>>,
+    /// So many requests in a hundred, by lot, are not retried, to measure what retries add; 0 to 10. Not on routes with idempotency keys or a deadLetter. Default 0.
+    pub holdout_percent: Key<Text<Percent>>,
 }
 
 #[derive(Clone, Debug, Default, Deserialize, JsonSchema)]

@@ -106,7 +106,8 @@ struct Landed {
     in_flight: InFlight,
 }
 
-/// The machine of a request. Dropped while a retry waits (the client has gone), what was paid for it comes back.
+/// The machine of a request. Dropped before its end (the client has gone), what was paid for a retry that waits comes
+/// back, and one that was in flight is counted as wasted.
 struct Running<'a> {
     upstream: &'a Upstream,
     machine: Attempts<'a>,
@@ -114,7 +115,7 @@ struct Running<'a> {
 
 impl Drop for Running<'_> {
     fn drop(&mut self) {
-        if self.machine.is_waiting() {
+        if self.machine.is_unsettled() {
             self.upstream.decide(|d| self.machine.abandon(clock::now(), d));
         }
     }
@@ -188,6 +189,7 @@ pub async fn run(
                 let left = deadline.saturating_duration_since(launched);
                 record.attempt(note(kind, &outcome, endpoint.map(|e| e.addr), (launched, elapsed, left)));
                 settle_endpoint(route, endpoint.map(|e| &**e), &outcome, elapsed, now);
+                tell_endpoint(machine, kind, endpoint, &used);
                 machine.set_replayable(request.body.is_some() && !request.upgrade && !request.once);
                 let Some(permit) = permit else { continue };
                 let superseded =
@@ -223,6 +225,7 @@ pub async fn run(
                 if let Some(reason) = machine.denied() {
                     record.deny(reason);
                 }
+                record.rescue = machine.rescue();
                 return verdict(stop, answer, landed, last, executed);
             }
         }
@@ -238,6 +241,8 @@ fn plan<'a>(route: &Route<'a>, request: &Outgoing) -> Plan<'a> {
         replayable: request.is_replayable(),
         chain_stop: request.inbound_attempt > 1,
         endpoints: route.state.endpoint_count(),
+        // A replay is made once, and by an operator: it says nothing of retries.
+        ledger: route.ledger.filter(|_| !request.once),
     }
 }
 
@@ -324,6 +329,15 @@ fn settle_endpoint(route: &Route<'_>, endpoint: Option<&Endpoint>, outcome: &Out
     };
     let signal = classify::endpoint_signal(outcome);
     route.state.record_attempt(route.upstream, endpoint, signal, token, elapsed, now);
+}
+
+/// Whether a retry went where no attempt before it had gone.
+fn tell_endpoint(machine: &mut Attempts<'_>, kind: Kind, endpoint: Option<&Arc<Endpoint>>, used: &[Arc<Endpoint>]) {
+    if kind != Kind::First
+        && let Some(endpoint) = endpoint
+    {
+        machine.set_elsewhere(!used.iter().any(|tried| Arc::ptr_eq(tried, endpoint)));
+    }
 }
 
 /// Reads the rest of an answer that nobody gets, so that its connection is kept.

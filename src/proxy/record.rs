@@ -18,6 +18,7 @@ use crate::policy::routes::RouteId;
 use crate::policy::{Direction, RoutePolicy, UpstreamPolicy};
 use crate::random::{self, Random};
 use crate::reliability::attempts::{Denied, Kind};
+use crate::reliability::efficacy::Rescue;
 use crate::reliability::ending::Ending;
 use crate::reliability::entropy::Entropy;
 use crate::reliability::idempotency::KeyStatus;
@@ -75,6 +76,8 @@ pub struct Record {
     first: Option<AttemptNote>,
     more: Vec<AttemptNote>,
     denied: Option<Denied>,
+    /// The answer on its way is one that the first attempt had failed to get.
+    pub rescue: Option<Rescue>,
     /// What became of its idempotency key.
     pub key_status: Option<KeyStatus>,
     /// Under which number it is kept, if it is.
@@ -115,6 +118,7 @@ impl Record {
             first: None,
             more: Vec::new(),
             denied: None,
+            rescue: None,
             key_status: None,
             dead_letter: None,
             response_bytes: 0,
@@ -290,6 +294,12 @@ impl Record {
             return self.telemetry.metrics.unrouted(self.direction, reason);
         };
         let rescued = !self.more.is_empty() && outcome == RequestOutcome::Success;
+        if outcome != RequestOutcome::Success
+            && let Some(rescue) = self.rescue
+        {
+            let now = self.started + elapsed;
+            upstream.decide(|dependency| dependency.efficacy.on_late(now, rescue));
+        }
         let ending = self.ending(outcome);
         upstream.tally.request(ending, rescued);
         if outcome == RequestOutcome::Refused && ending.counts() {

@@ -8,6 +8,7 @@ use http::Request;
 use super::hygiene;
 use crate::policy::routes::RouteId;
 use crate::policy::{Listener, RoutePolicy, UpstreamPolicy};
+use crate::reliability::efficacy::RouteNumber;
 use crate::upstreams::Upstream;
 use crate::upstreams::reconcile::Snapshot;
 
@@ -22,6 +23,8 @@ pub struct Route<'a> {
     pub policy: &'a RoutePolicy,
     /// The upstream's living state.
     pub state: &'a Arc<Upstream>,
+    /// Where its retries are counted.
+    pub ledger: Option<RouteNumber>,
 }
 
 /// The listener of `addr`, if the policy still has it.
@@ -37,6 +40,7 @@ pub fn of(snapshot: &Snapshot, id: RouteId) -> Option<Route<'_>> {
         upstream,
         policy: upstream.routes.get(id.route as usize)?,
         state: snapshot.upstreams.get(id.upstream as usize)?,
+        ledger: *snapshot.ledgers.get(id.upstream as usize)?.get(id.route as usize)?,
     })
 }
 

@@ -10,8 +10,11 @@
 //! * A retry is paid for before its backoff: one that nobody can afford must not add latency.
 //! * `Finish` is final, and `Wait` names an instant in the future.
 //! * Every permit that a `Launch` hands out is given back exactly once, by its type.
+//! * Every retry that is launched is counted once in the route's ledger, as rescued or as wasted, also if it is
+//!   abandoned; a request that is held out is never retried.
 
 mod account;
+mod book;
 mod vocabulary;
 
 pub use vocabulary::{AttemptId, Denied, Kind, Plan, RetryPolicy, Step, Stop};
@@ -22,6 +25,7 @@ use super::classify::{self, Outcome, Retry, Verdict};
 use super::dependency::Dependency;
 use super::entropy::Entropy;
 use account::{acquire, admit_first, report, take_back};
+use book::Book;
 use std::time::{Duration, Instant};
 
 /// A retry that cannot be answered in this time is not worth starting, whatever the p50 says.
@@ -46,6 +50,7 @@ struct Flight {
     id: AttemptId,
     /// None = a first attempt.
     grant: Option<Grant>,
+    launched: Instant,
 }
 
 /// A retry that is paid for and waits for its time.
@@ -82,6 +87,7 @@ pub struct Attempts<'a> {
     transparent_used: bool,
     denied: Option<Denied>,
     class: Option<RetryClass>,
+    book: Book,
 }
 
 impl<'a> Attempts<'a> {
@@ -97,11 +103,18 @@ impl<'a> Attempts<'a> {
             transparent_used: false,
             denied: None,
             class: None,
+            book: Book::default(),
         }
     }
 
     /// What to do now.
     pub fn next(&mut self, now: Instant, dependency: &mut Dependency, entropy: &mut impl Entropy) -> Step {
+        let step = self.step(now, dependency, entropy);
+        self.close_book(now, dependency);
+        step
+    }
+
+    fn step(&mut self, now: Instant, dependency: &mut Dependency, entropy: &mut impl Entropy) -> Step {
         match self.phase {
             Phase::Start => {
                 self.total = self.plan.deadline.saturating_duration_since(now);
@@ -111,6 +124,7 @@ impl<'a> Attempts<'a> {
                 match admit_first(now, dependency, entropy) {
                     Ok(permit) => {
                         dependency.budget.on_first_attempt(now);
+                        self.open_book(now, dependency, entropy);
                         self.launch(now, Kind::First, None, permit, dependency)
                     }
                     Err(refusal) => self.finish(Stop::Refused(refusal)),
@@ -161,6 +175,7 @@ impl<'a> Attempts<'a> {
         };
         let verdict = classify::classify(&outcome, self.plan.policy, self.plan.idempotent);
         report(now, flight.grant, permit, &outcome, verdict, elapsed, dependency, entropy);
+        self.note(now, flight, &outcome, verdict, elapsed, dependency);
         if matches!(self.phase, Phase::Done(_)) {
             return false;
         }
@@ -174,6 +189,7 @@ impl<'a> Attempts<'a> {
             Verdict::Denied(reason) => self.deny(reason),
             Verdict::Retry(retry) => self.schedule(now, retry, dependency, entropy),
         }
+        self.close_book(now, dependency);
         matches!(self.phase, Phase::Waiting(_))
     }
 
@@ -182,17 +198,22 @@ impl<'a> Attempts<'a> {
         self.plan.replayable = replayable;
     }
 
-    /// Whether a retry is paid for and waits for its time.
-    pub fn is_waiting(&self) -> bool {
-        matches!(self.phase, Phase::Waiting(_))
+    /// Whether [`Attempts::abandon`] would tell the dependency anything.
+    pub fn is_unsettled(&self) -> bool {
+        matches!(self.phase, Phase::Waiting(_)) || self.is_book_open()
     }
 
-    /// Nobody waits for the answer any more: what was paid for a retry that waits comes back.
+    /// Nobody waits for the answer any more: what was paid for a retry that waits comes back, and a retry in flight
+    /// is wasted. Permits of attempts in flight go back through [`Dependency::on_cancelled`].
     pub fn abandon(&mut self, now: Instant, dependency: &mut Dependency) {
         if let Phase::Waiting(retry) = self.phase {
             take_back(now, retry.grant, dependency);
+        }
+        self.give_up_flights(now, dependency);
+        if !matches!(self.phase, Phase::Done(_)) {
             self.phase = Phase::Done(Stop::DeadlinePassed);
         }
+        self.close_book(now, dependency);
     }
 
     /// Attempts launched so far.
@@ -232,6 +253,9 @@ impl<'a> Attempts<'a> {
         if !plan.replayable {
             return self.deny(Denied::BodyTooLarge);
         }
+        if self.is_held_out() {
+            return self.deny(Denied::Holdout);
+        }
         if dependency.breaker.as_ref().is_some_and(|breaker| breaker.precheck(now).is_some()) {
             return self.deny(Denied::Breaker);
         }
@@ -250,6 +274,9 @@ impl<'a> Attempts<'a> {
         if plan.deadline.saturating_duration_since(now) < delay.saturating_add(answer_takes) {
             return self.deny(Denied::Deadline);
         }
+        if !self.is_allowed(now, dependency) {
+            return self.deny(Denied::Efficacy);
+        }
         let Some(grant) = dependency.budget.try_retry(now, class, entropy) else {
             return self.deny(Denied::Budget);
         };
@@ -257,6 +284,7 @@ impl<'a> Attempts<'a> {
             dependency.budget.on_retry_unsent(now, grant);
             return self.deny(Denied::Throttle);
         }
+        self.use_allowance(now, dependency, entropy);
         self.transparent_used |= transparent;
         self.class = Some(class);
         let kind = if transparent { Kind::Transparent } else { Kind::Retry };
@@ -273,10 +301,11 @@ impl<'a> Attempts<'a> {
     ) -> Step {
         let id = AttemptId(self.launched);
         let cutoff = self.cutoff(now, dependency);
+        let cutoff = self.held_out_cutoff(cutoff);
         self.launched += 1;
         self.phase = Phase::Flying;
         if let Some(free) = self.flights.iter_mut().find(|flight| flight.is_none()) {
-            *free = Some(Flight { id, grant });
+            *free = Some(Flight { id, grant, launched: now });
         }
         Step::Launch { id, kind, cutoff, permit }
     }
@@ -289,9 +318,7 @@ impl<'a> Attempts<'a> {
     fn cutoff(&self, now: Instant, dependency: &mut Dependency) -> Instant {
         let plan = &self.plan;
         let policy = plan.policy;
-        let repeatable = policy.may_repeat(plan.idempotent);
-        let last =
-            self.launched >= policy.retries || plan.chain_stop || !(plan.replayable && repeatable && policy.on.timeout);
+        let last = self.launched >= policy.retries || plan.chain_stop || !self.repeats_timeouts();
         let limit = match plan.backend_request {
             Some(limit) if self.launched == 0 || !last => limit,
             Some(_) => return plan.deadline,
@@ -299,6 +326,12 @@ impl<'a> Attempts<'a> {
             None => self.derived_timeout(now, dependency),
         };
         now.checked_add(limit).map_or(plan.deadline, |cutoff| cutoff.min(plan.deadline))
+    }
+
+    /// Whether an attempt that took too long may be followed by another one.
+    fn repeats_timeouts(&self) -> bool {
+        let Plan { policy, idempotent, replayable, .. } = self.plan;
+        replayable && policy.may_repeat(idempotent) && policy.on.timeout
     }
 
     /// Three times the p99 once enough is known, until then a fair share of the total.

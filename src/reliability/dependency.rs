@@ -2,6 +2,7 @@
 
 use super::breaker::{Breaker, BreakerPolicy, Hold, Permit};
 use super::budget::{Budget, BudgetPolicy};
+use super::efficacy::Ledgers;
 use super::latency::Quantiles;
 use super::throttle::{Throttle, ThrottlePolicy};
 use std::time::Instant;
@@ -17,7 +18,7 @@ pub struct DependencyPolicy {
     pub throttle: Option<ThrottlePolicy>,
 }
 
-/// Budget, breaker, throttle and latency of one dependency. The shell holds one lock around all of it and
+/// Budget, breaker, throttle, latency and the ledgers of retries of one dependency. The shell holds one lock around all of it and
 /// never awaits under it.
 #[derive(Debug)]
 pub struct Dependency {
@@ -29,6 +30,8 @@ pub struct Dependency {
     pub throttle: Option<Throttle>,
     /// Latency of successful attempts, for per-attempt timeouts and the deadline check.
     pub latency: Quantiles,
+    /// Whether retries help, by route.
+    pub efficacy: Ledgers,
 }
 
 impl Dependency {
@@ -39,6 +42,7 @@ impl Dependency {
             breaker: policy.breaker.clone().map(|policy| Breaker::new(policy, now)),
             throttle: policy.throttle.clone().map(|policy| Throttle::new(policy, now)),
             latency: Quantiles::new(now),
+            efficacy: Ledgers::default(),
         }
     }
 

@@ -23,6 +23,7 @@ pub mod classify;
 pub mod dead_letters;
 pub mod deadline;
 pub mod dependency;
+pub mod efficacy;
 pub mod ejection;
 pub mod ending;
 pub mod entropy;

@@ -91,6 +91,17 @@ pub enum Event<'a> {
     Endpoints { upstream: &'a str, added: &'a [String], removed: &'a [String], total: usize },
     /// A name could not be resolved; the last good addresses stay.
     ResolveFailed { upstream: &'a str, error: &'a str },
+    /// Whether retries help after one class of failure is judged differently now: `helping`, `not-helping`, …
+    /// `rescued` of `retries` within five minutes.
+    Retries {
+        upstream: &'a str,
+        route: &'a str,
+        class: &'a str,
+        from: &'a str,
+        to: &'a str,
+        retries: u64,
+        rescued: u64,
+    },
     /// No new work is accepted; what is in flight may finish.
     Draining { in_flight: u64, timeout_ms: u64 },
     /// The process ends. `aborted`: requests that were cut.
@@ -114,6 +125,7 @@ impl Event<'_> {
             Event::Returned { .. } => "returned",
             Event::Endpoints { .. } => "endpoints",
             Event::ResolveFailed { .. } => "resolve-failed",
+            Event::Retries { .. } => "retries",
             Event::Draining { .. } => "draining",
             Event::Stopped { .. } => "stopped",
         }
@@ -176,6 +188,14 @@ impl Event<'_> {
             }
             Event::ResolveFailed { upstream, error } => {
                 warn!(target: "outrigger", event, upstream, error, "name not resolved, the last good addresses stay");
+            }
+            Event::Retries { upstream, route, class, from, to, retries, rescued } => {
+                let message = format_args!("retries of {upstream}/{route} after {class}: {from} -> {to}");
+                if matches!(to, "not-helping" | "harmful") {
+                    warn!(target: "outrigger", event, upstream, route, class, from, to, retries, rescued, "{message}");
+                } else {
+                    info!(target: "outrigger", event, upstream, route, class, from, to, retries, rescued, "{message}");
+                }
             }
             Event::Draining { in_flight, timeout_ms } => {
                 info!(target: "outrigger", event, in_flight, timeout_ms, "draining");
@@ -268,7 +288,7 @@ mod tests {
         String::from_utf8(bytes).unwrap()
     }
 
-    const EVENTS: [Event<'static>; 17] = [
+    const EVENTS: [Event<'static>; 19] = [
         Event::Started { version: "1", policy_revision: 1, policy_hash: "h" },
         Event::PolicyApplied { revision: 1, hash: "h", source: "s", author: "a", effect: &[] },
         Event::PolicyRejected { source: "s", author: "a", error: "e" },
@@ -301,6 +321,8 @@ mod tests {
             text: "u is healthy.",
             suspect: "",
         },
+        retries("not-helping"),
+        retries("helping"),
         Event::LetterLost {
             queue: "q",
             letter: "l",
@@ -314,6 +336,10 @@ mod tests {
             more: 2,
         },
     ];
+
+    const fn retries(to: &'static str) -> Event<'static> {
+        Event::Retries { upstream: "u", route: "r", class: "timeout", from: "unknown", to, retries: 35, rescued: 0 }
+    }
 
     #[test]
     fn every_event_is_one_json_object_with_time_level_name_and_message() {

@@ -29,7 +29,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use metrics::{Counter, Key, KeyName, Label, Level, Metadata, Recorder};
 use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle, PrometheusRecorder};
 
-pub use self::gauges::{LetterGauge, VerdictGauge};
+pub use self::gauges::{LetterGauge, RetryGauge, VerdictGauge};
 pub use self::meters::{AttemptEnd, RequestOutcome, RouteMeters, UpstreamMeters};
 
 use self::exposition::{Exposition, Family, Type};
@@ -145,6 +145,7 @@ pub struct Metrics {
     letters_lost: AtomicU64,
     letters: Mutex<Vec<LetterGauge>>,
     verdicts: Mutex<Vec<VerdictGauge>>,
+    retries: Mutex<Vec<RetryGauge>>,
     policy: Mutex<PolicyStatus>,
     log_lines_dropped: Arc<AtomicU64>,
     journal_records_lost: AtomicU64,
@@ -189,6 +190,7 @@ impl Metrics {
             letters_lost: AtomicU64::new(0),
             letters: Mutex::default(),
             verdicts: Mutex::default(),
+            retries: Mutex::default(),
             policy: Mutex::default(),
             log_lines_dropped: Arc::default(),
             journal_records_lost: AtomicU64::new(0),
@@ -236,6 +238,11 @@ impl Metrics {
     /// What is said of each upstream; told whenever it changes.
     pub fn verdicts(&self, verdicts: Vec<VerdictGauge>) {
         *self.verdicts.lock().unwrap_or_else(PoisonError::into_inner) = verdicts;
+    }
+
+    /// What retries achieved; told before a scrape.
+    pub fn retries_seen(&self, seen: Vec<RetryGauge>) {
+        *self.retries.lock().unwrap_or_else(PoisonError::into_inner) = seen;
     }
 
     /// How many that were, in all queues.
@@ -286,6 +293,7 @@ impl Metrics {
         let mut out = Exposition::default();
         self.render_durations(&mut out);
         gauges::upstreams(&mut out, views);
+        gauges::retries(&mut out, &self.retries.lock().unwrap_or_else(PoisonError::into_inner));
         gauges::letters(&mut out, &self.letters.lock().unwrap_or_else(PoisonError::into_inner));
         gauges::verdicts(&mut out, &self.verdicts.lock().unwrap_or_else(PoisonError::into_inner));
         let policy = self.policy.lock().unwrap_or_else(PoisonError::into_inner).clone();

@@ -26,6 +26,9 @@ mod timeouts;
 /// What is sent again, how often, when, and what must never be.
 mod retrying;
 
+/// Whether retries help, as it is measured and told, and what follows from it.
+mod helping;
+
 /// How much runs at once, and what happens to the rest.
 mod limits;
 

@@ -4,6 +4,7 @@ pub mod endpoint;
 pub mod pick;
 pub mod reconcile;
 pub mod resolve;
+pub mod retries;
 pub mod ring;
 pub mod set;
 pub mod slots;
@@ -25,6 +26,7 @@ use crate::random::Random;
 use crate::reliability::attempts::Denied;
 use crate::reliability::breaker::{Hold, State, Transition};
 use crate::reliability::dependency::Dependency;
+use crate::reliability::efficacy;
 use crate::reliability::ejection::EndpointSignal;
 use crate::reliability::ending::Ending;
 use crate::telemetry::metrics::UpstreamMeters;
@@ -49,6 +51,7 @@ pub struct Upstream {
     /// Totals for operators that verdicts do not need.
     pub totals: Totals,
     dependency: Mutex<Dependency>,
+    numbers: Mutex<retries::Numbers>,
     set: ArcSwap<EndpointSet>,
     turn: AtomicU64,
     resolution: Resolution,
@@ -69,6 +72,8 @@ pub enum Event {
     Endpoints { upstream: Arc<str>, added: Vec<String>, removed: Vec<String> },
     /// The name could not be resolved; the last good set is kept.
     ResolveFailed { upstream: Arc<str>, error: String },
+    /// Whether retries of a route help after one class of failure is judged differently now.
+    Retries { upstream: Arc<str>, route: Arc<str>, change: efficacy::Change },
 }
 
 /// State of name resolution.
@@ -143,6 +148,7 @@ impl Upstream {
             tally: Tally::default(),
             totals: Totals::default(),
             dependency: Mutex::new(Dependency::new(&policy.dependency, now)),
+            numbers: Mutex::default(),
             set: ArcSwap::from_pointee(EndpointSet::new(&[], false, None, now)),
             turn: AtomicU64::new(0),
             resolution: Resolution::default(),
@@ -150,7 +156,8 @@ impl Upstream {
         }
     }
 
-    /// Runs `decide` on what all requests share, then publishes the breaker's transitions after unlocking.
+    /// Runs `decide` on what all requests share, then publishes the breaker's transitions and changed verdicts about
+    /// retries after unlocking.
     pub fn decide<T>(&self, decide: impl FnOnce(&mut Dependency) -> T) -> T {
         let mut dependency = self.lock();
         let answer = decide(&mut dependency);
@@ -158,7 +165,9 @@ impl Upstream {
             Some(breaker) if breaker.has_transitions() => breaker.take_transitions(),
             _ => Vec::new(),
         };
+        let verdicts = dependency.efficacy.take_changes();
         drop(dependency);
+        verdicts.into_iter().for_each(|change| self.tell_verdict(change));
         for transition in transitions {
             self.meters.circuit_transition(state_word(transition.from), state_word(transition.to));
             (self.events)(Event::Circuit { upstream: Arc::clone(&self.name), transition });

@@ -12,6 +12,7 @@ use super::{Events, Upstream, resolve};
 use crate::clock;
 use crate::policy::{Direction, Policy, Target, UpstreamPolicy};
 use crate::reliability::balance::Balance;
+use crate::reliability::efficacy::RouteNumber;
 use crate::telemetry::metrics::{Metrics, RouteMeters};
 use crate::wire::discover::Resolver;
 
@@ -25,6 +26,8 @@ pub struct Snapshot {
     pub upstreams: Vec<Arc<Upstream>>,
     /// Parallel to `policy.upstreams` and their routes.
     pub meters: Vec<Vec<Arc<RouteMeters>>>,
+    /// Parallel to `policy.upstreams` and their routes; `None` for those that never retry.
+    pub ledgers: Vec<Vec<Option<RouteNumber>>>,
     /// Name under which we speak in `Proxy-Status`: `outrigger` or `outrigger/NAME`.
     pub proxy_name: String,
 }
@@ -66,7 +69,8 @@ impl Registry {
 
     /// Brings the living state in line with `policy`.
     ///
-    /// Kept where direction and name stay: budget, breaker, throttle, limits in use, totals, and every
+    /// Kept where direction and name stay: budget, breaker, throttle, limits in use, totals, the ledgers of
+    /// routes that stay, and every
     /// endpoint whose address stays (with its connections, latency and ejection).
     pub fn reconcile(&self, policy: Arc<Policy>, revision: u64) -> Snapshot {
         let now = clock::now();
@@ -87,8 +91,10 @@ impl Registry {
             .iter()
             .map(|u| u.routes.iter().map(|r| self.metrics.route(u.direction, &u.name, &r.name)).collect())
             .collect();
+        let pairs = policy.upstreams.iter().zip(&upstreams);
+        let ledgers = pairs.map(|(wanted, upstream)| upstream.keep_ledgers(&wanted.routes, now)).collect();
         let proxy_name = policy.name.as_ref().map_or_else(|| "outrigger".to_owned(), |n| format!("outrigger/{n}"));
-        Snapshot { policy, revision, upstreams, meters, proxy_name }
+        Snapshot { policy, revision, upstreams, meters, ledgers, proxy_name }
     }
 
     fn upstream(

@@ -100,14 +100,29 @@ pub struct RetryReport {
     /// Efficiency on another endpoint, and on the same one.
     pub elsewhere_efficiency: Option<f64>,
     pub same_efficiency: Option<f64>,
+    /// Retries by their place in the order of attempts; 5 stands for all later ones, too.
+    pub by_attempt: Vec<ByAttempt>,
+    /// Time that the upstream spent on wasted retries.
+    pub wasted_seconds: f64,
     /// Retries that were not made, by reason.
     pub denied: Vec<(String, u64)>,
-    /// Retries are held to probes because they do not help.
+    /// Retries are held to probes because they do not help: these, or by the budget all of the upstream.
     pub gated: bool,
-    /// The control group, if the policy keeps one.
+    /// The control group, if the policy keeps one; counted since the route was first seen, as it is small.
     pub holdout: Option<Holdout>,
     pub lifetime_retries: u64,
     pub lifetime_rescued: u64,
+}
+
+/// Retries at one place in the order of attempts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ByAttempt {
+    /// 2 = the first retry.
+    pub attempt: u32,
+    pub retries: u64,
+    /// With a good answer.
+    pub good: u64,
 }
 
 /// Requests that would have been retried, and by lot were not.

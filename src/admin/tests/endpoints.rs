@@ -42,16 +42,13 @@ async fn status_answers_everything_at_once_with_stable_keys() {
     assert_eq!(status["policy"]["reload"]["failed"], false);
     assert_eq!(status["upstreams"][0]["limits"]["inFlightMax"], 256);
     assert_eq!(status["changes"][0]["kind"], "policy-applied");
-    assert_eq!(
-        status["verdicts"][0]["text"],
-        "payments is healthy: 1,204 requests since the start, 99.9% succeeded."
-    );
+    assert_eq!(status["verdicts"][0]["text"], "payments is healthy: 1,204 requests since the start, 99.9% succeeded.");
     assert_eq!(status["summary"].as_array().map(Vec::len), Some(4));
     assert_eq!(
         status["summary"][0],
         "Everything is healthy: 1 upstream, 1,204 requests since the start, 99.9% succeeded."
     );
-    
+
     assert_eq!(status["repairs"][0]["upstream"], "payments");
     stage.stop().await;
 }
@@ -86,6 +83,22 @@ async fn each_part_of_the_state_has_its_own_path() {
     assert_eq!(policy["text"], "version: 1\nupstreams: {}\n");
     assert_eq!(policy["policy"]["revision"], 7);
     assert_eq!(stage.get("/policy/history").await.json()["revisions"][0]["current"], true);
+    stage.stop().await;
+}
+
+#[tokio::test]
+async fn retries_are_judged_for_all_upstreams_or_one() {
+    let stage = Stage::healthy().await;
+    let all = stage.get("/retries").await.json();
+    assert_eq!(
+        (&all["retries"][0]["class"], &all["retries"][1]["class"]),
+        (&serde_json::Value::Null, &"timeout".into())
+    );
+    assert_eq!(all["retries"][1]["efficiencyHigh"], 0.0341);
+    assert_eq!(stage.get("/retries?upstream=payments").await.json(), all);
+    let reply = stage.get("/retries?upstream=paymets").await;
+    assert_eq!(reply.problem(404), "unknown-upstream");
+    assert_eq!(stage.get("/retries?route=charge").await.problem(400), "invalid-request");
     stage.stop().await;
 }
 

@@ -12,8 +12,8 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use crate::admin::api::{
-    Applied, Change, KeyAnswer, KeyView, PolicyDocument, PolicySummary, Readiness, Reload, ResolveAs, ResolvedKey,
-    Revision, Verdict,
+    Applied, ByAttempt, Change, KeyAnswer, KeyView, PolicyDocument, PolicySummary, Readiness, Reload, ResolveAs,
+    ResolvedKey, RetryReport, Revision, Verdict,
 };
 use crate::admin::control::{
     ChangesFilter, CircuitOrder, Control, KeyName, Outcome, Refused, ReloadOrder, ResolveOrder, RollbackOrder,
@@ -43,6 +43,7 @@ pub(crate) struct Process {
     pub changes: Vec<Change>,
     pub draining: bool,
     pub metrics: String,
+    pub retries: Vec<RetryReport>,
     /// The next reload, rollback, or order about a circuit, a key or a letter is refused so.
     pub refuse: Option<Refused>,
     pub letters: letters::Post,
@@ -81,6 +82,7 @@ impl Process {
             changes: vec![change],
             draining: false,
             metrics: "# TYPE outrigger_requests_total counter\n".to_owned(),
+            retries: vec![not_helping(None), not_helping(Some("timeout"))],
             refuse: None,
             letters: letters::Post::usual(),
         }
@@ -282,7 +284,45 @@ fn control(process: &Arc<Mutex<Process>>, listen: SocketAddr) -> Control {
             process.orders.push(Order::ResolveKey(order));
             process.refuse.take().map_or(Ok(resolved), Err)
         }),
+        retries: ask(process, |process| process.retries.clone()),
         letters: letters::control(process),
+    }
+}
+
+/// Retries that rescued 2 of 210 requests.
+pub(crate) fn not_helping(class: Option<&str>) -> RetryReport {
+    RetryReport {
+        upstream: "payments".to_owned(),
+        route: "charge".to_owned(),
+        class: class.map(str::to_owned),
+        verdict: "not-helping".to_owned(),
+        text: "Retries of payments/charge after timeouts do not help: 2 of 210 rescued.".to_owned(),
+        window_seconds: 300,
+        requests: 2_310,
+        first_failed: 420,
+        retries: 210,
+        rescued: 2,
+        wasted: 208,
+        efficiency: Some(0.0095),
+        efficiency_low: 0.0026,
+        efficiency_high: 0.0341,
+        rescue_rate: Some(0.0095),
+        uplift_percent: 0.0866,
+        amplification: 1.0909,
+        price: Some(105.0),
+        rescued_tax_p50_ms: Some(40.0),
+        rescued_tax_p99_ms: Some(40.0),
+        failed_tax_p50_ms: Some(512.0),
+        failed_tax_p99_ms: Some(1_024.0),
+        elsewhere_efficiency: Some(0.0095),
+        same_efficiency: None,
+        by_attempt: vec![ByAttempt { attempt: 2, retries: 210, good: 2 }],
+        wasted_seconds: 104.0,
+        denied: vec![("efficacy".to_owned(), 210)],
+        gated: true,
+        holdout: None,
+        lifetime_retries: 300,
+        lifetime_rescued: 2,
     }
 }
 

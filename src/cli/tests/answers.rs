@@ -64,7 +64,7 @@ fn json_is_the_apis_own() {
     assert_eq!(parse(&["status", "-o", "json"])["upstreams"][0]["totals"]["firstAttemptsFailed"], 34);
     assert_eq!(parse(&["-o", "json", "upstreams"])["upstreams"][0]["name"], "payments");
     assert_eq!(parse(&["upstreams", "payments", "-o", "json"])["endpointSetAgeSeconds"], 3_725);
-    assert_eq!(parse(&["retries", "-o", "json"])["budgets"][0]["totals"]["denied"][0][0], "budget");
+    assert_eq!(parse(&["budgets", "-o", "json"])["budgets"][0]["totals"]["denied"][0][0], "budget");
     assert_eq!(parse(&["circuits", "-o", "json"])["circuits"][0]["circuit"]["state"], "closed");
     assert_eq!(parse(&["changes", "-o", "json"])["changes"][0]["kind"], "policy-applied");
     assert_eq!(parse(&["policy", "show", "-o", "json"])["policy"]["author"], "watch");
@@ -105,9 +105,52 @@ ENDPOINT       STATE          LATENCY  FAILING  SAMPLES  PENDING  CONNECTIONS  L
 }
 
 #[test]
-fn retries_set_effective_against_actual() {
+fn retries_that_do_not_help_are_said_first_and_are_a_problem() {
+    let server = Server::healthy();
     assert_eq!(
-        Server::healthy().say(&["retries", "payments"]).exited(0).out,
+        server.say(&["retries", "payments"]).exited(1).out,
+        "\
+Retries of payments/charge after timeouts do not help: 2 of 210 rescued.
+
+ROUTE            AFTER    VERDICT                   REQUESTS  RETRIES  RESCUED  OF 100   LOAD  COST OF RESCUE   COST OF FAILURE  DENIED
+payments/charge  all      not-helping, probes only     2,310      210        2     0-3  1.09x   40 ms / 40 ms  512 ms / 1024 ms  efficacy 210
+                 timeout  not-helping, probes only                210        2     0-3  1.09x   40 ms / 40 ms  512 ms / 1024 ms  efficacy 210
+"
+    );
+    let said = server.say(&["retries", "-o", "json"]);
+    let answer: serde_json::Value = serde_json::from_str(&said.exited(1).out).unwrap();
+    assert_eq!(answer["retries"][1]["byAttempt"][0]["attempt"], 2);
+}
+
+#[test]
+fn retries_that_help_are_fine_and_a_control_group_says_by_how_much() {
+    let mut process = Process::healthy();
+    process.retries.truncate(1);
+    let report = &mut process.retries[0];
+    (report.verdict, report.gated) = ("helping".to_owned(), false);
+    report.holdout = Some(crate::admin::api::Holdout {
+        percent: 1.0,
+        treated: 1_000,
+        treated_succeeded: 900,
+        control: 10,
+        control_succeeded: 2,
+        effect_percent: Some(70.0),
+        effect_low_percent: Some(38.7),
+        effect_high_percent: Some(84.6),
+    });
+    let said = Server::of(process).say(&["retries"]);
+    let text = "Control group of payments/charge: retries add 70.0 points of success (38.7 to 84.6) among requests that need one; \
+                900 of 1,000 succeeded with retries, 2 of 10 without.\n";
+    assert!(said.exited(0).out.ends_with(text), "{}", said.out);
+    let mut process = Process::healthy();
+    process.retries.clear();
+    assert_eq!(Server::of(process).say(&["retries"]).exited(0).out, "No request has needed a retry yet.\n");
+}
+
+#[test]
+fn budgets_set_effective_against_actual() {
+    assert_eq!(
+        Server::healthy().say(&["budgets", "payments"]).exited(0).out,
         "\
 UPSTREAM  REQUESTS  ATTEMPTS   LOAD  FIRST TRY -> FINAL  RETRIES  RESCUED  BUDGET  DENIED
 payments     1,204     1,240  1.03x      97.2% -> 99.9%       36       33     80%  budget 2
@@ -120,7 +163,7 @@ fn the_inbound_row_has_no_budget_and_a_nameless_process_is_named_once() {
     let mut process = Process::healthy();
     process.views[0].name = "app".to_owned();
     let server = Server::of(process);
-    assert!(server.say(&["retries"]).exited(0).out.contains("    -  budget 2"), "{:?}", server.say(&["retries"]));
+    assert!(server.say(&["budgets"]).exited(0).out.contains("    -  budget 2"), "{:?}", server.say(&["budgets"]));
     assert!(!server.say(&["status"]).out.contains("80%"));
 }
 
@@ -130,7 +173,7 @@ fn requests_refused_unsent_are_no_first_try_successes() {
     let totals = &mut process.views[0].totals;
     (totals.requests, totals.requests_failed, totals.refused, totals.rescued) = (30, 30, 20, 0);
     (totals.attempts, totals.first_attempts_failed) = (20, 10);
-    let said = Server::of(process).say(&["retries"]);
+    let said = Server::of(process).say(&["budgets"]);
     assert!(said.exited(0).out.contains(" 0% -> 0% "), "{}", said.out);
 }
 

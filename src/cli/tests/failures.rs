@@ -35,6 +35,7 @@ fn an_unreachable_proxy_exits_3_and_says_what_to_do() {
         &["changes"],
         &["circuits"],
         &["retries"],
+        &["budgets"],
         &["policy", "show"],
         &["policy", "reload"],
         &["circuits", "reset", "payments", "--reason", "x"],

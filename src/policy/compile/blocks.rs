@@ -11,7 +11,7 @@ use crate::policy::diagnostic::Diagnostic;
 use crate::policy::lint::Code;
 use crate::policy::raw::scalar::{At, Key, Text, Time};
 use crate::policy::raw::{self, BalanceBy, DeadlineHeader, Mode, ObserveMode};
-use crate::policy::{ProxyStatus, duration};
+use crate::policy::{ProxyStatus, RoutePolicy, duration};
 use crate::reliability::attempts::RetryPolicy;
 use crate::reliability::backoff::{Backoff, Jitter};
 use crate::reliability::balance::Balance;
@@ -30,6 +30,8 @@ const DAY: Duration = Duration::from_secs(24 * 3600);
 
 /// `retry.attempts` at most: beyond it, retries are load and not help.
 const RETRIES_MAX: u32 = 10;
+/// `retry.holdoutPercent` at most: more would be an outage of one's own making.
+const HOLDOUT_PERCENT_MAX: f64 = 10.0;
 /// Replayable bodies are memory: 16 MiB each at most.
 const REPLAY_BODY_MAX: u64 = 16 << 20;
 /// `retryBudget`: tokens at start, and least cap.
@@ -109,6 +111,8 @@ impl Reader<'_> {
         self.take("retry.methods", block.pick(|r| &r.methods), methods, ());
         let max_body =
             self.take("retry.maxBody", block.pick(|r| &r.max_body), |t| size(t, 0, REPLAY_BODY_MAX), 64 << 10);
+        let holdout = |text: &Text<_>| number(text, 0.0, HOLDOUT_PERCENT_MAX);
+        let holdout = self.take("retry.holdoutPercent", block.pick(|r| &r.holdout_percent), holdout, 0.0);
         let policy = RetryPolicy {
             retries,
             on: self.retry_on(block),
@@ -121,8 +125,24 @@ impl Reader<'_> {
                 true,
             ),
             contract,
+            // Without retries there is nothing to hold out.
+            holdout_percent: if retries == 0 { 0.0 } else { holdout },
         };
         (policy, if retries == 0 { 0 } else { usize::try_from(max_body).unwrap_or(usize::MAX) })
+    }
+
+    /// Who asks for exactly once, or for nothing to be lost, does not want failures by lot.
+    pub(super) fn check_holdout(&mut self, block: Layered<'_, raw::Retry>, route: &RoutePolicy) {
+        let dear = route.idempotency.is_some() || route.dead_letter.is_some();
+        if let Some((at, _)) = block.pick(|r| &r.holdout_percent).filter(|_| dear && route.retry.holdout_percent > 0.0)
+        {
+            let message = format!(
+                "route `{}` has idempotency keys or a deadLetter: its requests must not fail for the sake of a \
+                 measurement. Write `retry: {{ holdoutPercent: 0 }}` in that route",
+                route.name
+            );
+            self.refuse(at.position, message);
+        }
     }
 
     fn retry_on(&mut self, block: Layered<'_, raw::Retry>) -> RetryOn {

@@ -61,6 +61,26 @@ fn a_block_that_is_present_is_on_with_safe_defaults() {
 }
 
 #[test]
+fn a_control_group_is_a_choice_within_bounds_and_not_for_requests_that_are_dear() {
+    let share = |block: &str| good(&payments(block)).policy.upstreams.remove(0).routes.remove(0).retry.holdout_percent;
+    assert_eq!(share("retry: {}"), 0.0);
+    assert_eq!(share("retry: { holdoutPercent: 1 }"), 1.0);
+    assert_eq!(share("retry: { holdoutPercent: 0.5 }"), 0.5);
+    assert_eq!(share("retry: { attempts: 0, holdoutPercent: 1 }"), 0.0, "there is nothing to hold out");
+    assert!(bad(&payments("retry: { holdoutPercent: 11 }")).contains("11 is out of range: 0 to 10"));
+    let dear = |retry: &str| {
+        format!(
+            "version: 1\nstores: {{ embedded: {{ path: /tmp/x.db }} }}\nupstreams:\n  payments:\n    url: http://p:1\n    \
+             retry: {{ holdoutPercent: 1 }}\n    routes:\n    - name: charge\n      match: {{ methods: [POST] }}\n      \
+             idempotency: {{ principal: none, store: embedded, contract: dedupes }}\n{retry}"
+        )
+    };
+    let refused = bad(&dear(""));
+    assert!(refused.contains("holdoutPercent: 0") && refused.contains(":6:30"), "{refused}");
+    good(&dear("      retry: { holdoutPercent: 0 }\n"));
+}
+
+#[test]
 fn the_throttle_follows_the_breaker_unless_told_otherwise() {
     let throttle = |block: &str| good(&payments(block)).policy.upstreams.remove(0).dependency.throttle;
     assert!(throttle("circuitBreaker: { mode: observe }").unwrap().observe);

@@ -252,9 +252,10 @@ impl<'a> Blocks<'a> {
             reader.note("retry", position, Layer::Own);
         }
         let contract = reader.contract(route.idempotency.get());
-        let (retry, replay_body_max) = reader.retry(retry.under(route.retry.get()), contract);
+        let retry_block = retry.under(route.retry.get());
+        let (retry, replay_body_max) = reader.retry(retry_block, contract);
         let keys = reader.deduplication(route.idempotency.get());
-        RoutePolicy {
+        let compiled = RoutePolicy {
             name: name.into(),
             timeouts: reader.timeouts(timeouts.under(route.timeouts.get())),
             retry,
@@ -263,7 +264,9 @@ impl<'a> Blocks<'a> {
             proxy_status: reader.proxy_status(&status, ProxyStatus::Full),
             dead_letter: reader.dead_letter(route.dead_letter.get(), self.name, name, keys.as_deref()),
             idempotency: keys,
-        }
+        };
+        reader.check_holdout(retry_block, &compiled);
+        compiled
     }
 
     fn dependency(&self, reader: &mut Reader<'_>, request: Duration, attempt: Duration) -> DependencyPolicy {

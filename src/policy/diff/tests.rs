@@ -24,6 +24,15 @@ fn a_change_of_a_route_is_told_with_its_effect() {
 }
 
 #[test]
+fn a_control_group_that_begins_is_a_change() {
+    let policy = |retry| format!("upstreams:\n  payments: {{ url: http://p, retry: {{ {retry} }} }}\n");
+    assert_eq!(
+        lines(&policy("attempts: 1"), &policy("attempts: 1, holdoutPercent: 1")),
+        ["payments/default: retry.holdoutPercent 0 -> 1"]
+    );
+}
+
+#[test]
 fn the_same_policy_in_other_words_is_no_change() {
     let old = "upstreams:\n  a: { url: http://a, timeouts: { request: 1500ms } }\n";
     let new = "# comment\nlisten: 127.0.0.1:4400\ndefaults: { timeouts: { request: 1s500ms } }\nupstreams: { a: { url: http://a } }\n";

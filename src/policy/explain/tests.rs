@@ -20,6 +20,15 @@ fn the_route_is_named_with_the_reason() {
 }
 
 #[test]
+fn a_control_group_is_told() {
+    let policy = POLICY.replace("attempts: 2 }", "attempts: 2, holdoutPercent: 1 }");
+    let compiled = load("p.yaml", &policy).unwrap();
+    let text = request(&compiled, "p.yaml", &Method::GET, "http://127.0.0.1:4400/").unwrap();
+    assert!(text.contains("1 % of the requests, by lot, are not retried"), "{text}");
+    assert!(!explained("GET", "http://127.0.0.1:4400/").unwrap().contains("by lot"));
+}
+
+#[test]
 fn every_value_has_its_origin() {
     let text = explained("POST", "http://127.0.0.1:4400/v1/charges").unwrap();
     let origin = |key: &str| {

@@ -4,12 +4,17 @@ use crate::reliability::breaker::{Breaker, BreakerPolicy, Refusal, Signal, State
 use crate::reliability::budget::BudgetPolicy;
 use crate::reliability::classify::{PeerMark, StatusSet};
 use crate::reliability::dependency::DependencyPolicy;
+use crate::reliability::efficacy::RouteNumber;
 use crate::reliability::entropy::SplitMix;
 use crate::reliability::failure::{Failure, Sent};
 use crate::reliability::throttle::ThrottlePolicy;
 
 mod dependency;
+mod ledger;
 mod properties;
+
+/// The route that all requests take.
+const ROUTE: RouteNumber = RouteNumber(0);
 
 const MS: Duration = Duration::from_millis(1);
 const SEC: Duration = Duration::from_secs(1);
@@ -48,12 +53,9 @@ impl Bench {
 
     fn with(policy: DependencyPolicy) -> Self {
         let start = Instant::now();
-        Bench {
-            policy: RetryPolicy::default(),
-            start,
-            dependency: Dependency::new(&policy, start),
-            entropy: SplitMix::new(7),
-        }
+        let mut dependency = Dependency::new(&policy, start);
+        dependency.efficacy.keep(start, [ROUTE]);
+        Bench { policy: RetryPolicy::default(), start, dependency, entropy: SplitMix::new(7) }
     }
 
     fn fixed_backoff(mut self) -> Self {
@@ -106,6 +108,7 @@ fn plan(policy: &RetryPolicy, deadline: Instant) -> Plan<'_> {
         replayable: true,
         chain_stop: false,
         endpoints: 3,
+        ledger: Some(ROUTE),
     }
 }
 

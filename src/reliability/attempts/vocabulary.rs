@@ -3,6 +3,7 @@
 use crate::reliability::backoff::Backoff;
 use crate::reliability::breaker::{self, Permit};
 use crate::reliability::classify::{Contract, RetryOn, StatusSet};
+use crate::reliability::efficacy::RouteNumber;
 use std::time::{Duration, Instant};
 
 /// `retry` of a route, compiled.
@@ -20,6 +21,8 @@ pub struct RetryPolicy {
     pub respect_retry_after: bool,
     /// What the upstream promises for unsafe methods.
     pub contract: Contract,
+    /// `retry.holdoutPercent`: so many requests in a hundred are never retried, by lot, to measure what retries add.
+    pub holdout_percent: f64,
 }
 
 impl RetryPolicy {
@@ -38,6 +41,7 @@ impl Default for RetryPolicy {
             backoff: Backoff::default(),
             respect_retry_after: true,
             contract: Contract::Opaque,
+            holdout_percent: 0.0,
         }
     }
 }
@@ -59,6 +63,8 @@ pub struct Plan<'a> {
     pub chain_stop: bool,
     /// Endpoints the dependency has now. With a single one a retry may go to the same.
     pub endpoints: usize,
+    /// The ledger of its route. None = nothing is counted, and nothing held for it.
+    pub ledger: Option<RouteNumber>,
 }
 
 /// Names an attempt within its request: 0 is the first, in order of launch.
@@ -97,6 +103,10 @@ pub enum Denied {
     Pushback,
     /// The dependency rejects so much that retries are not sent.
     Throttle,
+    /// Retries of this route after this kind of failure do not help; they are held to probes.
+    Efficacy,
+    /// By lot the request belongs to the control group (`retry.holdoutPercent`).
+    Holdout,
 }
 
 impl Kind {
@@ -116,7 +126,7 @@ impl Kind {
 
 impl Denied {
     /// Every reason, in declaration order.
-    pub const ALL: [Denied; 8] = [
+    pub const ALL: [Denied; 10] = [
         Denied::Budget,
         Denied::Deadline,
         Denied::Breaker,
@@ -125,6 +135,8 @@ impl Denied {
         Denied::ChainStop,
         Denied::Pushback,
         Denied::Throttle,
+        Denied::Efficacy,
+        Denied::Holdout,
     ];
 
     /// The word in metric, log, `details` and `x-outrigger-retry`.
@@ -138,6 +150,8 @@ impl Denied {
             Denied::ChainStop => "chain-stop",
             Denied::Pushback => "pushback",
             Denied::Throttle => "throttle",
+            Denied::Efficacy => "efficacy",
+            Denied::Holdout => "holdout",
         }
     }
 }

@@ -7,6 +7,7 @@ use crate::reliability::breaker::Permit;
 use crate::reliability::budget::BudgetPolicy;
 use crate::reliability::classify::Outcome;
 use crate::reliability::dependency::{Dependency, DependencyPolicy};
+use crate::reliability::efficacy::{Helpfulness, RouteNumber};
 use crate::reliability::entropy::Entropy;
 use std::fmt;
 use std::time::{Duration, Instant};
@@ -120,12 +121,17 @@ impl Contender {
             ContenderKind::Ours(budget) => {
                 // No breaker and no throttle: the comparison is about budgets.
                 let policy = DependencyPolicy { budget: budget.clone(), breaker: None, throttle: None };
-                Sidecar { start, kind: SidecarKind::Ours(Box::new(Dependency::new(&policy, start))) }
+                let mut dependency = Dependency::new(&policy, start);
+                dependency.efficacy.keep(start, [ROUTE]);
+                Sidecar { start, kind: SidecarKind::Ours(Box::new(dependency)) }
             }
             ContenderKind::Rival(make) => Sidecar { start, kind: SidecarKind::Rival(make()) },
         }
     }
 }
+
+/// The route that all requests take.
+const ROUTE: RouteNumber = RouteNumber(0);
 
 /// One client process with its budget.
 pub(super) struct Sidecar {
@@ -136,6 +142,14 @@ pub(super) struct Sidecar {
 enum SidecarKind {
     Ours(Box<Dependency>),
     Rival(Box<dyn Rival>),
+}
+
+impl Sidecar {
+    /// Whether its retries help; None of a rival.
+    pub fn helpfulness(&self, now: Duration) -> Option<Helpfulness> {
+        let SidecarKind::Ours(dependency) = &self.kind else { return None };
+        Some(dependency.efficacy.reports(self.start + now, ROUTE).first()?.verdict)
+    }
 }
 
 /// What a request does next.
@@ -158,7 +172,7 @@ pub(super) struct Job<'a> {
 }
 
 enum JobKind<'a> {
-    Ours { attempts: Attempts<'a>, out: Option<(AttemptId, Permit)> },
+    Ours { attempts: Box<Attempts<'a>>, out: Option<(AttemptId, Permit)> },
     Rival { sent: u32, next: Move },
 }
 
@@ -175,8 +189,9 @@ impl<'a> Job<'a> {
                     replayable: true,
                     chain_stop: false,
                     endpoints: 1,
+                    ledger: Some(ROUTE),
                 };
-                JobKind::Ours { attempts: Attempts::new(plan), out: None }
+                JobKind::Ours { attempts: Box::new(Attempts::new(plan)), out: None }
             }
             SidecarKind::Rival(_) => JobKind::Rival { sent: 0, next: Move::Send },
         };

@@ -6,6 +6,7 @@ use super::client::{Contender, Job, Move};
 use super::exponential;
 use crate::reliability::backoff::{Backoff, Jitter};
 use crate::reliability::classify::Outcome;
+use crate::reliability::efficacy::Helpfulness;
 use crate::reliability::entropy::{Entropy, SplitMix};
 use std::time::{Duration, Instant};
 
@@ -47,6 +48,8 @@ pub struct Cell {
     pub retries: u64,
     /// Retries that turned a failure into a success.
     pub rescued: u64,
+    /// Whether its retries help, as Outrigger sees it at the end; None of others.
+    pub helpfulness: Option<Helpfulness>,
 }
 
 /// Runs one cell.
@@ -85,5 +88,6 @@ pub fn run(contender: &Contender, scenario: Scenario, seed: u64, start: Instant)
         success: per_request(succeeded),
         retries: attempts - requests,
         rescued,
+        helpfulness: sidecar.helpfulness(now),
     }
 }

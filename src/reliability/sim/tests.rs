@@ -13,6 +13,7 @@ use crate::reliability::entropy::SplitMix;
 use std::time::{Duration, Instant};
 
 mod chain;
+mod efficacy;
 mod metastability;
 
 fn grants(rival: &mut impl Rival, now: f64) -> u32 {

@@ -2,6 +2,7 @@
 
 use super::PolicyStatus;
 use super::exposition::{Exposition, Family, Type};
+use crate::reliability::efficacy::Helpfulness;
 use crate::upstreams::view::UpstreamView;
 
 const fn gauge(name: &'static str, help: &'static str) -> Family {
@@ -43,6 +44,13 @@ const LETTERS: Family = gauge("outrigger_dlq_entries", "Dead letters that are ke
 const LETTER_BYTES: Family = gauge("outrigger_dlq_bytes", "Bytes that they take.");
 const LETTERS_OLDEST: Family =
     gauge("outrigger_dlq_oldest_age_seconds", "Age of the oldest one that is open; absent without one.");
+
+const RETRY_ATTEMPTS: Family = counter(
+    "outrigger_retry_attempts_total",
+    "Retries that have ended, by whether they rescued their request or were wasted.",
+);
+const RETRY_VERDICT: Family =
+    gauge("outrigger_retry_verdict", "1 for the verdict on whether retries of the route help, 0 for the others.");
 
 const POLICY_INFO: Family = gauge(
     "outrigger_policy_info",
@@ -95,6 +103,21 @@ pub struct VerdictGauge {
     pub condition: u8,
     /// A word of `reliability::verdict::Cause`; none while it is well.
     pub cause: Option<&'static str>,
+}
+
+/// What retries of one route achieved.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RetryGauge {
+    /// Of which upstream.
+    pub upstream: String,
+    /// Of which of its routes.
+    pub route: String,
+    /// Retries that turned a failure into a success.
+    pub rescued: u64,
+    /// The others.
+    pub wasted: u64,
+    /// Whether they help.
+    pub verdict: Helpfulness,
 }
 
 /// Version of the policy format that this program reads.
@@ -171,6 +194,23 @@ pub(super) fn verdicts(out: &mut Exposition, verdicts: &[VerdictGauge]) {
         Some((labels, 1.0))
     });
     out.samples(&CAUSE, causes);
+}
+
+pub(super) fn retries(out: &mut Exposition, retries: &[RetryGauge]) {
+    let ended = retries.iter().flat_map(|r| {
+        let result = |result, count: u64| {
+            ([("upstream", r.upstream.as_str()), ("route", r.route.as_str()), ("result", result)], count as f64)
+        };
+        [result("rescued", r.rescued), result("wasted", r.wasted)]
+    });
+    out.samples(&RETRY_ATTEMPTS, ended);
+    let verdicts = retries.iter().flat_map(|r| {
+        Helpfulness::ALL.map(|verdict| {
+            let labels = [("upstream", r.upstream.as_str()), ("route", r.route.as_str()), ("verdict", verdict.token())];
+            (labels, flag(r.verdict == verdict))
+        })
+    });
+    out.samples(&RETRY_VERDICT, verdicts);
 }
 
 pub(super) fn letters(out: &mut Exposition, letters: &[LetterGauge]) {

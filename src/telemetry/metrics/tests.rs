@@ -57,6 +57,28 @@ fn value(text: &str, parts: &[&str]) -> f64 {
     lines[0].rsplit(' ').next().unwrap().parse().unwrap()
 }
 
+#[test]
+fn what_retries_achieved_is_counted_and_exactly_one_verdict_holds() {
+    use crate::reliability::efficacy::Helpfulness;
+    let metrics = Metrics::new();
+    metrics.retries_seen(vec![RetryGauge {
+        upstream: "payments".into(),
+        route: "charge".into(),
+        rescued: 2,
+        wasted: 208,
+        verdict: Helpfulness::NotHelping,
+    }]);
+    let text = metrics.render(&[]);
+    assert_eq!(value(&text, &["outrigger_retry_attempts_total", "result=\"rescued\""]), 2.0);
+    assert_eq!(value(&text, &["outrigger_retry_attempts_total", "result=\"wasted\""]), 208.0);
+    assert_eq!(value(&text, &["outrigger_retry_verdict", "verdict=\"not-helping\""]), 1.0);
+    let verdicts: f64 = Helpfulness::ALL
+        .iter()
+        .map(|verdict| value(&text, &["outrigger_retry_verdict", &format!("verdict=\"{}\"", verdict.token())]))
+        .sum();
+    assert_eq!(verdicts, 1.0);
+}
+
 fn populated() -> String {
     let metrics = Metrics::new();
     for (direction, upstream) in [(Direction::Outbound, "payments"), (Direction::Inbound, "app")] {

@@ -76,14 +76,18 @@ fn any_policy() -> impl Strategy<Value = RetryPolicy> {
         reset,
         timeout,
     });
-    (0u32..5, on, contract, any::<bool>()).prop_map(|(retries, on, contract, respect_retry_after)| RetryPolicy {
-        retries,
-        on,
-        contract,
-        respect_retry_after,
-        codes: StatusSet::from_iter([429, 502, 503, 504]),
-        backoff: Backoff::default(),
-    })
+    let holdout = prop::sample::select(vec![0.0, 0.0, 10.0, 50.0]);
+    (0u32..5, on, contract, any::<bool>(), holdout).prop_map(
+        |(retries, on, contract, respect_retry_after, holdout_percent)| RetryPolicy {
+            retries,
+            on,
+            contract,
+            respect_retry_after,
+            codes: StatusSet::from_iter([429, 502, 503, 504]),
+            backoff: Backoff::default(),
+            holdout_percent,
+        },
+    )
 }
 
 /// An attempt that is out.
@@ -102,6 +106,8 @@ struct Tally {
     free: u32,
     successes: u32,
     rescues: u32,
+    /// Rescues whose client had gone when they were there.
+    late: u32,
 }
 
 /// Runs one request to its end and checks every step.
@@ -122,6 +128,7 @@ fn run_request(
         replayable: traits.replayable,
         chain_stop: traits.chain_stop,
         endpoints: traits.endpoints,
+        ledger: Some(ROUTE),
     });
     let mut out: Option<Out> = None;
     let mut last: Option<Outcome> = None;
@@ -153,6 +160,9 @@ fn run_request(
                 *now = ended.ends.max(*now);
                 let Fate::Ends { outcome, .. } = ended.fate else {
                     b.dependency.on_cancelled(*now, ended.permit);
+                    attempts.abandon(*now, &mut b.dependency);
+                    prop_assert!(!attempts.is_unsettled());
+                    check_ledger(b, *now, tally)?;
                     return Ok(());
                 };
                 let again = attempts.on_outcome(
@@ -179,11 +189,38 @@ fn run_request(
                 let step = b.next(&mut attempts, later);
                 let same = matches!(step, Step::Finish { stop: s, answer: a } if s == stop && a == answer);
                 prop_assert!(same, "{:?} after the end", step);
+                prop_assert!(!attempts.is_unsettled());
+                prop_assert!(attempts.denied() != Some(Denied::Holdout) || attempts.launched() == 1);
+                // Every third client leaves before its answer is complete.
+                if let Some(rescue) = attempts.rescue().filter(|_| tally.requests.is_multiple_of(3)) {
+                    b.dependency.efficacy.on_late(*now, rescue);
+                    tally.late += u32::from(attempts.launched() > 1);
+                }
+                check_ledger(b, *now, tally)?;
                 return Ok(());
             }
         }
     }
     Err(TestCaseError::fail("the request does not end"))
+}
+
+/// Every retry was counted once: it rescued, or it was wasted.
+fn check_ledger(b: &Bench, now: Instant, tally: &Tally) -> Result<(), TestCaseError> {
+    let reports = b.dependency.efficacy.reports(now, ROUTE);
+    let Some(all) = reports.first() else {
+        prop_assert_eq!(tally.paid + tally.free, 0);
+        return Ok(());
+    };
+    let tries = all.all_tries;
+    prop_assert_eq!(tries.retries(), u64::from(tally.paid + tally.free));
+    prop_assert_eq!(tries.rescued(), u64::from(tally.rescues - tally.late));
+    prop_assert_eq!(tries.retries(), tries.rescued() + tries.wasted());
+    let places: u64 = all.all_counts.by_place.iter().map(|share| share.tried).sum();
+    prop_assert_eq!(places, tries.retries());
+    for report in &reports {
+        prop_assert_eq!(report.tries.retries(), report.tries.rescued() + report.tries.wasted());
+    }
+    Ok(())
 }
 
 fn check_launch(

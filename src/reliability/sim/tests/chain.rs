@@ -52,6 +52,7 @@ impl Chain {
             replayable: true,
             chain_stop: inherited,
             endpoints: 2,
+            ledger: None,
         });
         loop {
             match attempts.next(self.now, &mut self.dependencies[below], &mut self.entropy) {
