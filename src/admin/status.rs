@@ -27,7 +27,8 @@ fn gather(control: &Control) -> Status {
     let policy = (control.policy)().policy;
     let upstreams = (control.views)();
     // An unreadable journal must not hide the rest; GET /changes states the error.
-    let changes = (control.changes)(ChangesFilter { since: None, limit: RECENT_CHANGES }).unwrap_or_default();
+    let changes =
+        (control.changes)(ChangesFilter { limit: RECENT_CHANGES, ..ChangesFilter::default() }).unwrap_or_default();
 
     let mut verdicts = verdict::of_process(&readiness, draining, &policy);
     verdicts.extend(upstreams.iter().map(verdict::of));

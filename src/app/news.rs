@@ -1,17 +1,27 @@
-//! Events of the data plane go to log and journal here: on a thread of their own, since writing may block.
+//! Events of the data plane, and what the policy's guard finds, go to log and journal here: on a thread of their own,
+//! since writing may block.
+
+mod rows;
 
 use std::io;
-use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TrySendError, sync_channel};
 use std::sync::{Arc, OnceLock};
 use std::thread::JoinHandle;
+use std::time::Duration;
 
-use crate::policy::journal::ChangeKind;
+use self::rows::{Repeatable, Rows};
+use super::guard::{self, Accusation};
+use crate::clock;
+use crate::policy::journal::{ChangeKind, Entry};
 use crate::policy::store::PolicyStore;
 use crate::telemetry::events;
+use crate::telemetry::metrics::Metrics;
 use crate::upstreams::{Event, state_word};
 
 /// Events that wait to be written; beyond it they are dropped (transitions are counted in metrics anyway).
 const WAITING_MAX: usize = 1_024;
+/// How long nothing at all may be waited for.
+const IDLE: Duration = Duration::from_secs(3_600);
 
 /// Receives events and writes them down.
 pub struct Desk {
@@ -20,14 +30,29 @@ pub struct Desk {
     thread: JoinHandle<()>,
 }
 
+enum News {
+    Happened(Event),
+    Accused(Box<Accusation>),
+    End,
+}
+
 /// Where events are handed in. Never blocks.
 #[derive(Clone)]
-pub struct Door(SyncSender<Option<Event>>);
+pub struct Door(SyncSender<News>);
 
 impl Door {
     /// Hands an event in.
     pub fn tell(&self, event: Event) {
-        match self.0.try_send(Some(event)) {
+        self.hand_in(News::Happened(event));
+    }
+
+    /// Hands in what the guard found; it is acted upon.
+    pub fn accuse(&self, accusation: Accusation) {
+        self.hand_in(News::Accused(Box::new(accusation)));
+    }
+
+    fn hand_in(&self, news: News) {
+        match self.0.try_send(news) {
             Ok(()) | Err(TrySendError::Full(_) | TrySendError::Disconnected(_)) => {}
         }
     }
@@ -38,12 +63,12 @@ impl Desk {
     ///
     /// # Errors
     /// If it cannot be started.
-    pub fn open() -> io::Result<Desk> {
+    pub fn open(metrics: Arc<Metrics>) -> io::Result<Desk> {
         let (sender, receiver) = sync_channel(WAITING_MAX);
         let store = Arc::new(OnceLock::new());
         let followed = Arc::clone(&store);
-        let thread =
-            std::thread::Builder::new().name("events".into()).spawn(move || write_all(&receiver, &followed))?;
+        let work = move || write_all(&receiver, &followed, &metrics);
+        let thread = std::thread::Builder::new().name("events".into()).spawn(work)?;
         Ok(Desk { door: Door(sender), store, thread })
     }
 
@@ -59,46 +84,79 @@ impl Desk {
 
     /// Writes what waits, then ends.
     pub fn close(self) {
-        if self.door.0.send(None).is_ok() {
+        if self.door.0.send(News::End).is_ok() {
             let _ = self.thread.join();
         }
     }
 }
 
-fn write_all(receiver: &Receiver<Option<Event>>, store: &OnceLock<Arc<PolicyStore>>) {
-    while let Ok(Some(event)) = receiver.recv() {
-        let (kind, upstream, line) = emit(&event);
+fn write_all(receiver: &Receiver<News>, store: &OnceLock<Arc<PolicyStore>>, metrics: &Metrics) {
+    let mut rows = Rows::default();
+    let write = |entries: Vec<Entry>| {
         if let Some(store) = store.get() {
-            store.record(kind, &upstream, "outrigger", vec![line]);
+            entries.into_iter().for_each(|entry| store.record(entry));
         }
+    };
+    loop {
+        let patience = rows.next_end().map_or(IDLE, |end| end.saturating_duration_since(clock::now()));
+        match receiver.recv_timeout(patience) {
+            Ok(News::Happened(event)) => {
+                if let Some(told) = emit(&event) {
+                    write(rows.take(clock::now(), told));
+                }
+            }
+            Ok(News::Accused(accusation)) => {
+                if let Some(store) = store.get() {
+                    guard::act(store, metrics, &accusation);
+                }
+            }
+            Err(RecvTimeoutError::Timeout) => {}
+            Ok(News::End) | Err(RecvTimeoutError::Disconnected) => return write(rows.finish()),
+        }
+        write(rows.ended(clock::now()));
     }
 }
 
-fn emit(event: &Event) -> (ChangeKind, String, String) {
+/// Writes it to the log. What it gives back belongs into the journal.
+fn emit(event: &Event) -> Option<Repeatable> {
+    let by_itself = |kind, upstream: &str, words: String, line: String| {
+        Some(Repeatable { entry: Entry::by_itself(kind, Some(upstream), line), words })
+    };
     match event {
         Event::Circuit { upstream, transition } => {
             let (from, to) = (state_word(transition.from), state_word(transition.to));
             let cause = transition.cause.as_str();
             let (failure_percent, samples) = (transition.failure_percent, transition.samples);
             events::Event::Circuit { upstream, from, to, cause, failure_percent, samples }.emit();
-            let line =
-                format!("{upstream}: circuit {from} -> {to} ({cause}, {failure_percent:.0} % of {samples} failed)");
-            (ChangeKind::Breaker, upstream.to_string(), line)
+            let words = format!("{from} -> {to}");
+            let line = format!("{upstream}: circuit {words} ({cause}, {failure_percent:.0} % of {samples} failed)");
+            by_itself(ChangeKind::Breaker, upstream, words, line)
         }
         Event::Ejected { upstream, endpoint, for_ms, failure } => {
             events::Event::Ejected { upstream, endpoint, cause: failure, for_ms: *for_ms }.emit();
             let line = format!("{upstream}: endpoint {endpoint} ejected for {for_ms} ms ({failure})");
-            (ChangeKind::Endpoints, upstream.to_string(), line)
+            by_itself(ChangeKind::Ejection, upstream, String::new(), line)
         }
-        Event::Endpoints { upstream, added, removed } => {
-            let total = added.len();
-            events::Event::Endpoints { upstream, added, removed, total }.emit();
-            let line = format!("{upstream}: endpoints added [{}], removed [{}]", added.join(" "), removed.join(" "));
-            (ChangeKind::Endpoints, upstream.to_string(), line)
+        Event::Endpoints { upstream, added, removed, before, now } => {
+            events::Event::Endpoints { upstream, added, removed, total: *now }.emit();
+            let line =
+                format!("{upstream}: endpoints {before} -> {now}{}{}", list("added", added), list("gone", removed));
+            // The first ones are no change: the upstream has just come to be.
+            (*before > 0).then(|| by_itself(ChangeKind::Endpoints, upstream, String::new(), line))?
         }
         Event::ResolveFailed { upstream, error } => {
             events::Event::ResolveFailed { upstream, error }.emit();
-            (ChangeKind::Endpoints, upstream.to_string(), format!("{upstream}: name not resolved: {error}"))
+            let line = format!("{upstream}: name not resolved: {error}");
+            by_itself(ChangeKind::Resolution, upstream, "failed".to_owned(), line)
+        }
+        Event::Resolved { upstream, endpoints } => {
+            events::Event::Resolved { upstream, endpoints: *endpoints }.emit();
+            let line = format!("{upstream}: name resolved again, endpoints: {endpoints}");
+            by_itself(ChangeKind::Resolution, upstream, "resolved".to_owned(), line)
         }
     }
+}
+
+fn list(what: &str, addresses: &[String]) -> String {
+    if addresses.is_empty() { String::new() } else { format!("; {what}: {}", addresses.join(" ")) }
 }

@@ -70,5 +70,6 @@ pub(super) async fn observe(core: Arc<Core>) {
         let Some(proxy) = core.proxy.get() else { continue };
         let snapshot = proxy.snapshot.load_full();
         core.observer.look(&snapshot, clock::now());
+        core.guard.look(&|d, name, from, to| core.observer.sum(d, name, from, to), snapshot.policy.guard, clock::now());
     }
 }

@@ -48,6 +48,9 @@ mod lifecycle;
 /// The policy changes while traffic flows.
 mod reload;
 
+/// What changed, who did it, and what the guard makes of it.
+mod changes;
+
 /// One test per bug that was found in use or review.
 mod regressions;
 

@@ -27,7 +27,10 @@ impl Upstream {
         let same = old.endpoints.len() == new.endpoints.len()
             && old.endpoints.iter().zip(&new.endpoints).all(|(a, b)| Arc::ptr_eq(a, b))
             && old.ring.is_some() == new.ring.is_some();
-        self.settle();
+        if self.settle() {
+            let endpoints = new.endpoints.len();
+            (self.events)(Event::Resolved { upstream: Arc::clone(&self.name), endpoints });
+        }
         if same {
             return;
         }
@@ -39,22 +42,24 @@ impl Upstream {
             .filter(|e| !old.endpoints.iter().any(|o| Arc::ptr_eq(o, e)))
             .map(|e| e.addr.to_string())
             .collect();
-        let first = old.endpoints.is_empty();
+        let (before, now) = (old.endpoints.len(), new.endpoints.len());
         self.set.store(Arc::new(new));
         // Requests in flight to a removed address finish; its idle connections close now.
         for endpoint in &gone {
             endpoint.pool.retire();
         }
-        if !first {
+        if before > 0 {
             self.meters.endpoint_set_changed();
         }
         let removed = gone.iter().map(|e| e.addr.to_string()).collect();
-        (self.events)(Event::Endpoints { upstream: Arc::clone(&self.name), added, removed });
+        (self.events)(Event::Endpoints { upstream: Arc::clone(&self.name), added, removed, before, now });
     }
 
-    fn settle(&self) {
-        *self.resolution.error.lock().unwrap_or_else(PoisonError::into_inner) = None;
+    /// True = the last look-up had failed.
+    fn settle(&self) -> bool {
+        let failed = self.resolution.error.lock().unwrap_or_else(PoisonError::into_inner).take().is_some();
         self.mark_settled();
+        failed
     }
 
     fn mark_settled(&self) {
