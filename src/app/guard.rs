@@ -148,7 +148,7 @@ impl State {
             if let Some(at) = watched.suspects.iter().position(same) {
                 let earlier = watched.suspects.remove(at);
                 (suspect.since, suspect.good, suspect.first) = (earlier.since, earlier.good, earlier.first);
-                suspect.baseline = earlier.baseline;
+                suspect.baseline = earlier.baseline.map(Baseline::afresh);
             }
         }
     }
@@ -168,9 +168,10 @@ impl State {
             if watched.settled || mode == Mode::None {
                 continue;
             }
-            if let Some((suspect, worse)) =
-                watched.suspects.iter().find_map(|it| Some((it, it.judge(watched.at, sum, now)?)))
-            {
+            let judged = watched.suspects.iter_mut().map(|it| (it.judge(watched.at, sum, now), it));
+            // Each is asked: how often in a row it was found worse is counted.
+            let bad: Vec<_> = judged.filter_map(|(worse, it)| Some((worse?, it))).collect();
+            if let Some((worse, suspect)) = bad.first() {
                 // Another one came after it: taking that back as well would be a decision, not a repair.
                 let mode = if current == Some(watched.revision) { mode } else { Mode::Warn };
                 found.push(Accusation {
@@ -180,7 +181,7 @@ impl State {
                     mode,
                     of_file: watched.of_file,
                     upstream: suspect.name.to_string(),
-                    worse: told(worse, suspect.first),
+                    worse: told(*worse, suspect.first),
                     effect: suspect.effect.clone(),
                 });
                 watched.settled = true;
@@ -199,11 +200,11 @@ impl Suspect {
         }
     }
 
-    fn judge(&self, applied: Instant, sum: Sum<'_>, now: Instant) -> Option<Worse> {
+    fn judge(&mut self, applied: Instant, sum: Sum<'_>, now: Instant) -> Option<Worse> {
         let since = applied + SETTLING;
         let recent = now.checked_sub(RECENT).unwrap_or(since).max(since);
         let of = |from| sum(self.direction, &self.name, from, now);
-        self.baseline.as_ref()?.judge(&of(since)?, &of(recent)?)
+        self.baseline.as_mut()?.judge(&of(since)?, &of(recent)?)
     }
 }
 

@@ -140,13 +140,13 @@ mod tests {
 
     const TEXT: &str = "\
 payments
-  14:02:11Z         5 s ago  circuit closed -> open
-  14:02:11Z         9 s ago  does clearly worse since policy revision 12 [guard]: 38 % of 240 requests failed
-                               revision 12 changed payments: retry.attempts 1 -> 3
+  14:02:11Z           5 s ago  circuit closed -> open
+  14:02:11Z           9 s ago  does clearly worse since policy revision 12 [guard]: 38 % of 240 requests failed
+                                 revision 12 changed payments: retry.attempts 1 -> 3
 policy
-  14:02:11Z        20 s ago  policy revision 12 from policy.yaml [file]
+  14:02:11Z          20 s ago  policy revision 12 from policy.yaml [file]
 process
-  11-22 14:02:11Z         1 d ago  outrigger 0.5.0 started with policy revision 11: the process before vanished
+  11-22 14:02:11Z           1 d ago  outrigger 0.5.0 started with policy revision 11: the process before vanished
 ";
 
     #[test]

@@ -19,8 +19,10 @@ pub const BEFORE: Duration = Duration::from_secs(60);
 pub const AFTER: Duration = Duration::from_secs(60);
 /// What ends so soon after the moment may have begun before it.
 pub const SETTLING: Duration = Duration::from_secs(2);
-/// Trouble that is over is not told: so much of the time after the moment must still show it.
-pub const RECENT: Duration = Duration::from_secs(5);
+/// Trouble that is over is not told: so much of the time after the moment must still show it, ...
+pub const RECENT: Duration = Duration::from_secs(2);
+/// ... at so many looks in a row, a second apart.
+pub const LOOKS: u32 = 3;
 /// What is counted in a second cannot be parted: the second in which the moment lies, and a bit for a late look, belong
 /// to neither side.
 const UNCLEAR: Duration = FINE.saturating_add(Duration::from_millis(250));
@@ -30,7 +32,11 @@ const REQUESTS_MIN: u64 = 20;
 /// A share must have grown by so much.
 const POINTS_MIN: f64 = 0.05;
 /// Requests among the recent ones that are enough to say that the trouble is over.
-const RECENT_MIN: u64 = 5;
+const RECENT_MIN: u64 = 3;
+/// The chance of what was seen, were all as before, is less than e to the power of minus this: 1 in 480 million.
+const EVIDENCE_MIN: f64 = 20.0;
+/// Samples of latency that each side needs. More than requests: neighbours are alike.
+const SAMPLES_MIN: u64 = 50;
 /// The median latency must have grown by this factor, and by this.
 const SLOWER_FACTOR: u32 = 3;
 const SLOWER_BY: Duration = Duration::from_millis(20);
@@ -48,6 +54,8 @@ pub struct Baseline {
     whole: Tick,
     /// The end of it, for each of [`EVES`].
     eves: [Tick; EVES.len()],
+    /// How many looks in a row found it worse.
+    bad_looks: u32,
 }
 
 /// In what way an upstream does worse.
@@ -88,12 +96,23 @@ impl Baseline {
         let end = at.checked_sub(UNCLEAR).unwrap_or(at);
         let back = |span: Duration| end.checked_sub(span).unwrap_or(end);
         let whole = sum(back(BEFORE.saturating_sub(UNCLEAR)), end);
-        Baseline { whole, eves: EVES.map(|seconds| sum(back(Duration::from_secs(seconds)), end)) }
+        Baseline { whole, eves: EVES.map(|seconds| sum(back(Duration::from_secs(seconds)), end)), bad_looks: 0 }
+    }
+
+    /// The same, for another change soon after the first.
+    pub fn afresh(self) -> Baseline {
+        Baseline { bad_looks: 0, ..self }
     }
 
     /// Whether it is clearly worse `after` (from [`SETTLING`] after the moment until now), and still is (`recent`: the
-    /// last [`RECENT`] of that).
-    pub fn judge(&self, after: &Tick, recent: &Tick) -> Option<Worse> {
+    /// last [`RECENT`] of that). To be asked once a second: it must be so [`LOOKS`] times in a row.
+    pub fn judge(&mut self, after: &Tick, recent: &Tick) -> Option<Worse> {
+        let worse = self.is_worse(after, recent);
+        self.bad_looks = if worse.is_some() { self.bad_looks.saturating_add(1) } else { 0 };
+        worse.filter(|_| self.bad_looks >= LOOKS)
+    }
+
+    fn is_worse(&self, after: &Tick, recent: &Tick) -> Option<Worse> {
         if self.stalled() {
             return None;
         }
@@ -114,7 +133,8 @@ impl Baseline {
         let clear = before.1 >= REQUESTS_MIN
             && since.1 >= REQUESTS_MIN
             && is - was >= POINTS_MIN
-            && bounds(since, Z999).0 > bounds(before, Z999).1;
+            && bounds(since, Z999).0 > bounds(before, Z999).1
+            && evidence(since, bounds(before, Z999).1) >= EVIDENCE_MIN;
         let lasts = now.1 < RECENT_MIN || share(now) - was >= POINTS_MIN;
         (clear && lasts && !self.growing(wanted)).then_some(Shares { before: (was, before.1), after: (is, since.1) })
     }
@@ -184,10 +204,21 @@ fn bounds((part, whole): Part, z: f64) -> (f64, f64) {
     wilson(part, whole, z)
 }
 
+/// How much speaks against chance, as the exponent of the bound of Chernoff and Hoeffding on the tail of a binomial: of
+/// small shares Wilson's lower bound alone is too generous.
+fn evidence((part, whole): Part, at_most: f64) -> f64 {
+    let is = share((part, whole));
+    if is <= at_most {
+        return 0.0;
+    }
+    let term = |is: f64, was: f64| if is > 0.0 { is * (is / was.max(f64::MIN_POSITIVE)).ln() } else { 0.0 };
+    whole as f64 * (term(is, at_most) + term(1.0 - is, 1.0 - at_most))
+}
+
 /// Between which two latencies the median lies. None = too few samples.
 fn median(latencies: &Latencies, z: f64) -> Option<(Duration, Duration)> {
     let samples = latencies.total();
-    if samples < REQUESTS_MIN {
+    if samples < SAMPLES_MIN {
         return None;
     }
     // Of the ranks around the middle: their number is binomial.
