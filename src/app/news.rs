@@ -160,3 +160,58 @@ fn emit(event: &Event) -> Option<Repeatable> {
 fn list(what: &str, addresses: &[String]) -> String {
     if addresses.is_empty() { String::new() } else { format!("; {what}: {}", addresses.join(" ")) }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What the journal has of these events, after the start.
+    fn journaled(events: Vec<Event>) -> Vec<(ChangeKind, Option<String>, String)> {
+        let desk = Desk::open(Metrics::new()).unwrap();
+        let store = Arc::new(crate::policy::store::of_texts(&["one"]));
+        desk.follow(Arc::clone(&store));
+        let door = desk.door();
+        events.into_iter().for_each(|event| door.tell(event));
+        desk.close();
+        let entries = store.changes().into_iter().skip(1);
+        entries.map(|mut entry| (entry.kind, entry.upstream, entry.effect.remove(0))).collect()
+    }
+
+    fn ejected(endpoint: &str) -> Event {
+        Event::Ejected { upstream: "up".into(), endpoint: endpoint.to_owned(), for_ms: 30_000, failure: "reset" }
+    }
+
+    #[test]
+    fn changes_of_the_endpoint_set_say_how_many_there_were_and_are_and_the_first_is_none() {
+        let of = |added: &[&str], removed: &[&str], before, now| {
+            let owned = |list: &[&str]| list.iter().map(|address| (*address).to_owned()).collect();
+            Event::Endpoints { upstream: "up".into(), added: owned(added), removed: owned(removed), before, now }
+        };
+        let found = journaled(vec![of(&["a", "b"], &[], 0, 2), of(&["c"], &["a"], 2, 2), of(&[], &["b"], 2, 1)]);
+        let texts: Vec<&str> = found.iter().map(|(_, _, text)| text.as_str()).collect();
+        assert_eq!(texts, ["up: endpoints 2 -> 2; added: c; gone: a", "up: endpoints 2 -> 1; gone: b"]);
+        assert!(
+            found.iter().all(|(kind, upstream, _)| (*kind, upstream.as_deref()) == (ChangeKind::Endpoints, Some("up")))
+        );
+    }
+
+    #[test]
+    fn a_name_that_fails_and_one_that_resolves_again_are_entries() {
+        let failed = Event::ResolveFailed { upstream: "up".into(), error: "no such name".to_owned() };
+        let found = journaled(vec![failed, Event::Resolved { upstream: "up".into(), endpoints: 2 }]);
+        let texts: Vec<&str> = found.iter().map(|(_, _, text)| text.as_str()).collect();
+        assert_eq!(texts, ["up: name not resolved: no such name", "up: name resolved again, endpoints: 2"]);
+    }
+
+    #[test]
+    fn a_flood_of_one_kind_is_a_few_lines_and_a_count() {
+        let found = journaled((0..50).map(|number| ejected(&number.to_string())).collect());
+        let texts: Vec<&str> = found.iter().map(|(_, _, text)| text.as_str()).collect();
+        assert_eq!(texts.len(), 4, "{texts:?}");
+        assert_eq!(texts[0], "up: endpoint 0 ejected for 30000 ms (reset)");
+        assert!(
+            texts[3].starts_with("up: 47 more ejections within a minute; the last one: up: endpoint 49"),
+            "{texts:?}"
+        );
+    }
+}

@@ -143,3 +143,49 @@ pub(super) async fn keep_resolved(
         let _ = tokio::time::timeout_at(next.into(), nudged).await;
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Mutex;
+
+    use super::*;
+    use crate::policy::{Direction, compile};
+    use crate::telemetry::metrics::Metrics;
+
+    #[test]
+    fn a_name_that_resolves_again_is_told_once_and_its_addresses_only_if_they_changed() {
+        let text = "version: 1\nupstreams:\n  payments:\n    url: http://payments.test\n";
+        let policy = compile::load("policy.yaml", text).unwrap_or_else(|findings| panic!("{findings}")).policy;
+        let told: Arc<Mutex<Vec<String>>> = Arc::default();
+        let telling = Arc::clone(&told);
+        let events = Arc::new(move |event: Event| {
+            telling.lock().unwrap().push(match event {
+                Event::Resolved { endpoints, .. } => format!("resolved {endpoints}"),
+                Event::Endpoints { added, removed, before, now, .. } => {
+                    format!("{before} -> {now}, {} new, {} gone", added.len(), removed.len())
+                }
+                other => format!("{other:?}"),
+            });
+        });
+        let now = Instant::now();
+        let meters = Metrics::new().upstream(Direction::Outbound, "payments");
+        let upstream = Upstream::new(&policy.upstreams[0], meters, events, now);
+        let addresses = |last: &[u8]| -> Vec<(SocketAddr, HeaderValue)> {
+            let address =
+                |last: &u8| (SocketAddr::from(([10, 0, 0, *last], 80)), HeaderValue::from_static("payments.test"));
+            last.iter().map(address).collect()
+        };
+        let fail = || {
+            let mut error = upstream.resolution.error.lock().unwrap();
+            *error = Some((Failure::DnsError, "no such name".to_owned()));
+        };
+        upstream.set_endpoints(&addresses(&[1, 2]), false, now);
+        fail();
+        upstream.set_endpoints(&addresses(&[1, 2]), false, now);
+        upstream.set_endpoints(&addresses(&[1, 2]), false, now);
+        fail();
+        upstream.set_endpoints(&addresses(&[2, 3, 4]), false, now);
+        let expected = ["0 -> 2, 2 new, 0 gone", "resolved 2", "resolved 3", "2 -> 3, 2 new, 1 gone"];
+        assert_eq!(*told.lock().unwrap(), expected);
+    }
+}

@@ -121,6 +121,22 @@ fn steady_noise_accuses_nobody_in_thousands_of_changes() {
 }
 
 #[test]
+fn a_few_failures_more_than_usual_are_chance_however_often_one_looks() {
+    let of = |failed, all: u32| {
+        let mut tick = Tick::default();
+        tick.requests.add(Ending::Error, failed);
+        tick.requests.add(Ending::Success, all - failed);
+        tick
+    };
+    // Seen in a simulation of steady noise of 2 %.
+    let eves = EVES.map(|seconds| of(seconds as u32, 50 * seconds as u32));
+    let mut baseline = Baseline { whole: of(37, 2_950), eves, bad_looks: 0 };
+    for _ in 0..60 {
+        assert_eq!(baseline.judge(&of(7, 100), &of(7, 100)), None);
+    }
+}
+
+#[test]
 fn bursts_and_lulls_of_noise_accuse_nobody() {
     for seed in 0..500 {
         let swing = |second: u64| if (second / 7).is_multiple_of(2) { 40 } else { 4 };
