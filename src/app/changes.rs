@@ -47,7 +47,7 @@ fn told(entry: journal::Change) -> Change {
             let version = entry.version.map(|version| format!("outrigger {version} ")).unwrap_or_default();
             format!("{version}started with policy revision {}", entry.revision)
         }
-        ChangeKind::Stop if effects.is_empty() => "stopped".to_owned(),
+        ChangeKind::Stop => "stopped in order".to_owned(),
         ChangeKind::Guard
         | ChangeKind::Breaker
         | ChangeKind::Endpoints
@@ -55,7 +55,6 @@ fn told(entry: journal::Change) -> Change {
         | ChangeKind::Resolution
         | ChangeKind::Retries
         | ChangeKind::Certificate
-        | ChangeKind::Stop
         | ChangeKind::Manual => {
             if effects.is_empty() {
                 String::new()

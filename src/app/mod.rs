@@ -237,8 +237,8 @@ impl App {
         let timeout_ms = u64::try_from(policy.drain.timeout.as_millis()).unwrap_or(u64::MAX);
         Event::Draining { in_flight, timeout_ms }.emit();
         // The journal first: it is what must not be lost if the grace period is short.
-        let version = env!("CARGO_PKG_VERSION");
-        self.store.record(Entry::by_itself(ChangeKind::Stop, None, format!("outrigger {version} stopped in order")));
+        let stop = Entry::by_itself(ChangeKind::Stop, None, String::new());
+        self.store.record(Entry { effect: Vec::new(), ..stop });
         self.watcher = None;
         let core = Arc::clone(&self.core);
         let clean = self.control.block_on(async {
