@@ -112,11 +112,15 @@ fn few_requests_accuse_nobody() {
 
 #[test]
 fn steady_noise_accuses_nobody_in_thousands_of_changes() {
-    for seed in 0..12_000 {
+    for seed in 0..3_000 {
         let failing = [0.001, 0.005, 0.01, 0.02, 0.05][seed as usize % 5];
         let requests = [2, 10, 50][seed as usize % 3];
         let second = Second { requests, failing, ..WELL };
-        assert_eq!(accused(seed, |_| second), None, "seed {seed}: {failing} of {requests} a second");
+        assert_eq!(
+            accused_at(seed, 62, AFTER.as_secs(), |_| second),
+            None,
+            "seed {seed}: {failing} of {requests} a second"
+        );
     }
 }
 
@@ -138,7 +142,7 @@ fn a_few_failures_more_than_usual_are_chance_however_often_one_looks() {
 
 #[test]
 fn bursts_and_lulls_of_noise_accuse_nobody() {
-    for seed in 0..500 {
+    for seed in 0..200 {
         let swing = |second: u64| if (second / 7).is_multiple_of(2) { 40 } else { 4 };
         assert_eq!(accused(seed, |second| Second { requests: swing(second), ..failing(0.01) }), None, "seed {seed}");
     }
@@ -146,7 +150,7 @@ fn bursts_and_lulls_of_noise_accuse_nobody() {
 
 #[test]
 fn two_groups_of_latencies_of_equal_size_accuse_nobody() {
-    for seed in 0..500 {
+    for seed in 0..100 {
         let mut random = SplitMix::new(seed);
         let mut history = History::new(Instant::now());
         let (t0, change) = (Instant::now(), 100);
