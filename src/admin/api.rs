@@ -3,6 +3,7 @@
 //! Names are camelCase and stable. Durations are whole seconds or milliseconds with the unit in the name, moments are
 //! RFC 3339 in UTC. Answers may gain fields; requests refuse fields they do not know.
 
+pub mod change_kind;
 mod incident;
 mod letters;
 
@@ -123,22 +124,25 @@ pub struct Revision {
     pub current: bool,
 }
 
-/// One line of the change journal.
+/// One line of the change journal: who, what, when and why.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Change {
     pub at: String,
     pub age_seconds: u64,
-    /// `policy-applied`, `policy-refused`, `circuit-held`, `process-started`, …
+    /// A word of [`change_kind`].
     pub kind: String,
     /// The dependency concerned, if it is one.
     pub upstream: Option<String>,
-    /// What happened, in one line.
+    /// What happened, in one line. Of several alike within a minute the last line says how many they were.
     pub summary: String,
-    /// Effects of a policy change, one each.
+    /// What it means, one line each; of a policy what it changes for requests.
     pub effects: Vec<String>,
+    /// Who: `outrigger` for what happens by itself, `guard` for the policy's guard.
     pub author: Option<String>,
+    /// Why: what the author said, or what it follows from.
     pub reason: Option<String>,
+    /// Of the policy in force after it, and the hash of that.
     pub revision: Option<u64>,
     pub hash: Option<String>,
 }
@@ -220,6 +224,10 @@ pub struct ChangesQuery {
     pub since: Option<String>,
     /// At most this many, newest first: 1 to 1000, default 100.
     pub limit: Option<usize>,
+    /// Only those that concern this dependency.
+    pub upstream: Option<String>,
+    /// Only those of this kind: a word of [`change_kind`], or `policy` or `process` for all that begin so.
+    pub kind: Option<String>,
 }
 
 /// Body of `POST /policy/reload`; may be `{}` or empty.

@@ -55,12 +55,16 @@ pub struct Control {
 }
 
 /// Which changes to list.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ChangesFilter {
     /// Not older than this; `None` = as far as is kept.
     pub since: Option<Duration>,
     /// At most this many, the newest ones.
     pub limit: usize,
+    /// Only those of this dependency.
+    pub upstream: Option<String>,
+    /// Only those that this word means, see [`super::api::change_kind`].
+    pub kind: Option<String>,
 }
 
 /// Read the policy file now.

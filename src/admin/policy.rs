@@ -5,7 +5,9 @@ use std::sync::Arc;
 use axum::Json;
 use axum::extract::State;
 
-use super::api::{Applied, Changes, ChangesQuery, History, PolicyDocument, ReloadRequest, RollbackRequest};
+use super::api::{
+    Applied, Changes, ChangesQuery, History, PolicyDocument, ReloadRequest, RollbackRequest, change_kind,
+};
 use super::control::{ChangesFilter, Control, Refused, ReloadOrder, RollbackOrder};
 use super::extract::{Asked, Posted, author, blocking, reason};
 use super::problem::Problem;
@@ -29,12 +31,12 @@ pub(super) async fn changes(
     State(control): State<Arc<Control>>,
     Asked(query): Asked<ChangesQuery>,
 ) -> Result<Json<Changes>, Problem> {
-    let filter = filter(&query)?;
+    let filter = filter(query)?;
     let changes = blocking(control, move |control| (control.changes)(filter)).await??;
     Ok(Json(Changes { changes }))
 }
 
-fn filter(query: &ChangesQuery) -> Result<ChangesFilter, Problem> {
+fn filter(query: ChangesQuery) -> Result<ChangesFilter, Problem> {
     let since = match query.since.as_deref() {
         None => None,
         Some(text) => Some(duration::parse(text).map_err(|why| {
@@ -48,7 +50,13 @@ fn filter(query: &ChangesQuery) -> Result<ChangesFilter, Problem> {
             format!("ask for 1 to {CHANGES_MAX} changes"),
         ));
     }
-    Ok(ChangesFilter { since, limit })
+    let kind = query.kind;
+    if let Some(kind) = kind.as_deref().filter(|kind| !change_kind::is_known(kind)) {
+        let words: Vec<&str> = change_kind::GROUPS.into_iter().chain(change_kind::ALL).collect();
+        let detail = format!("`kind`: there is no kind `{}`", words::plain(kind, 50));
+        return Err(Problem::invalid(detail, format!("ask for one of {}", words.join(", "))));
+    }
+    Ok(ChangesFilter { since, limit, upstream: query.upstream, kind })
 }
 
 pub(super) async fn reload(

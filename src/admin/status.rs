@@ -32,7 +32,8 @@ fn gather(control: &Control) -> Status {
     let policy = (control.policy)().policy;
     let upstreams = (control.views)();
     // An unreadable journal must not hide the rest; GET /changes states the error.
-    let mut changes = (control.changes)(ChangesFilter { since: None, limit: CHANGES_READ }).unwrap_or_default();
+    let mut changes =
+        (control.changes)(ChangesFilter { limit: CHANGES_READ, ..ChangesFilter::default() }).unwrap_or_default();
     // As unreadable letters: no route may keep any.
     let repairs = (control.letters.stats)().map_or_else(|_| Vec::new(), |stock| summary::repairs(&stock));
     let retries = (control.retries)();

@@ -4,18 +4,16 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::time::Duration;
 
-use jiff::Timestamp;
 use tokio::net::TcpListener;
 use tokio::runtime::Runtime;
 use tokio_util::sync::CancellationToken;
 
-use super::{Core, StartError, keys, letters, retries, verdicts};
-use crate::admin::api::{Applied, Change, CircuitAction, PolicyDocument, PolicySummary, Readiness, Reload, Revision};
-use crate::admin::control::{Ask, AskWith, ChangesFilter, CircuitOrder, Control, Refused, ReloadOrder, RollbackOrder};
+use super::{Core, StartError, changes, keys, letters, retries, verdicts};
+use crate::admin::api::{Applied, CircuitAction, PolicyDocument, PolicySummary, Readiness, Reload};
+use crate::admin::control::{Ask, AskWith, CircuitOrder, Control, Refused, ReloadOrder, RollbackOrder};
 use crate::clock;
-use crate::policy::journal::{self, ChangeKind};
+use crate::policy::journal::Entry;
 use crate::policy::store::{self, ApplyError, PolicyStore};
 use crate::reliability::breaker::Hold;
 use crate::upstreams::view::CircuitView;
@@ -95,22 +93,17 @@ fn points(sources: &Sources, listen: SocketAddr) -> Control {
             s.core.metrics.render(&s.core.views())
         }),
         policy: ask(s, document),
-        changes: ask_with(s, |s, filter| Ok(changes(s, filter))),
-        history: ask(s, |s| Ok(history(s))),
+        changes: ask_with(s, |s, filter| Ok(changes::list(s, &filter))),
+        history: ask(s, |s| Ok(changes::history(s))),
         reload: ask_with(s, |s, order: ReloadOrder| applied(s.store.apply_file(&s.path, &order.author, true))),
-        rollback: ask_with(s, rollback),
+        rollback: ask_with(s, |s, order: RollbackOrder| {
+            applied(s.store.rollback(order.revision, &order.author, Some(&order.reason), None))
+        }),
         circuit: ask_with(s, circuit),
         show_key: ask_with(s, |s, name| keys::show(s, &name)),
         resolve_key: ask_with(s, |s, order| keys::resolve(s, &order)),
         letters: letters::points(s),
     }
-}
-
-fn rollback(sources: &Sources, order: RollbackOrder) -> Result<Applied, Refused> {
-    let done = applied(sources.store.rollback(order.revision, &order.author, None))?;
-    let line = format!("rolled back to revision {}: {}", order.revision, order.reason);
-    sources.store.record(ChangeKind::Manual, "policy", &order.author, vec![line]);
-    Ok(done)
 }
 
 fn readiness(sources: &Sources) -> Readiness {
@@ -125,7 +118,7 @@ fn summary(sources: &Sources) -> PolicySummary {
     PolicySummary {
         revision: status.revision,
         hash: status.hash,
-        age_seconds: age(&status.applied_at),
+        age_seconds: changes::age(&status.applied_at),
         applied_at: status.applied_at,
         author: status.author,
         source: status.source,
@@ -136,85 +129,6 @@ fn summary(sources: &Sources) -> PolicySummary {
 fn document(sources: &Sources) -> PolicyDocument {
     let policy = Arc::clone(&sources.store.snapshot().policy);
     PolicyDocument { policy: summary(sources), text: policy.text.clone() }
-}
-
-fn age(rfc3339: &str) -> u64 {
-    let now = Timestamp::try_from(clock::wall()).unwrap_or_default();
-    rfc3339.parse::<Timestamp>().map_or(0, |then| now.duration_since(then).as_secs().max(0) as u64)
-}
-
-fn changes(sources: &Sources, filter: ChangesFilter) -> Vec<Change> {
-    let newest_first = sources.store.changes().into_iter().rev();
-    newest_first
-        .map(change)
-        .filter(|c| filter.since.is_none_or(|since| Duration::from_secs(c.age_seconds) <= since))
-        .take(filter.limit)
-        .collect()
-}
-
-fn change(entry: journal::Change) -> Change {
-    let upstream = matches!(entry.kind, ChangeKind::Breaker | ChangeKind::Endpoints | ChangeKind::Manual)
-        .then(|| entry.source.clone())
-        .filter(|s| s != "policy");
-    let policy = entry.kind == ChangeKind::Policy;
-    let mut effects = entry.effect;
-    let summary = match entry.kind {
-        ChangeKind::Policy => format!("policy revision {} from {}", entry.revision, entry.source),
-        ChangeKind::Start => format!("started with policy revision {}", entry.revision),
-        ChangeKind::Stop => "stopped".to_owned(),
-        ChangeKind::Breaker | ChangeKind::Endpoints | ChangeKind::Manual => {
-            if effects.is_empty() {
-                String::new()
-            } else {
-                effects.remove(0)
-            }
-        }
-    };
-    Change {
-        age_seconds: age(&entry.time),
-        at: entry.time,
-        kind: kind_word(entry.kind).to_owned(),
-        upstream,
-        summary,
-        effects,
-        author: Some(entry.author),
-        reason: None,
-        revision: policy.then_some(entry.revision),
-        hash: policy.then_some(entry.hash),
-    }
-}
-
-const fn kind_word(kind: ChangeKind) -> &'static str {
-    match kind {
-        ChangeKind::Policy => "policy-applied",
-        ChangeKind::Breaker => "circuit",
-        ChangeKind::Endpoints => "endpoints",
-        ChangeKind::Start => "process-started",
-        ChangeKind::Stop => "process-stopped",
-        ChangeKind::Manual => "manual",
-    }
-}
-
-fn history(sources: &Sources) -> Vec<Revision> {
-    let current = sources.store.snapshot().revision;
-    let changes = sources.store.changes();
-    let effects = |revision: u64| {
-        let told = changes.iter().find(|c| c.kind == ChangeKind::Policy && c.revision == revision);
-        told.map_or_else(Vec::new, |c| c.effect.clone())
-    };
-    let newest_first = sources.store.history().into_iter().rev();
-    newest_first
-        .map(|kept| Revision {
-            revision: kept.revision,
-            applied_at: kept.time,
-            author: kept.author,
-            source: kept.source,
-            hash: kept.hash,
-            reason: None,
-            effects: effects(kept.revision),
-            current: kept.revision == current,
-        })
-        .collect()
 }
 
 fn applied(result: Result<store::Revision, ApplyError>) -> Result<Applied, Refused> {
@@ -254,7 +168,7 @@ fn circuit(sources: &Sources, order: CircuitOrder) -> Result<CircuitView, Refuse
         CircuitAction::Close => format!("circuit held closed for {} s", ttl.as_secs()),
         CircuitAction::Reset => "circuit reset".to_owned(),
     };
-    sources.store.record(ChangeKind::Manual, &name, &author, vec![format!("{name}: {did}: {reason}")]);
+    sources.store.record(Entry::by_hand(Some(&name), &author, &reason, format!("{name}: {did}")));
     let view = sources.core.views().into_iter().find(|v| v.name == name).and_then(|v| v.circuit);
     view.ok_or_else(|| Refused::Conflict(format!("`{name}` has just been removed")))
 }

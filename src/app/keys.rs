@@ -14,7 +14,7 @@ use crate::idempotency::claim::millis;
 use crate::idempotency::identity::record_of;
 use crate::idempotency::store::{Command, Shown, Store, StoreError};
 use crate::policy::idempotency::{IdempotencyPolicy, Principal};
-use crate::policy::journal::ChangeKind;
+use crate::policy::journal::Entry;
 use crate::policy::{Direction, Policy, RoutePolicy, UpstreamPolicy};
 use crate::reliability::idempotency::{Millis, Op, RecordId, Reply, State};
 
@@ -61,12 +61,13 @@ pub fn resolve(sources: &Sources, order: &ResolveOrder) -> Result<ResolvedKey, R
         }
     );
     let journal = |line: String| {
-        sources.store.record(ChangeKind::Manual, &order.name.upstream, &order.author, vec![line]);
+        let ResolveOrder { name, outcome: _, reason, author } = order;
+        sources.store.record(Entry::by_hand(Some(&name.upstream), author, reason, line));
     };
     let command = Command { id: place.id, op, route: None, answer, letter: None };
     match sources.core.stores.wait(place.store.apply(command)) {
         Ok(answered) if answered.reply == Reply::Done => {
-            journal(format!("{what}: {}", order.reason));
+            journal(what);
             let was = shown_before.record.state.as_str().to_owned();
             Ok(ResolvedKey { outcome, was, route: place.route, record, answer: now_replayed })
         }
@@ -77,7 +78,7 @@ pub fn resolve(sources: &Sources, order: &ResolveOrder) -> Result<ResolvedKey, R
         }
         Err(error) => {
             // It may have been applied and the answer lost: no resolution goes without a trace.
-            journal(format!("{what}, perhaps, because {error}: {}", order.reason));
+            journal(format!("{what}, perhaps: {error}"));
             Err(failed(&error))
         }
     }

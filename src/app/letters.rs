@@ -1,6 +1,7 @@
 //! What operators ask and order of dead letters, carried out at the file that has them.
 
 mod jobs;
+mod journaled;
 mod one;
 mod order;
 
@@ -54,13 +55,13 @@ pub fn points(sources: &Sources) -> LetterControl {
         stats: Box::new(move || stats(&stats_of)),
         show: with(sources, show),
         body: with(sources, body),
-        replay: with(sources, replay),
-        drop: with(sources, order::drop),
-        resolve: with(sources, order::resolve),
+        replay: with(sources, journaled::replay),
+        drop: with(sources, journaled::drop),
+        resolve: with(sources, journaled::resolve),
         plan: with(sources, plan),
-        start: with(sources, jobs::start),
+        start: with(sources, journaled::start),
         replays: Box::new(move || jobs::list(&replays_of)),
-        cancel: with(sources, jobs::cancel),
+        cancel: with(sources, journaled::cancel),
         audit: with(sources, audit),
     }
 }

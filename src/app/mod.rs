@@ -1,22 +1,24 @@
 //! The composition root: the only place that builds the parts and starts the two runtimes.
 
+mod changes;
 mod control;
+mod guard;
 mod keys;
 mod letters;
 mod news;
 mod observer;
 mod retries;
+mod revisions;
 mod run;
 mod stores;
 mod verdicts;
 
 use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
-use jiff::Timestamp;
 use tokio::runtime::{Builder, Runtime};
 use tokio_util::sync::CancellationToken;
 
@@ -24,9 +26,9 @@ pub use self::run::run;
 
 use crate::clock;
 use crate::drain::Tasks;
-use crate::policy::journal::{ChangeKind, Journal};
-use crate::policy::store::{self, ApplyError, Parts, PolicyStore, Source, StoreEvent};
-use crate::policy::watch::{ReloadTrigger, Watcher};
+use crate::policy::journal::{ChangeKind, Entry, Journal};
+use crate::policy::store::{ApplyError, PolicyStore};
+use crate::policy::watch::Watcher;
 use crate::policy::{Direction, Policy};
 use crate::proxy::Proxy;
 use crate::proxy::listeners::Listeners;
@@ -41,8 +43,6 @@ use crate::upstreams::view::UpstreamView;
 const SWEEP_EVERY: Duration = Duration::from_secs(5);
 /// How many of these looks apart records in Redis are let go of whose letters have expired: a minute.
 const LET_GO_EVERY: u64 = 12;
-/// An empty policy file is looked at again after this time.
-const HALF_WRITTEN: Duration = Duration::from_millis(200);
 /// What is still unwritten at the end may take this long.
 const FLUSH_LIMIT: Duration = Duration::from_secs(1);
 
@@ -110,6 +110,7 @@ struct Core {
     draining: AtomicBool,
     jobs: letters::Jobs,
     observer: observer::Observer,
+    guard: guard::Guard,
 }
 
 impl Core {
@@ -176,12 +177,13 @@ impl App {
         let control = runtime("control", 1)?;
         let journal = Arc::new(Journal::open(settings.state_dir.as_deref()));
         let metrics = Metrics::new();
-        let news = news::Desk::open().map_err(|e| StartError::Process(format!("cannot start a thread: {e}")))?;
+        let news = news::Desk::open(Arc::clone(&metrics));
+        let news = news.map_err(|e| StartError::Process(format!("cannot start a thread: {e}")))?;
         let core = Arc::new(build(&settings, &data, &control, &metrics, news.door())?);
-        let store = open_store(&settings.policy, &core, journal).map_err(StartError::Policy)?;
+        let store = revisions::open_store(&settings.policy, &core, journal).map_err(StartError::Policy)?;
         news.follow(Arc::clone(&store));
 
-        let watcher = watch(&settings.policy, &store)?;
+        let watcher = revisions::watch(&settings.policy, &store)?;
         let stop_control = CancellationToken::new();
         let policy = Arc::clone(&store.snapshot().policy);
         // `listen: none` in the policy: no listener at all.
@@ -237,7 +239,8 @@ impl App {
         let timeout_ms = u64::try_from(policy.drain.timeout.as_millis()).unwrap_or(u64::MAX);
         Event::Draining { in_flight, timeout_ms }.emit();
         // The journal first: it is what must not be lost if the grace period is short.
-        self.store.record(ChangeKind::Stop, "process", "outrigger", Vec::new());
+        let stop = Entry::by_itself(ChangeKind::Stop, None, String::new());
+        self.store.record(Entry { effect: Vec::new(), ..stop });
         self.watcher = None;
         let core = Arc::clone(&self.core);
         let clean = self.control.block_on(async {
@@ -289,6 +292,7 @@ fn build(
         AccessLog::start(std::io::sink(), dropped)
     };
     let access_log = access_log.map_err(|e| StartError::Process(format!("cannot start a thread: {e}")))?;
+    let guard = guard::Guard::new(door.clone());
     let events = Arc::new(move |event| door.tell(event));
     Ok(Core {
         proxy: OnceLock::new(),
@@ -302,76 +306,8 @@ fn build(
         draining: AtomicBool::new(false),
         jobs: letters::Jobs::default(),
         observer: observer::Observer::default(),
+        guard,
     })
-}
-
-fn open_store(path: &Path, core: &Arc<Core>, journal: Arc<Journal>) -> Result<Arc<PolicyStore>, ApplyError> {
-    let (installer, observer) = (Arc::clone(core), Arc::clone(core));
-    let parts = Parts {
-        compile,
-        effect,
-        now,
-        install: Box::new(move |policy, revision| installer.install(policy, revision)),
-        observe: Box::new(move |event| observe(&observer, event)),
-        journal,
-    };
-    let text = store::read_policy(path)?;
-    let source = Source::File(path.to_owned());
-    PolicyStore::open(parts, &text, source, "start").map(Arc::new)
-}
-
-fn compile(name: &str, text: &str) -> Result<Policy, String> {
-    match crate::policy::compile::load(name, text) {
-        Ok(compiled) => Ok(compiled.policy),
-        Err(diagnostics) => Err(diagnostics.to_string()),
-    }
-}
-
-fn effect(old: &Policy, new: &Policy) -> Vec<String> {
-    crate::policy::diff::diff(old, new).iter().map(ToString::to_string).collect()
-}
-
-fn now() -> Timestamp {
-    Timestamp::try_from(clock::wall()).unwrap_or_default()
-}
-
-fn observe(core: &Core, event: &StoreEvent<'_>) {
-    match event {
-        StoreEvent::Applied { applied, effect } => {
-            let at = applied.applied_at.as_millisecond() as f64 / 1e3;
-            core.metrics.policy_applied(&applied.policy.hash, applied.revision, at);
-            let (revision, hash) = (applied.revision, applied.policy.hash.as_str());
-            let source = applied.source.to_string();
-            Event::PolicyApplied { revision, hash, source: &source, author: &applied.author, effect }.emit();
-        }
-        StoreEvent::Rejected { source, author, error } => {
-            core.metrics.policy_rejected();
-            let (source, error) = (source.to_string(), error.to_string());
-            Event::PolicyRejected { source: &source, author, error: &error }.emit();
-        }
-        StoreEvent::Recovered => core.metrics.policy_recovered(),
-        StoreEvent::JournalLost { error } => {
-            core.metrics.journal_record_lost();
-            Event::JournalLost { error }.emit();
-        }
-    }
-}
-
-fn watch(path: &Path, store: &Arc<PolicyStore>) -> Result<Option<Watcher>, StartError> {
-    let (watched, store) = (path.to_owned(), Arc::clone(store));
-    let watcher = Watcher::start(path, move |trigger| {
-        // A file that is written in place is empty for an instant; what it becomes is worth the wait.
-        if trigger == ReloadTrigger::Changed && std::fs::metadata(&watched).is_ok_and(|m| m.len() == 0) {
-            std::thread::sleep(HALF_WRITTEN);
-        }
-        // Refusals are told by the store.
-        let _ = store.apply_file(&watched, "file", trigger.force());
-    })
-    .map_err(|e| StartError::Process(format!("cannot watch {}: {e}", path.display())))?;
-    if let Some(reason) = watcher.degraded() {
-        tracing::warn!(event = "watch-degraded", reason, "the policy directory cannot be watched; it is polled");
-    }
-    Ok(Some(watcher))
 }
 
 fn sweep(core: &Arc<Core>, data: &Runtime) {

@@ -183,7 +183,9 @@ pub(super) async fn observe(core: Arc<Core>, store: Arc<PolicyStore>) {
         let Some(proxy) = core.proxy.get() else { continue };
         let snapshot = proxy.snapshot.load_full();
         let changes = verdicts::changes(&core, &store, &snapshot.policy);
-        let news = core.observer.look(&snapshot, clock::now(), &changes);
+        let now = clock::now();
+        let news = core.observer.look(&snapshot, now, &changes);
         verdicts::tell(&core, &news);
+        core.guard.look(&|d, name, from, to| core.observer.sum(d, name, from, to), snapshot.policy.guard, now);
     }
 }

@@ -100,18 +100,23 @@ pub fn changes(core: &Core, store: &PolicyStore, policy: &Policy) -> Vec<Change>
 
 /// What kind of reason it can be, and for which upstreams; none: for all. `None`: it is a consequence, not a reason.
 fn classify(change: &journal::Change, policy: &Policy) -> Option<(ChangeKind, Vec<String>)> {
-    let own = || vec![change.source.clone()];
+    let own = || change.upstream.iter().cloned().collect();
     match change.kind {
-        Journaled::Policy => named(&change.effect, policy).map(|upstreams| (ChangeKind::Policy, upstreams)),
-        Journaled::Start => Some((ChangeKind::Start, Vec::new())),
-        // A rollback by hand is there as a policy, too.
-        Journaled::Manual if change.source == "policy" => None,
-        Journaled::Manual => Some((ChangeKind::Manual, own())),
-        Journaled::Endpoints => {
-            let moved = change.effect.first().is_some_and(|line| line.contains(": endpoints added ["));
-            moved.then(|| (ChangeKind::Endpoints, own()))
+        Journaled::Policy | Journaled::Rollback => {
+            named(&change.effect, policy).map(|upstreams| (ChangeKind::Policy, upstreams))
         }
-        Journaled::Breaker | Journaled::Stop => None,
+        Journaled::Start => Some((ChangeKind::Start, Vec::new())),
+        Journaled::Manual => Some((ChangeKind::Manual, own())),
+        Journaled::Certificate => Some((ChangeKind::Certificate, own())),
+        Journaled::Endpoints => Some((ChangeKind::Endpoints, own())),
+        // They follow from something, or change nothing.
+        Journaled::Breaker
+        | Journaled::Ejection
+        | Journaled::Resolution
+        | Journaled::Retries
+        | Journaled::PolicyRefused
+        | Journaled::Guard
+        | Journaled::Stop => None,
     }
 }
 

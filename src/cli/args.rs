@@ -91,15 +91,8 @@ Examples:
     },
 
     /// What changed: policies, circuits, endpoints, operators
-    #[command(after_help = "Example:\n  outrigger changes --since 30m")]
-    Changes {
-        /// How far back, such as 90s, 30m or 24h
-        #[arg(long, value_name = "DURATION", value_parser = duration)]
-        since: Option<String>,
-        /// At most this many, the newest ones
-        #[arg(long, default_value_t = 100, value_parser = clap::value_parser!(u16).range(1..=1_000))]
-        limit: u16,
-    },
+    #[command(after_help = super::changes::EXAMPLES)]
+    Changes(super::changes::ChangesArgs),
 
     /// Circuit breakers: list, hold open or closed for a while, reset
     #[command(after_help = "\

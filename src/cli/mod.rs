@@ -5,6 +5,7 @@
 //! Every message about a failure ends with what to do next.
 
 mod args;
+mod changes;
 mod circuits;
 mod client;
 mod idem;

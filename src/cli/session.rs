@@ -48,7 +48,7 @@ impl Session<'_> {
             Online::Status { watch: true } => self.watch(),
             Online::Upstreams { name: None } => self.upstreams(),
             Online::Upstreams { name: Some(name) } => self.upstream(&name),
-            Online::Changes { since, limit } => self.changes(since.as_deref(), limit),
+            Online::Changes(asked) => self.changes(&asked),
             Online::Circuits { action } => self.circuits(action),
             Online::Idem { action } => self.idem(action),
             Online::Dlq { action } => self.dlq(action),

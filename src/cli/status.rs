@@ -1,4 +1,4 @@
-//! `outrigger status` and `outrigger changes`.
+//! `outrigger status`.
 
 use std::time::Duration;
 
@@ -7,7 +7,7 @@ use super::client::ClientError;
 use super::print::{self, Align, Table, Tone, cell};
 use super::session::{Failure, Session};
 use super::upstreams;
-use crate::admin::api::{Change, Changes, Condition, PolicySummary, Status};
+use crate::admin::api::{Change, Condition, PolicySummary, Status};
 use crate::admin::words;
 
 /// What the process calls itself where the policy gives no name.
@@ -50,21 +50,6 @@ impl Session<'_> {
             self.out.write_all(b"\x1b[H\x1b[2J")?;
         }
         self.status()
-    }
-
-    pub(super) fn changes(&mut self, since: Option<&str>, limit: u16) -> Result<Exit, Failure> {
-        let since = since.map(|since| format!("&since={since}")).unwrap_or_default();
-        let changes: Changes = self.client.get(&format!("/changes?limit={limit}{since}"))?;
-        if self.json(&changes)? {
-            return Ok(Exit::Fine);
-        }
-        if changes.changes.is_empty() {
-            writeln!(self.out, "Nothing changed in that time.")?;
-        }
-        for change in &changes.changes {
-            self.out.write_all(describe(change).as_bytes())?;
-        }
-        Ok(Exit::Fine)
     }
 }
 

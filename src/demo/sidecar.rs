@@ -183,7 +183,7 @@ impl Story {
         }
         let moment = |what: &str| Some(Moment { what: what.to_owned(), after, failures });
         match change.kind {
-            ChangeKind::Endpoints if self.ejected.is_none() => {
+            ChangeKind::Ejection if self.ejected.is_none() => {
                 let endpoint = text.split_once("endpoint ").and_then(|(_, rest)| rest.split_once(" ejected"));
                 self.ejected = endpoint.and_then(|(address, _)| moment(address));
             }
@@ -191,9 +191,16 @@ impl Story {
                 self.opened = self.opened.take().or_else(|| moment(about.name()));
             }
             ChangeKind::Breaker if text.contains("-> closed") => self.closed = moment(about.name()),
-            ChangeKind::Endpoints
+            ChangeKind::Ejection
+            | ChangeKind::Endpoints
             | ChangeKind::Breaker
+            | ChangeKind::Resolution
+            | ChangeKind::Retries
+            | ChangeKind::Certificate
             | ChangeKind::Policy
+            | ChangeKind::PolicyRefused
+            | ChangeKind::Rollback
+            | ChangeKind::Guard
             | ChangeKind::Start
             | ChangeKind::Stop
             | ChangeKind::Manual => {}
@@ -239,7 +246,7 @@ impl PolicyChange {
                 let began = clock::now();
                 let (store, good) = (Arc::clone(&self.store), self.revision_of(&self.policies.good)?);
                 // It waits for the disk.
-                let done = tokio::task::spawn_blocking(move || store.rollback(good, "demo", None)).await;
+                let done = tokio::task::spawn_blocking(move || store.rollback(good, "demo", None, None)).await;
                 done.map_err(|e| format!("rollback: {e}"))?.map_err(|e| format!("rollback: {e}"))?;
                 let in_force_after = Some(clock::now().saturating_duration_since(began));
                 tokio::time::sleep(self.pause).await;

@@ -271,8 +271,19 @@ impl Watch {
 
     fn is_told(&mut self, change: &Change) -> bool {
         match change.kind {
-            ChangeKind::Policy | ChangeKind::Start | ChangeKind::Stop | ChangeKind::Manual => true,
-            ChangeKind::Breaker | ChangeKind::Endpoints => {
+            ChangeKind::Policy
+            | ChangeKind::PolicyRefused
+            | ChangeKind::Rollback
+            | ChangeKind::Guard
+            | ChangeKind::Certificate
+            | ChangeKind::Start
+            | ChangeKind::Stop
+            | ChangeKind::Manual => true,
+            ChangeKind::Breaker
+            | ChangeKind::Endpoints
+            | ChangeKind::Ejection
+            | ChangeKind::Resolution
+            | ChangeKind::Retries => {
                 let told = self.told < TOLD_MAX;
                 self.told += 1;
                 self.story.untold += u32::from(!told);

@@ -127,11 +127,25 @@ pub fn sum(measured: &[Measured]) -> String {
 
 /// A change in one line.
 pub fn change(change: &Change) -> String {
+    let reason = change.reason.as_deref().unwrap_or_default();
     let mut line = match change.kind {
-        ChangeKind::Policy => format!("policy revision {} in force, by {}", change.revision, change.author),
+        ChangeKind::Policy | ChangeKind::Rollback => {
+            format!("policy revision {} in force, by {}", change.revision, change.author)
+        }
+        ChangeKind::PolicyRefused => return format!("policy file refused: {reason}"),
+        ChangeKind::Guard => {
+            let found = change.effect.first().map(String::as_str).unwrap_or_default();
+            return format!("{found}: {reason}");
+        }
         ChangeKind::Start => format!("started with policy revision {}", change.revision),
         ChangeKind::Stop => "stopped".to_owned(),
-        ChangeKind::Breaker | ChangeKind::Endpoints | ChangeKind::Manual => String::new(),
+        ChangeKind::Breaker
+        | ChangeKind::Endpoints
+        | ChangeKind::Ejection
+        | ChangeKind::Resolution
+        | ChangeKind::Retries
+        | ChangeKind::Certificate
+        | ChangeKind::Manual => String::new(),
     };
     for effect in &change.effect {
         // Writing to a String cannot fail.
@@ -183,6 +197,10 @@ mod tests {
             author: "file".to_owned(),
             hash: String::new(),
             effect: vec![effect.to_owned()],
+            upstream: None,
+            reason: None,
+            version: None,
+            version_before: None,
         }
     }
 

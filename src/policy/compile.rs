@@ -26,7 +26,7 @@ use super::lint::{self, Code};
 use super::origin::Origins;
 use super::raw::scalar::{AddressOrNone, At, Key, Position, Text};
 use super::raw::{self, LogErrors, LogFormat};
-use super::{AccessLog, Drain, Policy};
+use super::{AccessLog, Drain, Guard, Policy};
 use environment::Environment;
 use read::{Layer, PROCESS, Reader};
 use stores::StorePlaces;
@@ -123,6 +123,7 @@ impl Context {
         let metrics = self.listen_or_none("metrics.listen", file.metrics.value().map(|m| &m.listen), METRICS);
         let drain = self.drain(file.drain.get());
         let access_log = self.access_log(file.access_log.get());
+        let guard = self.guard(file.policy.get());
         let replay = file.limits.value().and_then(|limits| limits.replay_bytes.get());
         let replay_bytes = self.process().take(
             "limits.replayBytes",
@@ -141,6 +142,7 @@ impl Context {
             metrics,
             drain,
             access_log,
+            guard,
             replay_bytes_max: usize::try_from(replay_bytes).unwrap_or(usize::MAX),
             stores,
             dead_letters,
@@ -192,6 +194,17 @@ impl Context {
             delay: reader.take("drain.delay", block.pick(|d| &d.delay), time, Duration::from_secs(5)),
             timeout: reader.take("drain.timeout", block.pick(|d| &d.timeout), time, Duration::from_secs(20)),
         }
+    }
+
+    fn guard(&mut self, block: Option<&At<raw::PolicyBlock>>) -> Guard {
+        let word = |guard: &raw::Guard| {
+            Ok(match guard {
+                raw::Guard::Warn => Guard::Warn,
+                raw::Guard::Rollback => Guard::Rollback,
+                raw::Guard::None => Guard::None,
+            })
+        };
+        self.process().take("policy.guard", read::Layered::own(block).pick(|policy| &policy.guard), word, Guard::Warn)
     }
 
     fn access_log(&mut self, log: Option<&At<raw::AccessLog>>) -> AccessLog {

@@ -75,6 +75,7 @@ pub fn process(policy: &Policy) -> Vec<Setting> {
         metrics,
         drain,
         access_log,
+        guard,
         replay_bytes_max,
         stores,
         dead_letters,
@@ -93,6 +94,7 @@ pub fn process(policy: &Policy) -> Vec<Setting> {
         time("drain.timeout", timeout),
         number("accessLog.sampleRatio", sample_ratio),
         set("accessLog.errors", if errors_always { "always" } else { "sampled" }),
+        set("policy.guard", guard.as_str()),
         set("limits.replayBytes", size::print(*replay_bytes_max as u64)),
     ];
     settings.extend(idempotency::stores(stores));

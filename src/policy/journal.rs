@@ -19,6 +19,10 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use serde::{Deserialize, Serialize};
 
+pub(super) use change::bounded_effect;
+pub use change::{Change, ChangeKind, Entry, GUARD, ITSELF, Predecessor};
+
+mod change;
 #[cfg(test)]
 mod tests;
 
@@ -29,79 +33,8 @@ pub const CHANGES_MAX: usize = 256;
 /// Revisions whose text is kept.
 pub const TEXTS_MAX: usize = 10;
 
-/// Bounds of one record, so that one change cannot fill the file.
-const EFFECT_LINES_MAX: usize = 64;
-const TEXT_BYTES_MAX: usize = 512;
-
 const CURRENT: &str = "changes.jsonl";
 const PREVIOUS: &str = "changes.1.jsonl";
-
-/// What kind of thing changed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum ChangeKind {
-    /// A policy came into force.
-    Policy,
-    /// A breaker changed its state by itself.
-    Breaker,
-    /// The endpoints of an upstream changed, or one was ejected.
-    Endpoints,
-    /// The process started.
-    Start,
-    /// The process ended in order.
-    Stop,
-    /// An operator changed living state by hand.
-    Manual,
-}
-
-/// One line of the journal; also what the admin API and the command line show.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct Change {
-    /// Revision of the policy in force after the change.
-    pub revision: u64,
-    /// RFC 3339, UTC.
-    pub time: String,
-    /// What kind of thing changed.
-    pub kind: ChangeKind,
-    /// Where it came from: a file, `api`, `rollback to 3`, an upstream's name.
-    pub source: String,
-    /// Who asked for it; `outrigger` for what happens by itself.
-    pub author: String,
-    /// SHA-256 of the policy in force after the change.
-    pub hash: String,
-    /// What it means for requests, a line each.
-    pub effect: Vec<String>,
-}
-
-impl Change {
-    /// Cuts what is too long; a cut is marked.
-    fn bounded(mut self) -> Change {
-        for text in [&mut self.time, &mut self.source, &mut self.author, &mut self.hash] {
-            cut(text);
-        }
-        self.effect = bounded_effect(self.effect);
-        self
-    }
-}
-
-/// The lines of an effect, as many and as long as they are told; a cut is marked.
-pub(super) fn bounded_effect(mut effect: Vec<String>) -> Vec<String> {
-    if effect.len() > EFFECT_LINES_MAX {
-        let more = effect.len() - (EFFECT_LINES_MAX - 1);
-        effect.truncate(EFFECT_LINES_MAX - 1);
-        effect.push(format!("... and {more} more"));
-    }
-    effect.iter_mut().for_each(cut);
-    effect
-}
-
-fn cut(text: &mut String) {
-    if text.len() > TEXT_BYTES_MAX {
-        text.truncate(text.floor_char_boundary(TEXT_BYTES_MAX));
-        text.push_str("...");
-    }
-}
 
 /// A policy that was in force, with its text.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -119,6 +52,9 @@ pub struct KeptRevision {
     pub hash: String,
     /// The policy file's content.
     pub text: String,
+    /// As in [`Change`].
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
 }
 
 /// How well the journal is kept.

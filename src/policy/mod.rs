@@ -41,6 +41,8 @@ pub struct Policy {
     pub metrics: Option<SocketAddr>,
     pub drain: Drain,
     pub access_log: AccessLog,
+    /// What happens when a new policy makes matters worse. `policy.guard`, default `warn`.
+    pub guard: Guard,
     /// Bytes of request bodies held for replay, over all requests. `limits.replayBytes`, default 64 MiB.
     pub replay_bytes_max: usize,
     /// Where records of idempotency keys can be kept.
@@ -72,6 +74,28 @@ pub struct AccessLog {
     pub sample_ratio: f64,
     /// `errors: always` writes every request that failed or was retried.
     pub errors_always: bool,
+}
+
+/// `policy.guard`: what is done about a revision after which an upstream does clearly worse.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Guard {
+    /// It is told.
+    #[default]
+    Warn,
+    /// It is told, and the policy before it comes into force again.
+    Rollback,
+    /// Nobody looks.
+    None,
+}
+
+impl Guard {
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Guard::Warn => "warn",
+            Guard::Rollback => "rollback",
+            Guard::None => "none",
+        }
+    }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

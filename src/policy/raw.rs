@@ -43,6 +43,8 @@ pub struct File {
     pub access_log: Key<AccessLog>,
     /// Limits of the whole process.
     pub limits: Key<ProcessLimits>,
+    /// What happens when a new policy makes matters worse.
+    pub policy: Key<PolicyBlock>,
     /// Where records of idempotency keys are kept. Needed by routes that deduplicate.
     pub stores: Key<Stores>,
     /// How much of what failed is kept, and for how long, for routes with a deadLetter of their own. Read when the store is opened, except for capture.
@@ -94,6 +96,13 @@ pub struct AccessLog {
 pub struct ProcessLimits {
     /// Memory for request bodies that are held for a retry, over all requests. Default 64MiB.
     pub replay_bytes: Key<Text<Size>>,
+}
+
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields, default)]
+pub struct PolicyBlock {
+    /// For a minute after each new policy, upstreams that it changes are compared with the minute before. If one does clearly worse, warn: an event and an entry in the journal; rollback: also the policy before it comes into force again; none: nobody looks. Default warn.
+    pub guard: Key<Guard>,
 }
 
 /// What every upstream has unless it says otherwise.
@@ -433,6 +442,7 @@ words! {
     ProxyStatus("camelCase") { Full, Basic, None }
     LogFormat("camelCase") { Json }
     LogErrors("camelCase") { Always, Sampled }
+    Guard("camelCase") { Warn, Rollback, None }
     RetryOn("kebab-case") { ConnectFailure, RefusedStream, Reset, Timeout }
     RetryMethods("camelCase") { Idempotent }
     Jitter("camelCase") { Full, Equal, None }

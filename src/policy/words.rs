@@ -189,6 +189,9 @@ const FOREIGN: &[Foreign] = &[
         "a secret, which does not belong in a file",
         "url: \"${env:NAME}\", a URL with the password in it",
     ),
+    foreign("guard", "a key of `policy` at the top level", "policy.guard"),
+    foreign("autorollback", "a word of others", "policy.guard: rollback"),
+    foreign("rollbackonfailure", "a word of others", "policy.guard: rollback"),
     foreign("enabled", "a word of others; a block that is present is on", "mode: none to switch a default off"),
     // Values.
     foreign("5xx", "Envoy's word", "retry.codes: [500, 502, 503, 504]"),

@@ -31,6 +31,7 @@ pub mod failure;
 pub mod idempotency;
 pub mod latency;
 pub mod limit;
+pub mod regression;
 pub mod sim;
 pub mod statistics;
 pub mod throttle;

@@ -49,6 +49,18 @@ pub enum Event<'a> {
     PolicyApplied { revision: u64, hash: &'a str, source: &'a str, author: &'a str, effect: &'a [String] },
     /// A candidate was refused; the last good policy stays. `error` is what `outrigger check` prints.
     PolicyRejected { source: &'a str, author: &'a str, error: &'a str },
+    /// A revision made matters worse. `action`: `warn`, `rollback`, or `failed` for a rollback that could not be made;
+    /// `effect`: what the revision changed of the upstream; `next`: what is done, or to do.
+    PolicyGuard {
+        action: &'a str,
+        revision: u64,
+        upstream: &'a str,
+        verdict: &'a str,
+        effect: &'a [String],
+        next: &'a str,
+    },
+    /// A certificate was replaced; `subject` is whose it is.
+    Certificate { subject: &'a str, expires: &'a str },
     /// A change was made and could not be written to the journal.
     JournalLost { error: &'a str },
     /// A store of idempotency keys is open. `unknown`: requests that an earlier process had sent and did not see the
@@ -102,6 +114,8 @@ pub enum Event<'a> {
         retries: u64,
         rescued: u64,
     },
+    /// A name, which could not be resolved, can be again.
+    Resolved { upstream: &'a str, endpoints: usize },
     /// No new work is accepted; what is in flight may finish.
     Draining { in_flight: u64, timeout_ms: u64 },
     /// The process ends. `aborted`: requests that were cut.
@@ -115,6 +129,8 @@ impl Event<'_> {
             Event::Started { .. } => "started",
             Event::PolicyApplied { .. } => "policy-applied",
             Event::PolicyRejected { .. } => "policy-rejected",
+            Event::PolicyGuard { .. } => "policy-guard",
+            Event::Certificate { .. } => "certificate",
             Event::JournalLost { .. } => "journal-lost",
             Event::StoreOpened { .. } => "store-opened",
             Event::StoreDegraded { .. } => "store-degraded",
@@ -126,6 +142,7 @@ impl Event<'_> {
             Event::Endpoints { .. } => "endpoints",
             Event::ResolveFailed { .. } => "resolve-failed",
             Event::Retries { .. } => "retries",
+            Event::Resolved { .. } => "resolved",
             Event::Draining { .. } => "draining",
             Event::Stopped { .. } => "stopped",
         }
@@ -144,6 +161,13 @@ impl Event<'_> {
             }
             Event::PolicyRejected { source, author, error } => {
                 error!(target: "outrigger", event, source, author, error, "policy refused, the last good one stays");
+            }
+            Event::PolicyGuard { action, revision, upstream, verdict, effect, next } => {
+                let effect = effect.join("\n");
+                warn!(target: "outrigger", event, action, revision, upstream, effect, next, "{verdict}");
+            }
+            Event::Certificate { subject, expires } => {
+                info!(target: "outrigger", event, subject, expires, "certificate replaced");
             }
             Event::JournalLost { error } => {
                 error!(target: "outrigger", event, error, "a change was made and not written to the journal");
@@ -196,6 +220,9 @@ impl Event<'_> {
                 } else {
                     info!(target: "outrigger", event, upstream, route, class, from, to, retries, rescued, "{message}");
                 }
+            }
+            Event::Resolved { upstream, endpoints } => {
+                info!(target: "outrigger", event, upstream, endpoints, "name resolved again");
             }
             Event::Draining { in_flight, timeout_ms } => {
                 info!(target: "outrigger", event, in_flight, timeout_ms, "draining");
@@ -288,7 +315,7 @@ mod tests {
         String::from_utf8(bytes).unwrap()
     }
 
-    const EVENTS: [Event<'static>; 19] = [
+    const EVENTS: [Event<'static>; 22] = [
         Event::Started { version: "1", policy_revision: 1, policy_hash: "h" },
         Event::PolicyApplied { revision: 1, hash: "h", source: "s", author: "a", effect: &[] },
         Event::PolicyRejected { source: "s", author: "a", error: "e" },
@@ -301,6 +328,9 @@ mod tests {
         Event::Returned { upstream: "u", endpoint: "e" },
         Event::Endpoints { upstream: "u", added: &[], removed: &[], total: 0 },
         Event::ResolveFailed { upstream: "u", error: "e" },
+        Event::Resolved { upstream: "u", endpoints: 1 },
+        Event::PolicyGuard { action: "warn", revision: 2, upstream: "u", verdict: "v", effect: &[], next: "n" },
+        Event::Certificate { subject: "s", expires: "e" },
         Event::Draining { in_flight: 1, timeout_ms: 1 },
         Event::Stopped { aborted: 0 },
         Event::Verdict {

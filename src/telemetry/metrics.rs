@@ -161,6 +161,9 @@ struct PolicyStatus {
     last_failed: bool,
     /// Seconds since the epoch; None before the first policy.
     applied_at: Option<f64>,
+    /// Revisions that the guard named without taking them back, and those that it took back.
+    guard_warned: u64,
+    guard_rolled_back: u64,
 }
 
 impl Metrics {
@@ -276,6 +279,16 @@ impl Metrics {
     /// The file is in order again although nothing was applied (a bad edit was undone).
     pub fn policy_recovered(&self) {
         self.policy.lock().unwrap_or_else(PoisonError::into_inner).last_failed = false;
+    }
+
+    /// The policy's guard found that a revision made matters worse. `rolled_back`: and took it back.
+    pub fn policy_guarded(&self, rolled_back: bool) {
+        let mut policy = self.policy.lock().unwrap_or_else(PoisonError::into_inner);
+        if rolled_back {
+            policy.guard_rolled_back += 1;
+        } else {
+            policy.guard_warned += 1;
+        }
     }
 
     /// Counter for the access log: lines that found its queue full.

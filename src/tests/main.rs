@@ -51,6 +51,8 @@ mod lifecycle;
 /// The policy changes while traffic flows.
 mod reload;
 
+/// What changed, who did it, and what the guard makes of it.
+mod changes;
 /// A real Prometheus in front of the program, with our rules, and the dashboard's queries.
 mod prometheus;
 

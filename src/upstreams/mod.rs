@@ -68,12 +68,14 @@ pub enum Event {
     Circuit { upstream: Arc<str>, transition: Transition },
     /// An endpoint was ejected.
     Ejected { upstream: Arc<str>, endpoint: String, for_ms: u64, failure: &'static str },
-    /// The endpoint set changed.
-    Endpoints { upstream: Arc<str>, added: Vec<String>, removed: Vec<String> },
+    /// The endpoint set changed. `before` and `now`: how many there were, and are.
+    Endpoints { upstream: Arc<str>, added: Vec<String>, removed: Vec<String>, before: usize, now: usize },
     /// The name could not be resolved; the last good set is kept.
     ResolveFailed { upstream: Arc<str>, error: String },
     /// Whether retries of a route help after one class of failure is judged differently now.
     Retries { upstream: Arc<str>, route: Arc<str>, change: efficacy::Change },
+    /// The name, which could not be resolved, can be again.
+    Resolved { upstream: Arc<str>, endpoints: usize },
 }
 
 /// State of name resolution.

@@ -27,7 +27,10 @@ impl Upstream {
         let same = old.endpoints.len() == new.endpoints.len()
             && old.endpoints.iter().zip(&new.endpoints).all(|(a, b)| Arc::ptr_eq(a, b))
             && old.ring.is_some() == new.ring.is_some();
-        self.settle();
+        if self.settle() {
+            let endpoints = new.endpoints.len();
+            (self.events)(Event::Resolved { upstream: Arc::clone(&self.name), endpoints });
+        }
         if same {
             return;
         }
@@ -39,22 +42,24 @@ impl Upstream {
             .filter(|e| !old.endpoints.iter().any(|o| Arc::ptr_eq(o, e)))
             .map(|e| e.addr.to_string())
             .collect();
-        let first = old.endpoints.is_empty();
+        let (before, now) = (old.endpoints.len(), new.endpoints.len());
         self.set.store(Arc::new(new));
         // Requests in flight to a removed address finish; its idle connections close now.
         for endpoint in &gone {
             endpoint.pool.retire();
         }
-        if !first {
+        if before > 0 {
             self.meters.endpoint_set_changed();
         }
         let removed = gone.iter().map(|e| e.addr.to_string()).collect();
-        (self.events)(Event::Endpoints { upstream: Arc::clone(&self.name), added, removed });
+        (self.events)(Event::Endpoints { upstream: Arc::clone(&self.name), added, removed, before, now });
     }
 
-    fn settle(&self) {
-        *self.resolution.error.lock().unwrap_or_else(PoisonError::into_inner) = None;
+    /// True = the last look-up had failed.
+    fn settle(&self) -> bool {
+        let failed = self.resolution.error.lock().unwrap_or_else(PoisonError::into_inner).take().is_some();
         self.mark_settled();
+        failed
     }
 
     fn mark_settled(&self) {
@@ -137,5 +142,51 @@ pub(super) async fn keep_resolved(
         let Some(alive) = upstream.upgrade() else { return };
         let nudged = alive.resolution.nudge.notified();
         let _ = tokio::time::timeout_at(next.into(), nudged).await;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Mutex;
+
+    use super::*;
+    use crate::policy::{Direction, compile};
+    use crate::telemetry::metrics::Metrics;
+
+    #[test]
+    fn a_name_that_resolves_again_is_told_once_and_its_addresses_only_if_they_changed() {
+        let text = "version: 1\nupstreams:\n  payments:\n    url: http://payments.test\n";
+        let policy = compile::load("policy.yaml", text).unwrap_or_else(|findings| panic!("{findings}")).policy;
+        let told: Arc<Mutex<Vec<String>>> = Arc::default();
+        let telling = Arc::clone(&told);
+        let events = Arc::new(move |event: Event| {
+            telling.lock().unwrap().push(match event {
+                Event::Resolved { endpoints, .. } => format!("resolved {endpoints}"),
+                Event::Endpoints { added, removed, before, now, .. } => {
+                    format!("{before} -> {now}, {} new, {} gone", added.len(), removed.len())
+                }
+                other => format!("{other:?}"),
+            });
+        });
+        let now = Instant::now();
+        let meters = Metrics::new().upstream(Direction::Outbound, "payments");
+        let upstream = Upstream::new(&policy.upstreams[0], meters, events, now);
+        let addresses = |last: &[u8]| -> Vec<(SocketAddr, HeaderValue)> {
+            let address =
+                |last: &u8| (SocketAddr::from(([10, 0, 0, *last], 80)), HeaderValue::from_static("payments.test"));
+            last.iter().map(address).collect()
+        };
+        let fail = || {
+            let mut error = upstream.resolution.error.lock().unwrap();
+            *error = Some((Failure::DnsError, "no such name".to_owned()));
+        };
+        upstream.set_endpoints(&addresses(&[1, 2]), false, now);
+        fail();
+        upstream.set_endpoints(&addresses(&[1, 2]), false, now);
+        upstream.set_endpoints(&addresses(&[1, 2]), false, now);
+        fail();
+        upstream.set_endpoints(&addresses(&[2, 3, 4]), false, now);
+        let expected = ["0 -> 2, 2 new, 0 gone", "resolved 2", "resolved 3", "2 -> 3, 2 new, 1 gone"];
+        assert_eq!(*told.lock().unwrap(), expected);
     }
 }

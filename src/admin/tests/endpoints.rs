@@ -112,19 +112,28 @@ async fn an_unknown_upstream_is_answered_with_the_names_there_are() {
 }
 
 #[tokio::test]
-async fn changes_take_a_span_and_a_limit_and_nothing_else() {
+async fn changes_take_a_span_a_limit_an_upstream_and_a_kind_and_nothing_else() {
     let stage = Stage::healthy().await;
     assert_eq!(stage.get("/changes").await.json()["changes"][0]["revision"], 7);
     assert_eq!(stage.get("/changes?since=30m&limit=5").await.status, 200);
+    assert_eq!(stage.get("/changes?upstream=payments&kind=policy").await.status, 200);
     let asked = [
-        Order::Changes(ChangesFilter { since: None, limit: 100 }),
-        Order::Changes(ChangesFilter { since: Some(Duration::from_secs(1_800)), limit: 5 }),
+        Order::Changes(ChangesFilter { limit: 100, ..ChangesFilter::default() }),
+        Order::Changes(ChangesFilter { since: Some(Duration::from_secs(1_800)), limit: 5, ..ChangesFilter::default() }),
+        Order::Changes(ChangesFilter {
+            limit: 100,
+            upstream: Some("payments".to_owned()),
+            kind: Some("policy".to_owned()),
+            since: None,
+        }),
     ];
     assert_eq!(stage.orders(), asked);
-    for wrong in ["since=30", "since=1d", "limit=0", "limit=1001", "limit=x", "sinse=30m", "since=1m&since=2m"] {
+    for wrong in
+        ["since=30", "since=1d", "limit=0", "limit=1001", "limit=x", "sinse=30m", "since=1m&since=2m", "kind=x"]
+    {
         assert_eq!(stage.get(&format!("/changes?{wrong}")).await.problem(400), "invalid-request", "{wrong}");
     }
-    assert_eq!(stage.orders().len(), 2);
+    assert_eq!(stage.orders().len(), 3);
     stage.stop().await;
 }
 

@@ -247,8 +247,9 @@ fn control(process: &Arc<Mutex<Process>>, listen: SocketAddr) -> Control {
         render_metrics: ask(process, |process| process.metrics.clone()),
         policy: ask(process, |process| process.policy.clone()),
         changes: act(process, |process, filter| {
+            let limit = filter.limit;
             process.orders.push(Order::Changes(filter));
-            Ok(process.changes.iter().take(filter.limit).cloned().collect())
+            Ok(process.changes.iter().take(limit).cloned().collect())
         }),
         history: ask(process, |process| {
             let summary = &process.policy.policy;

@@ -318,18 +318,25 @@ fn an_unknown_upstream_exits_1_with_the_right_names() {
 }
 
 #[test]
-fn changes_pass_on_span_and_limit() {
+fn changes_pass_on_span_limit_upstream_and_kind() {
     let server = Server::healthy();
     server.say(&["changes", "--since", "30m", "--limit", "7"]).exited(0);
     server.say(&["changes"]).exited(0);
+    server.say(&["changes", "--upstream", "payments", "--kind", "circuit"]).exited(0);
     let expected = [
-        Order::Changes(ChangesFilter { since: Some(Duration::from_secs(1_800)), limit: 7 }),
-        Order::Changes(ChangesFilter { since: None, limit: 100 }),
+        Order::Changes(ChangesFilter { since: Some(Duration::from_secs(1_800)), limit: 7, ..ChangesFilter::default() }),
+        Order::Changes(ChangesFilter { limit: 100, ..ChangesFilter::default() }),
+        Order::Changes(ChangesFilter {
+            limit: 100,
+            upstream: Some("payments".to_owned()),
+            kind: Some("circuit".to_owned()),
+            since: None,
+        }),
     ];
     assert_eq!(server.stage().orders(), expected);
     server.stage().process().changes.clear();
     assert_eq!(server.say(&["changes"]).out, "Nothing changed in that time.\n");
-    for wrong in [["--since", "30"], ["--since", "1d"], ["--limit", "0"], ["--limit", "1001"]] {
+    for wrong in [["--since", "30"], ["--since", "1d"], ["--limit", "0"], ["--limit", "1001"], ["--kind", "x"]] {
         server.say(&["changes", wrong[0], wrong[1]]).exited(2);
     }
 }

@@ -49,6 +49,18 @@ fn three_lines_are_a_policy() {
 }
 
 #[test]
+fn the_guard_warns_unless_the_file_says_otherwise() {
+    let of = |line: &str| good(&payments("").replace("upstreams", &format!("{line}upstreams"))).policy.guard;
+    assert_eq!(of(""), Guard::Warn);
+    assert_eq!(of("policy: {}\n"), Guard::Warn);
+    for (word, guard) in [("warn", Guard::Warn), ("rollback", Guard::Rollback), ("none", Guard::None)] {
+        assert_eq!(of(&format!("policy: {{ guard: {word} }}\n")), guard);
+    }
+    let wrong = bad(&payments("").replace("upstreams", "policy: { guard: 'off' }\nupstreams"));
+    assert!(wrong.contains("p.yaml:2:18") && wrong.contains("rollback"), "{wrong}");
+}
+
+#[test]
 fn a_block_that_is_present_is_on_with_safe_defaults() {
     let Compiled { policy, .. } = good(&payments("retry: {}\n    circuitBreaker: {}"));
     let upstream = &policy.upstreams[0];

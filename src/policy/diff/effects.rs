@@ -22,6 +22,11 @@ pub(super) fn effect(setting: &Difference) -> Option<&'static str> {
             Some("records stay behind: their duplicates are executed again")
         }
         "stores.redis.url" => Some("another address or password"),
+        "policy.guard" => match new {
+            "rollback" => Some("a revision that makes matters clearly worse is taken back by itself"),
+            "none" => Some("nobody looks whether a revision makes matters worse"),
+            _ => None,
+        },
         key => letters::effect(key, old, new),
     }
 }

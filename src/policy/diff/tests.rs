@@ -54,6 +54,18 @@ fn routes_that_change_alike_are_one_line() {
 }
 
 #[test]
+fn a_guard_that_acts_by_itself_is_told() {
+    let policy = |guard: &str| format!("policy: {{ guard: {guard} }}\nupstreams: {{ a: {{ url: http://a }} }}\n");
+    let told = |new: &str| lines(&policy("warn"), &policy(new));
+    let rollback = "outrigger: policy.guard warn -> rollback (a revision that makes matters clearly worse is taken back by itself)";
+    assert_eq!(told("rollback"), [rollback]);
+    assert_eq!(
+        told("none"),
+        ["outrigger: policy.guard warn -> none (nobody looks whether a revision makes matters worse)"]
+    );
+}
+
+#[test]
 fn upstreams_and_routes_come_and_go() {
     let old = "upstreams:\n  a: { url: http://a, routes: [{ name: r, match: { path: /r } }] }\n";
     let new = "upstreams:\n  a: { url: http://a, routes: [{ name: s, match: { methods: [GET], pathPrefix: /s } }], listen: '127.0.0.1:1' }\n  \

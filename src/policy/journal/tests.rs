@@ -1,3 +1,4 @@
+use super::change::{EFFECT_LINES_MAX, TEXT_BYTES_MAX};
 use super::*;
 
 fn change(revision: u64) -> Change {
@@ -9,12 +10,16 @@ fn change(revision: u64) -> Change {
         author: "me".into(),
         hash: "h".into(),
         effect: vec!["a: 1 -> 2".into()],
+        upstream: None,
+        reason: Some("INC-42".into()),
+        version: None,
+        version_before: None,
     }
 }
 
 fn kept(revision: u64) -> KeptRevision {
     let Change { time, source, author, hash, .. } = change(revision);
-    KeptRevision { revision, time, source, author, hash, text: format!("text {revision}") }
+    KeptRevision { revision, time, source, author, hash, text: format!("text {revision}"), reason: None }
 }
 
 fn revisions(journal: &Journal) -> Vec<u64> {
@@ -153,4 +158,46 @@ fn a_journal_that_can_be_written_again_says_so_and_keeps_the_count() {
     fs::remove_dir(state.path().join("revision.tmp")).unwrap();
     journal.keep_text(kept(2)).unwrap();
     assert_eq!((journal.status().error, journal.status().lost), (None, 1));
+}
+
+/// A line as the first versions wrote it.
+const OLD_LINE: &str = r#"{"revision":3,"time":"2026-11-01T00:00:00Z","kind":"breaker","source":"payments","author":"outrigger","hash":"h","effect":["payments: circuit closed -> open"]}"#;
+
+#[test]
+fn lines_of_earlier_versions_are_read_and_lines_of_later_ones_cost_themselves_only() {
+    let state = tempfile::tempdir().unwrap();
+    let later = OLD_LINE.replace("breaker", "a-kind-of-tomorrow");
+    fs::write(state.path().join(CURRENT), format!("{OLD_LINE}\n{later}\n{OLD_LINE}\n")).unwrap();
+    let changes = Journal::open(Some(state.path())).changes();
+    assert_eq!(changes.len(), 2);
+    assert_eq!((changes[0].kind, changes[0].source.as_str()), (ChangeKind::Breaker, "payments"));
+    assert_eq!((&changes[0].upstream, &changes[0].reason, &changes[0].version), (&None, &None, &None));
+}
+
+#[test]
+fn an_earlier_version_finds_every_field_it_knows_in_a_new_line() {
+    let line = serde_json::to_value(Change { kind: ChangeKind::Breaker, ..change(1) }).unwrap();
+    for field in ["revision", "time", "kind", "source", "author", "hash", "effect"] {
+        assert!(!line[field].is_null(), "{field} of {line}");
+    }
+    let words = [ChangeKind::Policy, ChangeKind::Breaker, ChangeKind::Endpoints, ChangeKind::Start, ChangeKind::Stop];
+    let words = words.map(|kind| serde_json::to_value(kind).unwrap());
+    assert_eq!(words, ["policy", "breaker", "endpoints", "start", "stop"]);
+}
+
+#[test]
+fn a_process_that_left_no_word_of_its_end_has_vanished_and_one_that_drains_has_not() {
+    let of = |kinds: &[ChangeKind]| {
+        let entries = kinds.iter().map(|kind| Change { kind: *kind, version: Some("1.0".into()), ..change(1) });
+        Predecessor::of(&entries.collect::<Vec<_>>())
+    };
+    assert_eq!(of(&[]), Predecessor::default());
+    let time = Some(change(1).time);
+    assert_eq!(of(&[ChangeKind::Start]).vanished_after, time);
+    assert_eq!(of(&[ChangeKind::Start, ChangeKind::Policy]).vanished_after, time);
+    assert_eq!(of(&[ChangeKind::Breaker]).vanished_after, time, "its start is long forgotten");
+    assert_eq!(of(&[ChangeKind::Start, ChangeKind::Stop]).vanished_after, None);
+    assert_eq!(of(&[ChangeKind::Start, ChangeKind::Stop, ChangeKind::Breaker]).vanished_after, None);
+    assert_eq!(of(&[ChangeKind::Stop, ChangeKind::Start]).vanished_after, time);
+    assert_eq!(of(&[ChangeKind::Stop, ChangeKind::Start]).version.as_deref(), Some("1.0"));
 }

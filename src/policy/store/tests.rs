@@ -1,3 +1,4 @@
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use super::*;
@@ -15,6 +16,7 @@ pub(in crate::policy) fn compile(name: &str, text: &str) -> Result<Policy, Strin
         metrics: None,
         drain: Drain { delay: zero, timeout: zero },
         access_log: AccessLog { sample_ratio: 0.0, errors_always: true },
+        guard: crate::policy::Guard::Warn,
         replay_bytes_max: 0,
         stores: crate::policy::idempotency::Stores::default(),
         dead_letters: None,
@@ -63,6 +65,13 @@ fn try_fixture(state: Option<&Path>, text: &str, source: Source) -> Result<Fixtu
     };
     let store = PolicyStore::open(parts, text, source, "tester")?;
     Ok(Fixture { store, told, refuse, installs })
+}
+
+/// A store of other modules' tests, in which these texts came into force one after another.
+pub(crate) fn of_texts(texts: &[&str]) -> PolicyStore {
+    let fixture = fixture(None, texts[0], Source::Api);
+    texts[1..].iter().for_each(|text| drop(fixture.api(text).unwrap()));
+    fixture.store
 }
 
 impl Fixture {
@@ -134,7 +143,9 @@ fn a_candidate_that_is_wrong_too_large_or_not_installable_changes_nothing() {
     assert_eq!(f.api(&"x".repeat(POLICY_BYTES_MAX + 1)), Err(ApplyError::TooLarge));
     f.refuse.store(true, Ordering::Relaxed);
     assert_eq!(f.api("two"), Err(ApplyError::NotInstalled("address in use".into())));
-    assert_eq!((f.text().as_str(), f.store.snapshot().revision, f.store.changes().len()), ("one", 1, 1));
+    assert_eq!((f.text().as_str(), f.store.snapshot().revision), ("one", 1));
+    let refused = f.store.changes().iter().filter(|change| change.kind == ChangeKind::PolicyRefused).count();
+    assert_eq!((refused, f.store.changes().len()), (3, 4), "each refusal is written down");
     assert_eq!(f.told().len(), 3);
     assert!(!f.store.status().reload.failed, "a candidate of the API says nothing about the file");
 }
@@ -175,6 +186,67 @@ fn a_bad_file_keeps_the_last_good_policy_is_told_once_and_shows_until_it_is_mend
     assert_eq!(f.told(), ["recovered"]);
     let mended = ReloadStatus { file_hash: Some(content_hash("one")), ..ReloadStatus::default() };
     assert_eq!(f.store.status().reload, mended);
+}
+
+#[test]
+fn a_refusal_is_written_down_once_with_its_reason_and_again_when_it_comes_back() {
+    let (_directory, path) = file("one");
+    let f = fixture(None, "one", Source::File(path.clone()));
+    let refusals = || {
+        let changes = f.store.changes();
+        changes.into_iter().filter(|change| change.kind == ChangeKind::PolicyRefused).collect::<Vec<_>>()
+    };
+    std::fs::write(&path, "bad").unwrap();
+    for force in [false, false, true, true] {
+        assert!(f.store.apply_file(&path, "watch", force).is_err());
+    }
+    let refused = refusals();
+    assert_eq!(refused.len(), 1, "{refused:?}");
+    assert!(refused[0].reason.as_deref().unwrap().ends_with("policy.yaml:1:1: bad"));
+    assert_eq!((refused[0].revision, refused[0].author.as_str()), (1, "watch"));
+    assert_eq!(refused[0].source, path.display().to_string());
+    std::fs::write(&path, "one").unwrap();
+    f.store.apply_file(&path, "watch", false).unwrap();
+    std::fs::write(&path, "bad").unwrap();
+    assert!(f.store.apply_file(&path, "watch", false).is_err());
+    assert_eq!(refusals().len(), 2, "it was in order in between");
+}
+
+#[test]
+fn a_rollback_is_one_entry_with_its_author_and_reason_and_the_history_has_the_reason_too() {
+    let f = fixture(None, "one", Source::Api);
+    f.api("two").unwrap();
+    f.store.rollback(1, "alice", Some("INC-42"), None).unwrap();
+    let changes = f.store.changes();
+    let last = changes.last().unwrap();
+    assert_eq!(
+        (last.kind, last.author.as_str(), last.reason.as_deref()),
+        (ChangeKind::Rollback, "alice", Some("INC-42"))
+    );
+    assert_eq!((changes.len(), last.source.as_str(), last.revision), (3, "rollback to 1", 3));
+    assert_eq!(f.store.history().last().unwrap().reason.as_deref(), Some("INC-42"));
+}
+
+#[test]
+fn a_start_tells_of_a_process_that_vanished_and_of_another_version() {
+    let state = tempfile::tempdir().unwrap();
+    let start = || {
+        let f = fixture(Some(state.path()), "one", Source::Api);
+        f.store.changes().pop().unwrap()
+    };
+    let first = start();
+    assert_eq!((first.version.as_deref(), first.reason), (Some(env!("CARGO_PKG_VERSION")), None));
+    let second = start();
+    assert!(second.reason.unwrap().contains("without saying goodbye"), "it was dropped without a stop");
+    assert_eq!(second.version_before, None);
+    let journal = state.path().join("changes.jsonl");
+    let old = std::fs::read_to_string(&journal).unwrap().replace(env!("CARGO_PKG_VERSION"), "0.0.7");
+    std::fs::write(&journal, old).unwrap();
+    assert_eq!(start().version_before.as_deref(), Some("0.0.7"));
+    let f = fixture(Some(state.path()), "one", Source::Api);
+    f.store.record(Entry::by_itself(ChangeKind::Stop, None, "stopped".into()));
+    drop(f);
+    assert_eq!(start().reason, None);
 }
 
 #[test]
@@ -226,7 +298,7 @@ fn a_rollback_holds_against_the_unchanged_file_and_ends_with_new_content_or_by_f
     let f = fixture(None, "one", Source::File(path.clone()));
     std::fs::write(&path, "two").unwrap();
     f.store.apply_file(&path, "watch", false).unwrap();
-    let revision = f.store.rollback(1, "operator", None).unwrap();
+    let revision = f.store.rollback(1, "operator", None, None).unwrap();
     assert_eq!((revision.revision, f.text().as_str()), (3, "one"));
     for _ in 0..3 {
         assert!(!f.store.apply_file(&path, "watch", false).unwrap().changed);
@@ -236,7 +308,7 @@ fn a_rollback_holds_against_the_unchanged_file_and_ends_with_new_content_or_by_f
 
     std::fs::write(&path, "three").unwrap();
     assert_eq!(f.store.apply_file(&path, "watch", false).unwrap().revision, 4);
-    f.store.rollback(1, "operator", None).unwrap();
+    f.store.rollback(1, "operator", None, None).unwrap();
     assert_eq!(f.store.apply_file(&path, "signal", true).unwrap().revision, 6);
     assert_eq!(f.text(), "three");
 }
@@ -247,8 +319,8 @@ fn only_the_last_ten_revisions_can_be_rolled_back_to() {
     for i in 1..=10 {
         f.api(&i.to_string()).unwrap();
     }
-    assert_eq!(f.store.rollback(1, "operator", None), Err(ApplyError::UnknownRevision(1)));
-    assert_eq!(f.store.rollback(2, "operator", None).unwrap().revision, 12);
+    assert_eq!(f.store.rollback(1, "operator", None, None), Err(ApplyError::UnknownRevision(1)));
+    assert_eq!(f.store.rollback(2, "operator", None, None).unwrap().revision, 12);
     assert_eq!(f.text(), "1");
 }
 
@@ -266,7 +338,7 @@ fn revision_numbers_and_rollback_survive_a_restart() {
     let f = fixture(Some(state.path()), "three", Source::Api);
     assert_eq!(f.store.snapshot().revision, 3);
     assert_eq!(f.store.changes().last().unwrap().effect, ["two -> three"], "what changed while it was away");
-    f.store.rollback(1, "operator", None).unwrap();
+    f.store.rollback(1, "operator", None, None).unwrap();
     assert_eq!((f.text().as_str(), f.store.snapshot().revision), ("one", 4));
     assert_eq!(f.store.changes().len(), 5);
 }
@@ -285,7 +357,7 @@ fn a_full_disk_does_not_stop_a_change_and_the_loss_is_told() {
     let journal = f.store.status().journal;
     assert_eq!(journal.lost, 4);
     assert!(journal.error.unwrap().contains("No space left"));
-    assert_eq!(f.store.rollback(1, "operator", None).unwrap().revision, 3, "memory still knows");
+    assert_eq!(f.store.rollback(1, "operator", None, None).unwrap().revision, 3, "memory still knows");
 }
 
 #[test]

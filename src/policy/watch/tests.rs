@@ -196,7 +196,7 @@ fn force_applies_what_was_rolled_back_and_the_poll_does_not() {
     let watched = watch(&path, Duration::from_millis(20));
     fs::write(&path, "two").unwrap();
     watched.becomes("two");
-    watched.fixture.store.rollback(1, "operator", None).unwrap();
+    watched.fixture.store.rollback(1, "operator", None, None).unwrap();
     while watched.looks.try_recv().is_ok() {}
     for _ in 0..3 {
         watched.look();

@@ -25,6 +25,7 @@ fn a_word_of_another_proxy_names_its_home_and_ours() {
     assert_eq!(said("per_try_timeout", &["url"]), "Istio's and Envoy's word; use timeouts.backendRequest");
     assert_eq!(said("num_retries", &["attempts", "codes"]), "Envoy's word; use attempts");
     assert_eq!(said("outlierDetection", &["ejection"]), "Envoy's and Istio's word; use ejection");
+    assert_eq!(said("autoRollback", &["guard"]), "a word of others; use policy.guard: rollback");
     assert_eq!(said("timeout", &["url", "retry"]), "Envoy's and Istio's word; use timeouts.request");
 }
 

@@ -68,6 +68,9 @@ const POLICY_FAILED: Family = gauge(
     "1 while the policy last offered is one that was refused; the last good one is in force.",
 );
 
+const POLICY_GUARD: Family =
+    counter("outrigger_policy_guard_total", "Revisions that made matters clearly worse, by what was done about it.");
+
 const BUILD: Family = gauge("outrigger_build_info", "1; the version of this program.");
 const LOG_DROPPED: Family =
     counter("outrigger_log_lines_dropped_total", "Access log lines that found the queue of the writer full.");
@@ -232,6 +235,8 @@ pub(super) fn policy(out: &mut Exposition, policy: &PolicyStatus) {
     let results = [("success", policy.applied), ("failure", policy.rejected)];
     out.samples(&POLICY_RELOADS, results.map(|(result, n)| ([("result", result)], n as f64)));
     out.samples(&POLICY_FAILED, [(NO_LABELS, flag(policy.last_failed))]);
+    let actions = [("warned", policy.guard_warned), ("rolled_back", policy.guard_rolled_back)];
+    out.samples(&POLICY_GUARD, actions.map(|(action, n)| ([("action", action)], n as f64)));
 }
 
 /// Numbers about the telemetry itself.

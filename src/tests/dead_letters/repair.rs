@@ -49,6 +49,14 @@ async fn id(program: &Program) -> String {
     only(program).await["id"].as_str().expect("a number").to_owned()
 }
 
+/// What the change journal has of operators' orders, newest first: summaries with their reasons.
+async fn ordered(program: &Program) -> Vec<String> {
+    let answer = json(program, &["changes", "--kind", "manual"]).await;
+    let changes = answer["changes"].as_array().expect("a list of changes");
+    let text = |change: &Value, key: &str| change[key].as_str().unwrap_or_default().to_owned();
+    changes.iter().map(|change| format!("{}: {}", text(change, "summary"), text(change, "reason"))).collect()
+}
+
 fn executed(stage: &Stage) -> u64 {
     stage.server.observed().counts().executed
 }
@@ -73,6 +81,8 @@ async fn what_was_not_executed_is_replayed_and_its_client_gets_that_answer() {
         }
         let twice = outrigger(&stage.program, &["dlq", "replay", &id, "--reason", "again"]).await;
         assert_eq!(twice.code, Some(1), "{}", twice.text);
+        let expected = format!("up/pay: dead letter {id} sent again and answered: it is back");
+        assert_eq!(ordered(&stage.program).await, [expected], "what was refused is no change");
     }
 }
 
@@ -149,6 +159,11 @@ async fn a_letter_is_settled_by_what_was_found_out_and_so_is_its_key() {
         let said = outrigger(&stage.program, &["dlq", "resolve", &id, "--as", found, "--reason", "asked them"]).await;
         assert_eq!(said.code, Some(0), "{}", said.text);
         assert_eq!(only(&stage.program).await["state"], "resolved");
+        let entries = ordered(&stage.program).await;
+        assert!(
+            entries.len() == 1 && entries[0].contains("resolved as") && entries[0].contains("asked them"),
+            "{entries:?}"
+        );
         assert_eq!(pay(&stage.program, "k").await.1, again);
     }
 }
@@ -196,6 +211,11 @@ async fn many_letters_are_replayed_one_after_another_and_the_plan_says_so_before
     let said = outrigger(&stage.program, &many).await;
     assert_eq!(said.code, Some(0), "{}", said.text);
     assert_eq!(executed(&stage), 3);
+    let entries = ordered(&stage.program).await;
+    assert!(
+        entries.len() == 1 && entries[0].contains("of 3 dead letters begun, 50 a second: it is back"),
+        "{entries:?}"
+    );
     for key in ["a", "b", "c"] {
         assert_eq!(pay(&stage.program, key).await, heard(201, "replayed"));
     }
@@ -261,6 +281,8 @@ async fn letters_are_dropped_read_and_exported_and_all_of_it_is_audited() {
     let rest = outrigger(&stage.program, &["dlq", "drop", "--route", "up", "--yes", "--reason", "all tests"]).await;
     assert_eq!(rest.code, Some(0), "{}", rest.text);
     assert_eq!(json(&stage.program, &["dlq", "ls"]).await["total"], 0);
+    let entries = ordered(&stage.program).await;
+    assert!(entries.len() == 2 && entries[0].contains("given up: all tests"), "{entries:?}");
     let audit = outrigger(&stage.program, &["audit"]).await.text;
     for reason in ["look", "a test", "all tests"] {
         assert!(audit.contains(reason), "{audit}");
