@@ -3,11 +3,13 @@
 pub mod letters;
 
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use letters::LetterControl;
 
 use super::api::{Applied, Change, CircuitAction, KeyView, PolicyDocument, Readiness, ResolvedKey, Revision};
+use crate::telemetry::stories::Stories;
 use crate::upstreams::view::{CircuitView, UpstreamView};
 
 /// A question without arguments.
@@ -46,6 +48,8 @@ pub struct Control {
     pub resolve_key: AskWith<ResolveOrder, Result<ResolvedKey, Refused>>,
     /// Dead letters, their replays, and the audit.
     pub letters: LetterControl,
+    /// The last requests that are worth a story, and who watches live.
+    pub stories: Arc<Stories>,
 }
 
 /// Which changes to list.

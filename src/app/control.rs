@@ -71,6 +71,7 @@ fn points(sources: Sources, listen: SocketAddr) -> Control {
     let (a, b, c, d, e) = (ask(&sources), ask(&sources), ask(&sources), ask(&sources), ask(&sources));
     let (f, g, h, i, j) = (ask(&sources), ask(&sources), ask(&sources), ask(&sources), ask(&sources));
     let (k, l, m) = (ask(&sources), ask(&sources), ask(&sources));
+    let stories = Arc::clone(&sources.core.telemetry.stories);
     let letters_of = sources;
     Control {
         name: Box::new(move || a.store.snapshot().policy.name.clone().unwrap_or_else(|| "outrigger".to_owned())),
@@ -100,6 +101,7 @@ fn points(sources: Sources, listen: SocketAddr) -> Control {
         show_key: Box::new(move |name| keys::show(&l, &name)),
         resolve_key: Box::new(move |order| keys::resolve(&m, &order)),
         letters: letters::points(&letters_of),
+        stories,
     }
 }
 

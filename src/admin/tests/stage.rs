@@ -18,6 +18,7 @@ use crate::admin::api::{
 use crate::admin::control::{
     ChangesFilter, CircuitOrder, Control, KeyName, Outcome, Refused, ReloadOrder, ResolveOrder, RollbackOrder,
 };
+use crate::telemetry::stories::Stories;
 use crate::upstreams::view::{BudgetView, CircuitView, EndpointView, LimitsView, TotalsView, UpstreamView};
 
 /// What the process was told to do, in order.
@@ -44,6 +45,7 @@ pub(crate) struct Process {
     /// The next reload, rollback, or order about a circuit, a key or a letter is refused so.
     pub refuse: Option<Refused>,
     pub letters: letters::Post,
+    pub stories: Arc<Stories>,
 }
 
 impl Process {
@@ -80,6 +82,7 @@ impl Process {
             metrics: "# TYPE outrigger_requests_total counter\n".to_owned(),
             refuse: None,
             letters: letters::Post::usual(),
+            stories: Arc::default(),
         }
     }
 
@@ -279,6 +282,7 @@ fn control(process: &Arc<Mutex<Process>>, listen: SocketAddr) -> Control {
             process.refuse.take().map_or(Ok(resolved), Err)
         }),
         letters: letters::control(process),
+        stories: Arc::clone(&process.lock().unwrap().stories),
     }
 }
 
