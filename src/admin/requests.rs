@@ -90,7 +90,9 @@ fn unknown(id: &str, holdings: &Holdings) -> Problem {
         words::quoted(id, 100)
     );
     match (holdings.oldest, forgotten) {
-        (Some(oldest), 1..) => detail.push_str(&format!(", the oldest of {oldest:.0}; {forgotten} older ones had to go")),
+        (Some(oldest), 1..) => {
+            detail.push_str(&format!(", the oldest of {oldest:.0}; {forgotten} older ones had to go"))
+        }
         (_, _) => detail.push_str(&format!(", all since the start at {:.0}", holdings.since)),
     }
     let next = if id.trim().len() < PART_MIN {

@@ -12,8 +12,10 @@ mod letters;
 mod policy;
 pub mod policy_commands;
 mod print;
+mod requests;
 mod session;
 mod status;
+mod top;
 mod upstreams;
 
 #[cfg(test)]

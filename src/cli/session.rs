@@ -54,6 +54,7 @@ impl Session<'_> {
             Online::Dlq { action } => self.dlq(action),
             Online::Replay { action } => self.replays(action),
             Online::Audit { limit, since } => self.audit(limit, since.as_deref()),
+            Online::Request(command) => self.request(command),
             Online::Retries { upstream } => self.retries(upstream.as_deref()),
             Online::Policy { action } => self.policy(action),
             Online::Probe => self.probe(),

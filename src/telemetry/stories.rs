@@ -19,7 +19,7 @@ use self::told::{Kept, Told};
 use crate::clock;
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
 /// Troubled requests that are kept.
 pub const TROUBLED_MAX: usize = 2_000;

@@ -177,7 +177,9 @@ fn result(told: &Told) -> String {
         }
         (RequestOutcome::ClientGone, None) => format!("The client left after {after} and got no answer."),
         (RequestOutcome::Failed, Some(status)) if is_cut(told) => {
-            format!("The client got the head of an answer, {status}, and then the answer was cut after {after}: {title}.")
+            format!(
+                "The client got the head of an answer, {status}, and then the answer was cut after {after}: {title}."
+            )
         }
         (RequestOutcome::UpstreamError, Some(status)) => {
             format!("The client got the upstream's own {status} after {after}.")

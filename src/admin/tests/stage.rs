@@ -82,7 +82,7 @@ impl Process {
             metrics: "# TYPE outrigger_requests_total counter\n".to_owned(),
             refuse: None,
             letters: letters::Post::usual(),
-            stories: Arc::default(),
+            stories: stories(),
         }
     }
 
@@ -99,6 +99,13 @@ impl Process {
             None => Ok(CircuitView { held: Some("open".to_owned()), state: "open".to_owned(), ..closed() }),
         }
     }
+}
+
+/// The request with the id `r1`, which a retry saved.
+fn stories() -> Arc<Stories> {
+    let stories = Arc::<Stories>::default();
+    stories.keep(Arc::new(crate::telemetry::stories::tests::rescued()));
+    stories
 }
 
 /// A dependency of two endpoints whose circuit is closed and whose retries helped.
