@@ -42,7 +42,7 @@ impl Session<'_> {
 
     /// One frame. Rates need two looks.
     fn frame(&mut self, model: &mut Model) -> Result<Exit, Failure> {
-        self.client.wait(tokio::time::sleep(LOOK_EVERY));
+        self.client.wait(async { tokio::time::sleep(LOOK_EVERY).await });
         self.look(model)?;
         if !self.json(&model.rows())? {
             let lines = render::plain(model);

@@ -22,7 +22,7 @@ use crate::policy::Direction;
 use crate::reliability::{Failure, Sent};
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
 /// Bytes that may wait for the writer.
 const QUEUE_BYTES_MAX: usize = 1 << 20;

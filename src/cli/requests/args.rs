@@ -34,7 +34,7 @@ pub(in crate::cli) struct WhyArgs {
     #[arg(long)]
     pub last: bool,
     /// With --last: of this dependency
-    #[arg(long, value_name = "NAME", requires = "last")]
+    #[arg(long, value_name = "NAME", requires = "last", conflicts_with = "id")]
     pub upstream: Option<String>,
 }
 

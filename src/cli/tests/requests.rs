@@ -9,7 +9,7 @@ use crate::telemetry::stories::tests::rescued;
 
 const WHY: &str = "\
 GET /pay/7  200 success  52 ms
-trace 0af7651916cd43dd8448eb211c80319c, x-request-id r1, 2026-11-18T05:46:40.000Z (AGO)
+trace 0af7651916cd43dd8448eb211c80319c, x-request-id r1, 2026-11-18T11:06:40.000Z (AGO)
 
   1. GET /pay/7 went out by route payments/charge of policy revision 7.
   2. Attempt 1 to 10.2.3.4:8080 answered 503 after 12 ms.
@@ -59,7 +59,7 @@ fn tap_prints_a_line_per_request_as_it_ends() {
         }
         told.join().unwrap()
     });
-    let line = "05:46:40.000  200 success          payments/charge      52 ms  2x  -  GET /pay/7  \
+    let line = "11:06:40.000  200 success          payments/charge      52 ms  2x  -  GET /pay/7  \
                 0af7651916cd43dd8448eb211c80319c\n";
     assert_eq!(shown.exited(0).out, line.repeat(2));
 }

@@ -57,6 +57,14 @@ fn line(entry: &AccessEntry<'_>) -> String {
     String::from_utf8(line).unwrap()
 }
 
+/// Every key that a line can have; those of an attempt after `outrigger.attempts[].`.
+pub(crate) fn keys() -> std::collections::BTreeSet<String> {
+    let json: Value = serde_json::from_str(&line(&entry())).unwrap();
+    let inner = json["outrigger.attempts"].as_array().unwrap().iter().flat_map(|one| one.as_object().unwrap().keys());
+    let inner = inner.map(|key| format!("outrigger.attempts[].{key}"));
+    json.as_object().unwrap().keys().cloned().chain(inner).collect()
+}
+
 /// A sink that the test reads; writing waits while the test holds `gate`.
 struct Gated {
     gate: Arc<Mutex<()>>,
