@@ -2,6 +2,8 @@
 
 #[cfg(test)]
 mod tests {
+    #[cfg(feature = "proxy")]
+    use std::collections::BTreeMap;
     use std::collections::BTreeSet;
     use std::fs;
     use std::path::{Path, PathBuf};
@@ -82,9 +84,14 @@ mod tests {
                 (row[0].to_owned(), fields.filter(|field| !field.is_empty()).collect())
             })
             .collect();
-        let sample = crate::telemetry::events::tests::fields();
+        let mut sample: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
+        for (word, fields) in crate::telemetry::events::tests::fields() {
+            // An event may leave a field out where there is nothing to say.
+            sample.entry(word).or_default().extend(fields);
+        }
         for event in &sample {
-            assert!(documented.contains(event), "docs/logs.md says otherwise: {event:?}");
+            let said = documented.iter().any(|(word, fields)| (word, fields) == event);
+            assert!(said, "docs/logs.md says otherwise: {event:?}");
         }
         // Words that are written where they happen, and whether the sample has all of the others.
         let mut words = BTreeSet::new();

@@ -83,11 +83,11 @@ async fn an_answer_that_is_slow_for_its_upstream_is_kept_though_nothing_drew_it(
     let policy = format!("accessLog: {{ sampleRatio: 0.0 }}\n{}", policy_for(&server, ""));
     let program = program(&policy).await;
     let mut client = client(&program).await;
-    for _ in 0..200 {
-        client.get("/fast").await;
-    }
-    // The measure is taken every few seconds.
+    // The measure is taken every few seconds; until then slow answers must stay rare, or the p99 is one of them.
     let line = eventually("a slow request", async || {
+        for _ in 0..250 {
+            client.get("/fast").await;
+        }
         client.get("/slow").await;
         program.admin("/requests").await["requests"].as_array()?.first().cloned()
     })
@@ -182,7 +182,7 @@ async fn nothing_secret_is_in_lines_events_stories_taps_or_answers() {
         live.push_str(&String::from_utf8_lossy(&bytes));
     }
     told.push_str(&live);
-    for path in ["/requests/visible", "/status", "/changes", "/upstreams", "/audit", "/dead-letters", "/metrics"] {
+    for path in ["/requests/visible", "/status", "/changes", "/upstreams", "/audit", "/metrics"] {
         let answer = get(program.address("admin"), path).await.expect("an answer");
         assert_eq!(answer.status, 200, "{path}");
         told.push_str(&answer.text());
