@@ -69,7 +69,7 @@ const HOMES: &[(&str, &[&str])] = &[
     ("pingora_ketama", &["upstreams/ring.rs"]),
     ("redis", &["idempotency/redis"]),
     ("rusqlite", &["idempotency/embedded"]),
-    ("rustix", &["sabotage.rs"]),
+    ("rustix", &["sabotage.rs", "cli/top/terminal.rs"]),
     ("schemars", &["policy/"]),
     ("serde_saphyr", &["policy/compile", "policy/raw"]),
     ("tracing_subscriber", &["telemetry/events.rs"]),

@@ -3,6 +3,7 @@
 pub mod letters;
 
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use letters::LetterControl;
@@ -10,6 +11,7 @@ use letters::LetterControl;
 use super::api::{
     Applied, Change, CircuitAction, KeyView, PolicyDocument, Readiness, ResolvedKey, RetryReport, Revision, Verdict,
 };
+use crate::telemetry::stories::Stories;
 use crate::upstreams::view::{CircuitView, UpstreamView};
 
 /// A question without arguments.
@@ -52,6 +54,8 @@ pub struct Control {
     pub retries: Ask<Vec<RetryReport>>,
     /// Dead letters, their replays, and the audit.
     pub letters: LetterControl,
+    /// The last requests that are worth a story, and who watches live.
+    pub stories: Arc<Stories>,
 }
 
 /// Which changes to list.

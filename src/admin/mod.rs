@@ -17,6 +17,7 @@ pub(crate) mod keys;
 pub mod letters;
 mod policy;
 mod problem;
+mod requests;
 mod retries;
 mod serve;
 mod status;
@@ -45,7 +46,7 @@ use problem::Problem;
 pub const CHANGE_HEADER: &str = "x-outrigger-admin";
 
 /// Every path of [`router`], with what it answers: the index page, the 404 body and the tests read this one list.
-pub(crate) const PATHS: [(&str, &str, &str); 33] = [
+pub(crate) const PATHS: [(&str, &str, &str); 36] = [
     ("GET", "/status", "everything on one screen: verdicts, policy, upstreams, last changes"),
     ("GET", "/upstreams", "all dependencies"),
     ("GET", "/upstreams/{name}", "one dependency"),
@@ -83,6 +84,9 @@ pub(crate) const PATHS: [(&str, &str, &str); 33] = [
     ("GET", "/replays/{id}", "one replay, as far as it is"),
     ("POST", "/replays/{id}/cancel", "end it: {\"reason\":\"…\"}"),
     ("GET", "/audit", "who did what to which letter, newest first: ?since=24h&limit=100"),
+    ("GET", "/requests", "requests worth a look, newest first: ?upstream=payments&outcome=troubled&limit=50"),
+    ("GET", "/requests/{id}", "the life of one request, by trace id, x-request-id or dead letter"),
+    ("GET", "/tap", "requests as they end, as server-sent events: ?upstream=&route=&errors=true&limit=100"),
     ("GET", "/metrics", "Prometheus text"),
     ("GET", "/livez", "200 while this process answers"),
     ("GET", "/readyz", "200 once a policy is loaded and the listeners are bound"),
@@ -113,6 +117,7 @@ pub fn router(control: Arc<Control>) -> Router {
         .route("/idempotency/show", post(keys::show))
         .route("/idempotency/resolve", post(keys::resolve))
         .merge(letters::routes())
+        .merge(requests::routes())
         .fallback(async |uri: Uri| Problem::unknown_path(&uri, PATHS.iter().map(|(_, path, _)| *path)))
         .method_not_allowed_fallback(wrong_method)
         .layer(from_fn_with_state(guard, guard::check))

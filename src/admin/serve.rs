@@ -2,16 +2,19 @@
 //!
 //! `axum::serve` knows neither a header timeout nor a limit on connections, so a handful of silent clients could hold
 //! memory for good. Here a head must arrive in [`HEAD_TIMEOUT`], a connection lives at most [`LIFETIME`] plus
-//! [`GRACE`] however slowly its peer reads, and there are at most [`CONNECTIONS_MAX`] of them. At that limit the oldest
+//! [`GRACE`] however slowly its peer reads ([`LIVE_LIFETIME`] with a live view), and there are at most [`CONNECTIONS_MAX`] of them. At that limit the oldest
 //! one is dropped rather than the newest kept waiting: answers take milliseconds, so the oldest is idle or slow, and a
 //! kubelet's probe must get through a crowd of silent connections.
 
 use std::collections::VecDeque;
 use std::pin::pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use axum::Router;
 use hyper::server::conn::http1;
+use hyper::service::{Service as _, service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
 use tokio::net::{TcpListener, TcpStream};
@@ -24,12 +27,32 @@ pub(super) const CONNECTIONS_MAX: usize = 128;
 pub(super) const HEAD_TIMEOUT: Duration = Duration::from_secs(10);
 /// A connection is asked to end after this time; scrapers and pages simply connect again.
 pub(super) const LIFETIME: Duration = Duration::from_secs(30);
+/// The same for a connection that carries a live view.
+pub(super) const LIVE_LIFETIME: Duration = Duration::from_secs(600);
 /// What a connection may take to finish its answer after it was asked to end.
 pub(super) const GRACE: Duration = Duration::from_secs(2);
 /// Pause after a failed accept (out of file descriptors), so as not to spin.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 /// Bytes buffered per connection while reading a head, which is also the largest head.
 const HEAD_BYTES_MAX: usize = 16 * 1024;
+
+/// With every request: the door to a longer life for its connection.
+#[derive(Clone, Default)]
+pub(super) struct Stay(Arc<AtomicBool>);
+
+impl Stay {
+    /// This connection carries a live view.
+    pub fn ask(&self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+
+    async fn over(&self) {
+        tokio::time::sleep(LIFETIME).await;
+        if self.0.load(Ordering::Relaxed) {
+            tokio::time::sleep(LIVE_LIFETIME.saturating_sub(LIFETIME)).await;
+        }
+    }
+}
 
 /// Serves `router` until `shutdown` is cancelled; returns when the last connection has ended, [`GRACE`] later at most.
 pub async fn serve(listener: TcpListener, router: Router, shutdown: CancellationToken) {
@@ -73,17 +96,23 @@ impl Connections {
 }
 
 async fn connection(stream: TcpStream, router: Router, shutdown: CancellationToken) {
+    let (stay, router) = (Stay::default(), TowerToHyperService::new(router));
+    let asked = stay.clone();
+    let service = service_fn(move |mut request: hyper::Request<hyper::body::Incoming>| {
+        request.extensions_mut().insert(asked.clone());
+        router.call(request)
+    });
     let served = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(HEAD_TIMEOUT)
         .max_buf_size(HEAD_BYTES_MAX)
-        .serve_connection(TokioIo::new(stream), TowerToHyperService::new(router));
+        .serve_connection(TokioIo::new(stream), service);
     let mut served = pin!(served);
     // A broken connection concerns its peer only: nothing to report.
     tokio::select! {
         _ = served.as_mut() => return,
         () = shutdown.cancelled() => {}
-        () = tokio::time::sleep(LIFETIME) => {}
+        () = stay.over() => {}
     }
     served.as_mut().graceful_shutdown();
     let _ = tokio::time::timeout(GRACE, served).await;

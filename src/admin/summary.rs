@@ -1,7 +1,7 @@
 //! The four answers of an incident, a line each: which dependency, what changed, whether retries help, what can be
 //! repaired.
 
-use super::api::{Change, Condition, Repairable, RetryReport, Verdict};
+use super::api::{Change, Condition, Repairable, RetryReport, Verdict, change_kind};
 use super::control::letters::LetterStock;
 use super::words;
 use crate::reliability::dead_letters::{Class, LetterState};
@@ -82,11 +82,8 @@ fn changed(parts: &Parts<'_>) -> String {
 
 /// What breakers and ejection do is no change: it follows from something.
 fn is_a_reason(change: &Change) -> bool {
-    match change.kind.as_str() {
-        "circuit" => false,
-        "endpoints" => change.summary.contains(": endpoints added ["),
-        _ => true,
-    }
+    let follows = [change_kind::CIRCUIT, change_kind::EJECTION, change_kind::DNS, change_kind::RETRIES];
+    !follows.contains(&change.kind.as_str())
 }
 
 /// Whether retries help: the reports' word for the worst dependency, else what the totals say.

@@ -3,5 +3,6 @@
 mod endpoints;
 mod letters;
 mod refusals;
+mod requests;
 mod serving;
 pub(crate) mod stage;

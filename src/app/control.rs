@@ -103,6 +103,7 @@ fn points(sources: &Sources, listen: SocketAddr) -> Control {
         show_key: ask_with(s, |s, name| keys::show(s, &name)),
         resolve_key: ask_with(s, |s, order| keys::resolve(s, &order)),
         letters: letters::points(s),
+        stories: Arc::clone(&s.core.telemetry.stories),
     }
 }
 

@@ -300,7 +300,7 @@ fn build(
         registry: Registry::new(Arc::clone(metrics), events, control.handle().clone()),
         stores: stores::Open::new(data.handle().clone()),
         metrics: Arc::clone(metrics),
-        telemetry: Arc::new(Telemetry { metrics: Arc::clone(metrics), access_log }),
+        telemetry: Arc::new(Telemetry { metrics: Arc::clone(metrics), access_log, stories: Arc::default() }),
         tasks: Tasks::default(),
         started: clock::now(),
         draining: AtomicBool::new(false),

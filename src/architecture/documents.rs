@@ -2,6 +2,8 @@
 
 #[cfg(test)]
 mod tests {
+    #[cfg(feature = "proxy")]
+    use std::collections::BTreeMap;
     use std::collections::BTreeSet;
     use std::fs;
     use std::path::{Path, PathBuf};
@@ -54,6 +56,75 @@ mod tests {
             missing.is_empty() && stale.is_empty(),
             "not in docs/metrics.md: {missing:?}; not in the program: {stale:?}"
         );
+    }
+
+    /// The part of a document under the heading that begins so.
+    #[cfg(feature = "proxy")]
+    fn part<'a>(text: &'a str, heading: &str) -> &'a str {
+        let parts = text.split("\n## ").find(|part| part.starts_with(heading));
+        parts.unwrap_or_else(|| panic!("docs/logs.md has no part `{heading}`"))
+    }
+
+    #[test]
+    #[cfg(feature = "proxy")]
+    fn every_key_of_a_request_line_is_documented_and_every_documented_key_exists() {
+        let text = read("docs/logs.md");
+        let documented: BTreeSet<String> = rows(part(&text, "Requests")).iter().map(|row| row[0].to_owned()).collect();
+        assert_eq!(documented, crate::telemetry::access_log::tests::keys());
+    }
+
+    #[test]
+    #[cfg(feature = "proxy")]
+    fn every_event_is_documented_with_its_fields() {
+        let text = read("docs/logs.md");
+        let documented: Vec<(String, BTreeSet<String>)> = rows(part(&text, "Process"))
+            .iter()
+            .map(|row| {
+                let fields = row[2].split(", ").map(|field| field.trim_matches('`').to_owned());
+                (row[0].to_owned(), fields.filter(|field| !field.is_empty()).collect())
+            })
+            .collect();
+        let mut sample: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
+        for (word, fields) in crate::telemetry::events::tests::fields() {
+            // An event may leave a field out where there is nothing to say.
+            sample.entry(word).or_default().extend(fields);
+        }
+        for event in &sample {
+            let said = documented.iter().any(|(word, fields)| (word, fields) == event);
+            assert!(said, "docs/logs.md says otherwise: {event:?}");
+        }
+        // Words that are written where they happen, and whether the sample has all of the others.
+        let mut words = BTreeSet::new();
+        for file in source::tree(&root().join("src")) {
+            let text = read(&format!("src/{}", file.name));
+            let code = text.split("mod tests {").next().unwrap_or_default();
+            let named = code.split("event = \"").skip(1).filter_map(|rest| rest.split('"').next());
+            words.extend(named.map(str::to_owned));
+            if file.name == "telemetry/events.rs" {
+                let names = code.split("Event::").filter_map(|rest| rest.split_once("=> \""));
+                words.extend(names.filter_map(|(_, rest)| rest.split('"').next()).map(str::to_owned));
+            }
+        }
+        let documented: BTreeSet<String> = documented.into_iter().map(|(word, _)| word).collect();
+        assert!(sample.iter().all(|(word, _)| words.contains(word)), "the words were not found: {words:?}");
+        assert_eq!(documented, words);
+    }
+
+    #[test]
+    #[cfg(feature = "proxy")]
+    fn the_examples_of_log_lines_have_documented_keys_only() {
+        let text = read("docs/logs.md");
+        let keys = crate::telemetry::access_log::tests::keys();
+        let lines: Vec<serde_json::Value> = text
+            .lines()
+            .filter(|line| line.starts_with("{\""))
+            .map(|line| serde_json::from_str(line).unwrap())
+            .collect();
+        assert!(lines.len() >= 3, "an example of each kind");
+        let requests = lines.iter().filter(|line| line.get("url.path").is_some());
+        for key in requests.flat_map(|line| line.as_object().unwrap().keys()) {
+            assert!(keys.contains(key), "{key}");
+        }
     }
 
     /// Fenced yaml blocks that are whole policies.

@@ -7,6 +7,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use super::letters::args::{Dlq, Replay};
 use super::policy_commands::PolicyCommand;
+use super::requests::args::RequestCommand;
 use crate::admin::api::ResolveAs;
 
 const EXAMPLES: &str = "\
@@ -144,6 +145,9 @@ Examples:
         #[arg(long, value_name = "DURATION", value_parser = duration)]
         since: Option<String>,
     },
+
+    #[command(flatten)]
+    Request(RequestCommand),
 
     /// Whether retries help, by route and class of failure; exit code 1 if some do not
     #[command(after_help = "\

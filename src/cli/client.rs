@@ -1,5 +1,6 @@
 //! The command line's HTTP client: one request, one connection, bounded in time and size.
 
+use std::ops::ControlFlow;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -23,6 +24,14 @@ const TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Largest answer read, in bytes: far above the status of a thousand upstreams.
 const ANSWER_BYTES_MAX: usize = 16 * 1024 * 1024;
+
+/// A live view says something at least this often.
+const SILENCE_MAX: Duration = Duration::from_secs(30);
+
+/// Longest line of a live view.
+const LINE_BYTES_MAX: usize = 256 * 1024;
+
+type Sender = http1::SendRequest<Full<Bytes>>;
 
 pub(super) struct Client {
     host: String,
@@ -135,13 +144,90 @@ impl Client {
         let exchange = async {
             match tokio::time::timeout(timeout, self.exchange(method, path, body)).await {
                 Ok(answer) => answer,
-                Err(_) => Err(self.unreachable(format!("no answer within {} s", timeout.as_secs()))),
+                Err(_) => Err(self.late(timeout)),
             }
         };
         self.runtime.block_on(exchange)
     }
 
+    /// Lines of an answer as they come, until its end or until `line` has enough.
+    pub fn stream(&self, path: &str, mut line: impl FnMut(&str) -> ControlFlow<()>) -> Result<(), ClientError> {
+        self.runtime.block_on(async {
+            let opened = async {
+                let request = self.request(Method::GET, path, None)?;
+                let (mut sender, connection) = self.connect().await?;
+                let mut connection = Box::pin(connection);
+                let answer = tokio::select! {
+                    answer = sender.send_request(request) => answer.map_err(|error| self.not_http(&error))?,
+                    _ = &mut connection => return Err(self.foreign("the connection ended without an answer".to_owned())),
+                };
+                Ok((answer, sender, connection))
+            };
+            let opened = tokio::time::timeout(TIMEOUT, opened).await;
+            let (answer, sender, connection) = opened.map_err(|_| self.late(TIMEOUT))??;
+            let lines = async {
+                let read = self.lines(answer, &mut line).await;
+                drop(sender);
+                read
+            };
+            // The connection moves the bytes; when it ends, the answer has all of them.
+            let ((), lines) = tokio::join!(async { drop(connection.await) }, lines);
+            lines
+        })
+    }
+
+    async fn lines(
+        &self,
+        answer: hyper::Response<hyper::body::Incoming>,
+        line: &mut impl FnMut(&str) -> ControlFlow<()>,
+    ) -> Result<(), ClientError> {
+        let (head, mut body) = answer.into_parts();
+        if !head.status.is_success() {
+            let body = Limited::new(body, LINE_BYTES_MAX).collect().await;
+            let body = body.map_err(|error| self.foreign(format!("the answer broke off: {error}")))?.to_bytes();
+            return Err(self.refusal(&Answer { status: head.status, body }));
+        }
+        let mut text = Vec::new();
+        loop {
+            let frame = tokio::time::timeout(SILENCE_MAX, body.frame()).await.map_err(|_| self.late(SILENCE_MAX))?;
+            let Some(frame) = frame else { return Ok(()) };
+            let frame = frame.map_err(|error| self.unreachable(format!("the answer broke off: {error}")))?;
+            let Ok(data) = frame.into_data() else { continue };
+            text.extend_from_slice(&data);
+            while let Some(end) = text.iter().position(|byte| *byte == b'\n') {
+                let rest = text.split_off(end + 1);
+                let whole = std::mem::replace(&mut text, rest);
+                if line(String::from_utf8_lossy(&whole).trim_end()).is_break() {
+                    return Ok(());
+                }
+            }
+            if text.len() > LINE_BYTES_MAX {
+                return Err(self.foreign(format!("a line of its answer is longer than {LINE_BYTES_MAX} bytes")));
+            }
+        }
+    }
+
+    /// Runs what waits for something else than an answer.
+    pub fn wait<T>(&self, future: impl Future<Output = T>) -> T {
+        self.runtime.block_on(future)
+    }
+
     async fn exchange(&self, method: Method, path: &str, body: Option<Bytes>) -> Result<Answer, ClientError> {
+        let request = self.request(method, path, body)?;
+        let (mut sender, connection) = self.connect().await?;
+        let answer = async move {
+            let answer = sender.send_request(request).await.map_err(|error| self.not_http(&error))?;
+            let (head, body) = answer.into_parts();
+            let body = Limited::new(body, ANSWER_BYTES_MAX).collect().await;
+            let body = body.map_err(|error| self.foreign(format!("the answer broke off: {error}")))?;
+            Ok(Answer { status: head.status, body: body.to_bytes() })
+        };
+        // The connection has no news of its own: what goes wrong with it, the answer reports.
+        let (answer, _) = tokio::join!(answer, connection);
+        answer
+    }
+
+    fn request(&self, method: Method, path: &str, body: Option<Bytes>) -> Result<Request<Full<Bytes>>, ClientError> {
         let mut request = Request::builder()
             .method(method)
             .uri(path)
@@ -151,23 +237,14 @@ impl Client {
         if body.is_some() {
             request = request.header(header::CONTENT_TYPE, "application/json").header(CHANGE_HEADER, "1");
         }
-        let request =
-            request.body(Full::new(body.unwrap_or_default())).map_err(|error| self.foreign(error.to_string()))?;
+        request.body(Full::new(body.unwrap_or_default())).map_err(|error| self.foreign(error.to_string()))
+    }
 
+    async fn connect(&self) -> Result<(Sender, impl Future<Output = Result<(), hyper::Error>>), ClientError> {
         let host = self.host.trim_start_matches('[').trim_end_matches(']');
         let stream =
             TcpStream::connect((host, self.port)).await.map_err(|error| self.unreachable(error.to_string()))?;
-        let broken = |error: hyper::Error| self.foreign(format!("not an HTTP answer: {error}"));
-        let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await.map_err(broken)?;
-        let answer = async move {
-            let (head, body) = sender.send_request(request).await.map_err(broken)?.into_parts();
-            let body = Limited::new(body, ANSWER_BYTES_MAX).collect().await;
-            let body = body.map_err(|error| self.foreign(format!("the answer broke off: {error}")))?;
-            Ok(Answer { status: head.status, body: body.to_bytes() })
-        };
-        // The connection has no news of its own: what goes wrong with it, the answer reports.
-        let (answer, _) = tokio::join!(answer, connection);
-        answer
+        http1::handshake(TokioIo::new(stream)).await.map_err(|error| self.not_http(&error))
     }
 
     fn read<T: DeserializeOwned>(&self, answer: &Answer) -> Result<T, ClientError> {
@@ -191,6 +268,14 @@ impl Client {
             Ok(problem) => ClientError::Refused(Box::new(problem)),
             Err(_) => self.foreign(format!("it answers {}", answer.status)),
         }
+    }
+
+    fn not_http(&self, error: &hyper::Error) -> ClientError {
+        self.foreign(format!("not an HTTP answer: {error}"))
+    }
+
+    fn late(&self, timeout: Duration) -> ClientError {
+        self.unreachable(format!("no answer within {} s", timeout.as_secs()))
     }
 
     fn unreachable(&self, why: String) -> ClientError {

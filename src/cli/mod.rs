@@ -13,9 +13,11 @@ mod letters;
 mod policy;
 pub mod policy_commands;
 mod print;
+mod requests;
 mod retries;
 mod session;
 mod status;
+mod top;
 mod upstreams;
 
 #[cfg(test)]

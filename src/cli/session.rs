@@ -55,6 +55,7 @@ impl Session<'_> {
             Online::Replay { action } => self.replays(action),
             Online::Audit { limit, since } => self.audit(limit, since.as_deref()),
             Online::Budgets { upstream } => self.budgets(upstream.as_deref()),
+            Online::Request(command) => self.request(command),
             Online::Retries { upstream } => self.retries(upstream.as_deref()),
             Online::Policy { action } => self.policy(action),
             Online::Probe => self.probe(),

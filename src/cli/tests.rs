@@ -4,6 +4,7 @@ mod answers;
 mod failures;
 mod letters;
 mod repairs;
+mod requests;
 
 use std::ffi::OsString;
 use std::process::ExitCode;

@@ -56,12 +56,12 @@ fn caller_timeout(policy: &DeadlinePolicy, headers: &HeaderMap) -> Option<Durati
     }
 }
 
-/// A slot of the upstream, if its breaker lets requests through. The cheapest refusal comes first; no probe is
-/// taken here.
+/// A slot of the upstream, if its breaker lets requests through, and how long it had to be waited for. The cheapest
+/// refusal comes first; no probe is taken here.
 ///
 /// # Errors
 /// [`Refusal`] with the time after which a retry makes sense, where known.
-pub async fn admit(route: &Route<'_>, now: Instant, deadline: Instant) -> Result<Slot, Refusal> {
+pub async fn admit(route: &Route<'_>, now: Instant, deadline: Instant) -> Result<(Slot, Duration), Refusal> {
     let open = route.state.decide(|d| d.breaker.as_ref().and_then(|b| b.precheck(now)));
     if let Some(left) = open {
         return Err(Refusal { failure: Failure::CircuitOpen, retry_after: Some(left) });
@@ -77,7 +77,8 @@ pub async fn admit(route: &Route<'_>, now: Instant, deadline: Instant) -> Result
         Refusal { failure, retry_after: Some(Duration::from_secs(1)) }
     })
     .and_then(|(slot, waited)| {
-        let late = waited && clock::now() >= deadline;
-        if late { Err(Failure::DeadlineOnArrival.into()) } else { Ok(slot) }
+        let got = if waited { clock::now() } else { now };
+        let late = waited && got >= deadline;
+        if late { Err(Failure::DeadlineOnArrival.into()) } else { Ok((slot, got.saturating_duration_since(now))) }
     })
 }

@@ -222,6 +222,7 @@ pub async fn run(
                 now = clock::now();
             }
             Step::Finish { stop, answer } => {
+                record.stopped(stop);
                 if let Some(reason) = machine.denied() {
                     record.deny(reason);
                 }

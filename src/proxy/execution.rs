@@ -70,7 +70,10 @@ impl Execution {
         };
         let deadline = self.outgoing.deadline;
         let slot = match admit::admit(&route, clock::now(), deadline).await {
-            Ok(slot) => slot,
+            Ok((slot, waited)) => {
+                self.record.waited(waited);
+                slot
+            }
             Err(Refusal { failure, retry_after }) => {
                 let post = self.post_failed(failure, Sent::No);
                 let kept = self.settle(Report::Release, post).await;

@@ -53,6 +53,7 @@ impl Present {
     const TIMEOUT: u32 = 1 << 11;
     const GRPC_TIMEOUT: u32 = 1 << 12;
     const TRACE: u32 = 1 << 13;
+    const REQUEST_ID: u32 = 1 << 14;
 
     /// Looks at each name once.
     pub fn of(headers: &HeaderMap) -> Present {
@@ -75,6 +76,7 @@ impl Present {
             "x-envoy-expected-rq-timeout-ms" => Present::TIMEOUT,
             "grpc-timeout" => Present::GRPC_TIMEOUT,
             "traceparent" | "tracestate" => Present::TRACE,
+            "x-request-id" => Present::REQUEST_ID,
             _ => 0,
         }
     }
@@ -91,6 +93,11 @@ impl Present {
     /// A trace context.
     pub fn trace(self) -> bool {
         self.any(Present::TRACE)
+    }
+
+    /// The caller's own name for the request.
+    pub fn request_id(self) -> bool {
+        self.any(Present::REQUEST_ID)
     }
 
     /// `Content-Length` or `Transfer-Encoding`.

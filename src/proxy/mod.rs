@@ -245,7 +245,10 @@ impl Proxy {
     ) -> Result<Admitted, Refusal> {
         let deadline = self.enter(connection, route, &request, present, record)?;
         let slot = match admit::admit(route, record.started(), deadline).await {
-            Ok(slot) => slot,
+            Ok((slot, waited)) => {
+                record.waited(waited);
+                slot
+            }
             Err(refusal) => {
                 if route.policy.dead_letter.is_some() {
                     Box::pin(self.keep_refused(connection, route, request, present, record, refusal.failure)).await;

@@ -1,14 +1,15 @@
 //! What is remembered of one request, written exactly once: on drop, at the end of the answer's body.
 //! Cancellation is an outcome too.
 
+mod tell;
+
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use http::uri::PathAndQuery;
-use http::{HeaderValue, Method, Request};
-use jiff::Timestamp;
+use http::{HeaderName, HeaderValue, Method, Request};
 
 use super::connection::Connection;
 use super::hygiene::Present;
@@ -16,18 +17,20 @@ use crate::clock;
 use crate::dead_letters::letter::{LetterId, Tried};
 use crate::policy::routes::RouteId;
 use crate::policy::{Direction, RoutePolicy, UpstreamPolicy};
-use crate::random::{self, Random};
-use crate::reliability::attempts::{Denied, Kind};
+use crate::random;
+use crate::reliability::attempts::{Denied, Kind, Stop};
 use crate::reliability::efficacy::Rescue;
 use crate::reliability::ending::Ending;
-use crate::reliability::entropy::Entropy;
 use crate::reliability::idempotency::KeyStatus;
 use crate::reliability::{Failure, Sent};
-use crate::telemetry::access_log::{self, AccessEntry, AccessLog, AttemptEndEntry, AttemptEntry};
+use crate::telemetry::access_log::AccessLog;
 use crate::telemetry::metrics::{AttemptEnd, Metrics, RequestOutcome, RouteMeters};
+use crate::telemetry::stories::Stories;
 use crate::telemetry::trace_context::TraceContext;
 use crate::upstreams::Upstream;
 use crate::upstreams::reconcile::Snapshot;
+
+const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
 /// Where records go.
 pub struct Telemetry {
@@ -35,6 +38,8 @@ pub struct Telemetry {
     pub metrics: Arc<Metrics>,
     /// One line per request.
     pub access_log: AccessLog,
+    /// The last requests that are worth a story.
+    pub stories: Arc<Stories>,
 }
 
 /// One attempt as it will be told.
@@ -67,6 +72,7 @@ pub struct Record {
     method: Method,
     path: Option<PathAndQuery>,
     host: Option<HeaderValue>,
+    request_id: Option<HeaderValue>,
     /// Which trace it belongs to.
     pub trace: TraceContext,
     status: u16,
@@ -78,6 +84,9 @@ pub struct Record {
     denied: Option<Denied>,
     /// The answer on its way is one that the first attempt had failed to get.
     pub rescue: Option<Rescue>,
+    stop: Option<Stop>,
+    /// In the queue for a slot.
+    waited: Duration,
     /// What became of its idempotency key.
     pub key_status: Option<KeyStatus>,
     /// Under which number it is kept, if it is.
@@ -111,6 +120,7 @@ impl Record {
             method: request.method().clone(),
             path: request.uri().path_and_query().cloned(),
             host: request.headers().get(http::header::HOST).cloned(),
+            request_id: present.request_id().then(|| request.headers().get(REQUEST_ID).cloned()).flatten(),
             trace,
             status: 0,
             failure: None,
@@ -119,6 +129,8 @@ impl Record {
             more: Vec::new(),
             denied: None,
             rescue: None,
+            stop: None,
+            waited: Duration::ZERO,
             key_status: None,
             dead_letter: None,
             response_bytes: 0,
@@ -202,6 +214,16 @@ impl Record {
         if let Some(upstream) = self.upstream() {
             upstream.totals.deny(reason);
         }
+    }
+
+    /// The attempts are over, and why.
+    pub fn stopped(&mut self, stop: Stop) {
+        self.stop = Some(stop);
+    }
+
+    /// It stood in the queue for a slot.
+    pub fn waited(&mut self, waited: Duration) {
+        self.waited = waited;
     }
 
     /// Attempts that ended so far.
@@ -323,56 +345,6 @@ impl Record {
             (_, None) => self.more.last().or(self.first.as_ref()).map_or(Ending::Error, |note| note.ending),
         }
     }
-
-    fn log(&self, outcome: RequestOutcome, elapsed: Duration) {
-        let troubled = outcome != RequestOutcome::Success || !self.more.is_empty();
-        if !access_log::should_log(&self.snapshot.policy.access_log, troubled, Random.next_u64()) {
-            return;
-        }
-        let notes: Vec<&AttemptNote> = self.first.iter().chain(&self.more).collect();
-        let addresses: Vec<String> =
-            notes.iter().map(|n| n.endpoint.map_or_else(String::new, |e| e.to_string())).collect();
-        let attempts: Vec<AttemptEntry<'_>> = notes
-            .iter()
-            .zip(&addresses)
-            .map(|(note, endpoint)| AttemptEntry {
-                endpoint,
-                kind: note.kind.as_str(),
-                duration: note.elapsed,
-                end: match note.end {
-                    AttemptEnd::Status(status) => AttemptEndEntry::Status(status),
-                    AttemptEnd::Failed(failure) => AttemptEndEntry::Failed(failure),
-                    AttemptEnd::Cancelled => AttemptEndEntry::Cancelled,
-                },
-            })
-            .collect();
-        let target = self.target();
-        let trace_id = self.trace.trace_id();
-        let letter = self.dead_letter.map(|id| id.to_string());
-        let wall = clock::wall().checked_sub(elapsed).and_then(|t| Timestamp::try_from(t).ok()).unwrap_or_default();
-        self.telemetry.access_log.log(&AccessEntry {
-            timestamp: wall,
-            method: self.method.as_str().as_bytes(),
-            path: self.path.as_ref().map_or(b"*", |p| p.path().as_bytes()),
-            status: (self.status != 0 && self.status != 499).then_some(self.status),
-            host: self.host.as_ref().map_or(b"", HeaderValue::as_bytes),
-            duration: elapsed,
-            trace_id: trace_id.as_str(),
-            direction: self.direction,
-            upstream: target.map(|(u, _)| &*u.name),
-            route: target.map(|(_, r)| &*r.name),
-            outcome,
-            failure: self.failure.map(|(failure, _)| failure),
-            sent: self.failure.map(|(_, sent)| sent),
-            attempts: &attempts,
-            retry_denied: self.denied.map(Denied::token),
-            idempotency: self.key_status.map(KeyStatus::as_str),
-            dead_letter: letter.as_deref(),
-            policy_revision: self.snapshot.revision,
-            request_bytes: self.request_bytes,
-            response_bytes: self.response_bytes,
-        });
-    }
 }
 
 fn count_attempt(upstream: &Upstream, note: &AttemptNote) {
@@ -396,6 +368,6 @@ impl Drop for Record {
         let outcome = self.settle();
         let elapsed = now.saturating_duration_since(self.started);
         self.count(outcome, elapsed);
-        self.log(outcome, elapsed);
+        self.tell(outcome, elapsed, now);
     }
 }

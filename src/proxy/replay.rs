@@ -228,7 +228,10 @@ impl Proxy {
     async fn replay_plain(&self, route: &Route<'_>, mut outgoing: Outgoing, mut record: Box<Record>) -> Ended {
         let deadline = outgoing.deadline;
         let slot = match admit::admit(route, record.started(), deadline).await {
-            Ok(slot) => slot,
+            Ok((slot, waited)) => {
+                record.waited(waited);
+                slot
+            }
             Err(Refusal { failure, retry_after }) => {
                 let explained = Explained { retry_after, ..failure.into() };
                 return refused(respond::fail(explained, record), failure).await;

@@ -22,7 +22,7 @@ use crate::policy::Direction;
 use crate::reliability::{Failure, Sent};
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
 /// Bytes that may wait for the writer.
 const QUEUE_BYTES_MAX: usize = 1 << 20;
@@ -57,6 +57,8 @@ pub struct AccessEntry<'a> {
     pub duration: Duration,
     /// `trace_id`.
     pub trace_id: &'a str,
+    /// `http.request.header.x-request-id`: the caller's own name for the request.
+    pub request_id: Option<&'a [u8]>,
     /// `outrigger.direction`.
     pub direction: Direction,
     /// `outrigger.upstream`; None if no route matched.
@@ -69,6 +71,8 @@ pub struct AccessEntry<'a> {
     pub failure: Option<Failure>,
     /// `outrigger.sent`: how much of the request an upstream may have seen.
     pub sent: Option<Sent>,
+    /// `outrigger.queue_ms`: how long it waited for a slot; nothing is written of zero.
+    pub waited: Duration,
     /// `outrigger.attempts`, in the order of their start.
     pub attempts: &'a [AttemptEntry<'a>],
     /// `outrigger.retry_denied`: why an eligible retry was not made.
@@ -92,7 +96,11 @@ pub struct AttemptEntry<'a> {
     pub endpoint: &'a str,
     /// `first`, `retry`, `transparent` or `hedge`.
     pub kind: &'static str,
-    /// How long it took.
+    /// `at_ms`: its launch, since the request's start.
+    pub at: Duration,
+    /// `backoff_ms`: from the end of the attempt before it to its launch; None if it is the first.
+    pub backoff: Option<Duration>,
+    /// `ms`: how long it took.
     pub duration: Duration,
     /// How it ended.
     pub end: AttemptEndEntry,
@@ -146,6 +154,9 @@ impl Serialize for AccessEntry<'_> {
         map.serialize_entry("http.request.body.size", &self.request_bytes)?;
         map.serialize_entry("http.response.body.size", &self.response_bytes)?;
         map.serialize_entry("trace_id", self.trace_id)?;
+        if let Some(id) = self.request_id {
+            map.serialize_entry("http.request.header.x-request-id", &Text(id))?;
+        }
         map.serialize_entry("outrigger.direction", self.direction.as_str())?;
         if let Some(upstream) = self.upstream {
             map.serialize_entry("outrigger.upstream", upstream)?;
@@ -162,6 +173,9 @@ impl Serialize for AccessEntry<'_> {
         }
         if let Some(sent) = self.sent {
             map.serialize_entry("outrigger.sent", sent.as_str())?;
+        }
+        if !self.waited.is_zero() {
+            map.serialize_entry("outrigger.queue_ms", &millis(self.waited))?;
         }
         map.serialize_entry("outrigger.attempts", &self.attempts[..self.attempts.len().min(ATTEMPTS_MAX)])?;
         if let Some(denied) = self.retry_denied {
@@ -180,9 +194,13 @@ impl Serialize for AccessEntry<'_> {
 
 impl Serialize for AttemptEntry<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let mut map = serializer.serialize_map(Some(4))?;
+        let mut map = serializer.serialize_map(None)?;
         map.serialize_entry("endpoint", self.endpoint)?;
         map.serialize_entry("kind", self.kind)?;
+        map.serialize_entry("at_ms", &millis(self.at))?;
+        if let Some(backoff) = self.backoff {
+            map.serialize_entry("backoff_ms", &millis(backoff))?;
+        }
         map.serialize_entry("ms", &millis(self.duration))?;
         match self.end {
             AttemptEndEntry::Status(status) => map.serialize_entry("status", &status)?,

@@ -284,7 +284,7 @@ where
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use std::io::Write;
     use std::sync::{Arc, Mutex};
 
@@ -369,6 +369,19 @@ mod tests {
 
     const fn retries(to: &'static str) -> Event<'static> {
         Event::Retries { upstream: "u", route: "r", class: "timeout", from: "unknown", to, retries: 35, rescued: 0 }
+    }
+
+    /// Every event, with the fields that it has besides those of all.
+    pub(crate) fn fields() -> Vec<(String, std::collections::BTreeSet<String>)> {
+        let text = written(LogFormat::Json, "", || EVENTS.iter().for_each(Event::emit));
+        let common = ["timestamp", "level", "event", "message", "target"];
+        let lines = text.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
+        lines
+            .map(|line| {
+                let keys = line.as_object().unwrap().keys().filter(|key| !common.contains(&key.as_str()));
+                (line["event"].as_str().unwrap().to_owned(), keys.cloned().collect())
+            })
+            .collect()
     }
 
     #[test]

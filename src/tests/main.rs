@@ -48,6 +48,12 @@ mod inbound;
 /// Start, drain, end.
 mod lifecycle;
 
+/// What becomes known of single requests, and what never does.
+mod requests;
+
+/// `outrigger top` in a terminal.
+mod top;
+
 /// The policy changes while traffic flows.
 mod reload;
 

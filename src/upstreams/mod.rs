@@ -33,6 +33,11 @@ use crate::telemetry::metrics::UpstreamMeters;
 use crate::telemetry::tally::Tally;
 use crate::wire::pool::PoolLimits;
 
+/// Below this nothing is slow: twice a p99 of a millisecond is noise.
+const SLOW_MIN: Duration = Duration::from_millis(10);
+/// Successes from which on the p99 says what is slow.
+const SLOW_SAMPLES: u64 = 100;
+
 /// Every endpoint must have been tripped for this long before that alone opens the breaker.
 const ALL_DOWN_OPENS_AFTER: Duration = Duration::from_secs(1);
 
@@ -54,6 +59,8 @@ pub struct Upstream {
     numbers: Mutex<retries::Numbers>,
     set: ArcSwap<EndpointSet>,
     turn: AtomicU64,
+    /// Answers that take longer are slow, in microseconds; 0 = nobody can say yet.
+    slow_above: AtomicU64,
     resolution: Resolution,
     events: Events,
 }
@@ -153,6 +160,7 @@ impl Upstream {
             numbers: Mutex::default(),
             set: ArcSwap::from_pointee(EndpointSet::new(&[], false, None, now)),
             turn: AtomicU64::new(0),
+            slow_above: AtomicU64::new(0),
             resolution: Resolution::default(),
             events,
         }
@@ -246,8 +254,24 @@ impl Upstream {
         }
     }
 
-    /// Closes idle connections that aged or that the peer closed.
+    /// Whether an answer that took so long is remarkable: more than twice the p99 of late.
+    pub fn is_slow(&self, answered: Duration) -> bool {
+        let bound = self.slow_above.load(Ordering::Relaxed);
+        bound > 0 && answered.as_micros() > u128::from(bound)
+    }
+
+    /// Says anew what is slow, so that no request has to ask for a quantile.
+    fn measure(&self, now: Instant) {
+        let mut dependency = self.lock();
+        let p99 = if dependency.latency.count(now) < SLOW_SAMPLES { None } else { dependency.latency.p99(now) };
+        drop(dependency);
+        let bound = p99.map_or(Duration::ZERO, |p99| p99.saturating_mul(2).max(SLOW_MIN));
+        self.slow_above.store(u64::try_from(bound.as_micros()).unwrap_or(u64::MAX), Ordering::Relaxed);
+    }
+
+    /// Measures what is slow, and closes idle connections that aged or that the peer closed.
     pub fn sweep(&self, policy: &UpstreamPolicy, now: Instant) {
+        self.measure(now);
         let limits = pool_limits(policy);
         for endpoint in &self.set.load().endpoints {
             endpoint.pool.sweep(now, &limits);

@@ -170,6 +170,8 @@ pub struct Repairable {
 #[serde(rename_all = "camelCase")]
 pub struct Story {
     pub trace_id: String,
+    /// `x-request-id` of the request.
+    pub request_id: Option<String>,
     pub at: String,
     pub age_seconds: u64,
     pub method: String,
@@ -188,13 +190,24 @@ pub struct Story {
     pub sent: Option<String>,
     pub duration_ms: f64,
     pub deadline_ms: Option<f64>,
+    /// Spent in the queue for a slot.
+    pub queue_ms: Option<f64>,
+    pub request_bytes: u64,
+    pub response_bytes: u64,
     pub attempts: Vec<StoryAttempt>,
     pub retry_denied: Option<String>,
+    /// Why the attempts ended: `answered`, `attempts-spent`, `denied`, `deadline` or `refused`.
+    pub stop: Option<String>,
     pub idempotency: Option<String>,
     pub dead_letter: Option<String>,
     pub policy_revision: u64,
+    /// Why it is kept: `troubled`, `slow` or `sampled`; absent: only a tap saw it.
+    pub kept: Option<String>,
     /// It in words, one sentence per step.
     pub sentences: Vec<String>,
+    /// Other requests that the id fits: those of the same trace, or with the same `x-request-id`. Oldest first.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub also: Vec<Story>,
 }
 
 /// One attempt of a [`Story`].
@@ -213,4 +226,85 @@ pub struct StoryAttempt {
     pub backoff_ms: Option<f64>,
     /// Left of the deadline at its launch.
     pub left_ms: f64,
+}
+
+/// `GET /requests`.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Requests {
+    /// Newest first.
+    pub requests: Vec<RequestLine>,
+    pub kept: StoriesKept,
+}
+
+/// A [`Story`] in one line.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct RequestLine {
+    pub trace_id: String,
+    pub at: String,
+    pub age_seconds: u64,
+    pub method: String,
+    pub path: String,
+    pub upstream: Option<String>,
+    pub route: Option<String>,
+    pub outcome: String,
+    pub status: Option<u16>,
+    pub reason: Option<String>,
+    pub duration_ms: f64,
+    pub attempts: u32,
+    pub retry_denied: Option<String>,
+    pub kept: Option<String>,
+}
+
+/// How many stories there are.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct StoriesKept {
+    pub troubled: usize,
+    pub troubled_max: usize,
+    /// Slow ones, and those that the access log drew.
+    pub others: usize,
+    pub others_max: usize,
+    pub bytes: usize,
+    /// Stories that had to leave for newer ones.
+    pub forgotten: u64,
+    /// When the oldest of them began.
+    pub oldest: Option<String>,
+    /// When this process began to keep them.
+    pub since: String,
+}
+
+/// Query of `GET /requests`.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct RequestsQuery {
+    pub upstream: Option<String>,
+    /// `success`, `upstream_error`, `failed`, `refused`, `client_gone`; or `troubled`: not served at once.
+    pub outcome: Option<String>,
+    /// 1 to 1000, default 50.
+    pub limit: Option<usize>,
+}
+
+/// Query of `GET /tap`.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct TapQuery {
+    pub upstream: Option<String>,
+    /// `UPSTREAM/ROUTE`, or a route's name.
+    pub route: Option<String>,
+    /// Troubled requests only.
+    pub errors: Option<bool>,
+    /// The stream ends after so many: 1 to 100000; it ends after ten minutes in any case.
+    pub limit: Option<u64>,
+}
+
+/// Data of the event `lost` of `GET /tap`: requests that were not shown since the last one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct TapLost {
+    /// The reader was too slow.
+    pub slow: u64,
+    /// There were more than the tap shows in a second.
+    pub rate: u64,
 }

@@ -285,6 +285,10 @@ async fn the_index_and_the_404_list_every_path() {
         assert!(listed.as_array().unwrap().contains(&path.into()), "{path}");
         let letter = path.replace("/dead-letters/{id}", &format!("/dead-letters/{}", letter(1).id));
         let concrete = letter.replace("{name}", "payments").replace("{id}", "r1");
+        if path == "/tap" {
+            // Its answer does not end: see the tests of single requests.
+            continue;
+        }
         let status = match method {
             "GET" => stage.get(&concrete).await.status,
             _ => stage.post(&concrete, r#"{"wrong":1}"#).await.status,

@@ -18,6 +18,7 @@ use crate::admin::api::{
 use crate::admin::control::{
     ChangesFilter, CircuitOrder, Control, KeyName, Outcome, Refused, ReloadOrder, ResolveOrder, RollbackOrder,
 };
+use crate::telemetry::stories::Stories;
 use crate::upstreams::view::{BudgetView, CircuitView, EndpointView, LimitsView, TotalsView, UpstreamView};
 
 /// What the process was told to do, in order.
@@ -47,6 +48,7 @@ pub(crate) struct Process {
     /// The next reload, rollback, or order about a circuit, a key or a letter is refused so.
     pub refuse: Option<Refused>,
     pub letters: letters::Post,
+    pub stories: Arc<Stories>,
 }
 
 impl Process {
@@ -85,6 +87,7 @@ impl Process {
             retries: vec![not_helping(None), not_helping(Some("timeout"))],
             refuse: None,
             letters: letters::Post::usual(),
+            stories: stories(),
         }
     }
 
@@ -101,6 +104,13 @@ impl Process {
             None => Ok(CircuitView { held: Some("open".to_owned()), state: "open".to_owned(), ..closed() }),
         }
     }
+}
+
+/// The request with the id `r1`, which a retry saved.
+fn stories() -> Arc<Stories> {
+    let stories = Arc::<Stories>::default();
+    stories.keep(Arc::new(crate::telemetry::stories::tests::rescued()));
+    stories
 }
 
 /// A dependency of two endpoints whose circuit is closed and whose retries helped.
@@ -287,6 +297,7 @@ fn control(process: &Arc<Mutex<Process>>, listen: SocketAddr) -> Control {
         }),
         retries: ask(process, |process| process.retries.clone()),
         letters: letters::control(process),
+        stories: Arc::clone(&process.lock().unwrap().stories),
     }
 }
 

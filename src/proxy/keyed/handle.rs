@@ -158,7 +158,10 @@ impl Proxy {
         mut record: Box<Record>,
     ) -> Response<Body> {
         match admit::admit(route, record.started(), prepared.outgoing.deadline).await {
-            Ok(slot) => self.exchange(connection, route, prepared, slot, record).await,
+            Ok((slot, waited)) => {
+                record.waited(waited);
+                self.exchange(connection, route, prepared, slot, record).await
+            }
             Err(Refusal { failure, retry_after }) => {
                 if let Some(watch) = prepared.watch {
                     Box::pin(self.keep_failed(watch, prepared.held, (failure, Sent::No), &mut record)).await;

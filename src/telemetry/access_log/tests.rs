@@ -9,12 +9,16 @@ const ATTEMPTS: [AttemptEntry<'static>; 2] = [
     AttemptEntry {
         endpoint: "10.0.0.1:80",
         kind: "first",
+        at: Duration::from_micros(500),
+        backoff: None,
         duration: Duration::from_millis(2),
         end: AttemptEndEntry::Status(503),
     },
     AttemptEntry {
         endpoint: "10.0.0.2:80",
         kind: "retry",
+        at: Duration::from_millis(35),
+        backoff: Some(Duration::from_micros(32_500)),
         duration: Duration::from_millis(500),
         end: AttemptEndEntry::Failed(Failure::TryTimeout),
     },
@@ -29,12 +33,14 @@ fn entry<'a>() -> AccessEntry<'a> {
         host: b"payments.local",
         duration: Duration::from_micros(1_234_567),
         trace_id: "0af7651916cd43dd8448eb211c80319c",
+        request_id: Some(b"order-17"),
         direction: Direction::Outbound,
         upstream: Some("payments"),
         route: Some("charge"),
         outcome: RequestOutcome::Failed,
         failure: Some(Failure::TryTimeout),
         sent: Some(Sent::Maybe),
+        waited: Duration::from_micros(400),
         attempts: &ATTEMPTS,
         retry_denied: Some("budget"),
         idempotency: Some("unknown"),
@@ -49,6 +55,14 @@ fn line(entry: &AccessEntry<'_>) -> String {
     let mut line = Vec::new();
     write_line(entry, &mut line).unwrap();
     String::from_utf8(line).unwrap()
+}
+
+/// Every key that a line can have; those of an attempt after `outrigger.attempts[].`.
+pub(crate) fn keys() -> std::collections::BTreeSet<String> {
+    let json: Value = serde_json::from_str(&line(&entry())).unwrap();
+    let inner = json["outrigger.attempts"].as_array().unwrap().iter().flat_map(|one| one.as_object().unwrap().keys());
+    let inner = inner.map(|key| format!("outrigger.attempts[].{key}"));
+    json.as_object().unwrap().keys().cloned().chain(inner).collect()
 }
 
 /// A sink that the test reads; writing waits while the test holds `gate`.
@@ -94,6 +108,7 @@ fn a_line_tells_what_happened_and_never_the_query() {
         "http.request.body.size": 12,
         "http.response.body.size": 345,
         "trace_id": "0af7651916cd43dd8448eb211c80319c",
+        "http.request.header.x-request-id": "order-17",
         "outrigger.direction": "outbound",
         "outrigger.upstream": "payments",
         "outrigger.route": "charge",
@@ -103,9 +118,10 @@ fn a_line_tells_what_happened_and_never_the_query() {
         "outrigger.side": "upstream",
         "outrigger.phase": "exchange",
         "outrigger.sent": "maybe",
+        "outrigger.queue_ms": 0.4,
         "outrigger.attempts": [
-            {"endpoint": "10.0.0.1:80", "kind": "first", "ms": 2.0, "status": 503},
-            {"endpoint": "10.0.0.2:80", "kind": "retry", "ms": 500.0, "error": "try-timeout"},
+            {"endpoint": "10.0.0.1:80", "kind": "first", "at_ms": 0.5, "ms": 2.0, "status": 503},
+            {"endpoint": "10.0.0.2:80", "kind": "retry", "at_ms": 35.0, "backoff_ms": 32.5, "ms": 500.0, "error": "try-timeout"},
         ],
         "outrigger.retry_denied": "budget",
         "outrigger.idempotency": "unknown",

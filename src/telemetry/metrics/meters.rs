@@ -33,7 +33,8 @@ pub enum RequestOutcome {
 }
 
 impl RequestOutcome {
-    pub(super) const ALL: [RequestOutcome; 5] = [
+    /// Every outcome, in declaration order.
+    pub const ALL: [RequestOutcome; 5] = [
         RequestOutcome::Success,
         RequestOutcome::UpstreamError,
         RequestOutcome::Failed,
