@@ -6,6 +6,7 @@ set -euo pipefail
 needed=(
   "cc gcc"                    # links the program and builds mimalloc
   "promtool prometheus"       # judges the metrics page
+  "chromium chromium"         # reads the page of the admin listener
   "redis-server redis-server" # the store that replicas share
 )
 

@@ -15,6 +15,7 @@ mod guard;
 mod health;
 pub(crate) mod keys;
 pub mod letters;
+mod page;
 mod policy;
 mod problem;
 mod serve;
@@ -28,8 +29,9 @@ pub(crate) mod tests;
 use std::sync::Arc;
 
 use axum::Router;
-use axum::http::{Method, Uri};
+use axum::http::{HeaderMap, Method, Uri};
 use axum::middleware::from_fn_with_state;
+use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 
 pub(crate) use circuits::{TTL_MAX, TTL_MIN};
@@ -43,7 +45,11 @@ use problem::Problem;
 pub const CHANGE_HEADER: &str = "x-outrigger-admin";
 
 /// Every path of [`router`], with what it answers: the index page, the 404 body and the tests read this one list.
-pub(crate) const PATHS: [(&str, &str, &str); 32] = [
+pub(crate) const PATHS: [(&str, &str, &str); 36] = [
+    ("GET", "/", "a browser gets the page, everybody else this list"),
+    ("GET", "/page.js", "its script"),
+    ("GET", "/page.css", "its style"),
+    ("GET", "/page.svg", "its icon"),
     ("GET", "/status", "everything on one screen: verdicts, policy, upstreams, last changes"),
     ("GET", "/upstreams", "all dependencies"),
     ("GET", "/upstreams/{name}", "one dependency"),
@@ -109,6 +115,7 @@ pub fn router(control: Arc<Control>) -> Router {
         .route("/idempotency/show", post(keys::show))
         .route("/idempotency/resolve", post(keys::resolve))
         .merge(letters::routes())
+        .merge(page::routes())
         .fallback(async |uri: Uri| Problem::unknown_path(&uri, PATHS.iter().map(|(_, path, _)| *path)))
         .method_not_allowed_fallback(wrong_method)
         .layer(from_fn_with_state(guard, guard::check))
@@ -136,7 +143,10 @@ async fn wrong_method(method: Method, uri: Uri) -> Problem {
     Problem::wrong_method(&method, &uri)
 }
 
-async fn index() -> String {
+async fn index(headers: HeaderMap) -> Response {
+    if page::wanted(&headers) {
+        return page::html();
+    }
     let mut text = format!("Outrigger {}\n\n", env!("CARGO_PKG_VERSION"));
     for (method, path, what) in PATHS {
         text.push_str(&format!("{method:<4}  {path:<26}  {what}\n"));
@@ -144,5 +154,5 @@ async fn index() -> String {
     text.push_str(&format!(
         "\nA POST needs `content-type: application/json` and `{CHANGE_HEADER}: 1`. Or use the command line: outrigger status\n"
     ));
-    text
+    text.into_response()
 }

@@ -48,6 +48,9 @@ mod lifecycle;
 /// The policy changes while traffic flows.
 mod reload;
 
+/// The page of the admin listener, in a real browser.
+mod page;
+
 /// One test per bug that was found in use or review.
 mod regressions;
 
