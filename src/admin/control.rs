@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use letters::LetterControl;
 
-use super::api::{Applied, Change, CircuitAction, KeyView, PolicyDocument, Readiness, ResolvedKey, Revision};
+use super::api::{Applied, Change, CircuitAction, Curves, KeyView, PolicyDocument, Readiness, ResolvedKey, Revision};
 use crate::upstreams::view::{CircuitView, UpstreamView};
 
 /// A question without arguments.
@@ -32,6 +32,8 @@ pub struct Control {
     pub readiness: Ask<Readiness>,
     /// Outbound dependencies in file order, then the app behind `inbound`.
     pub views: Ask<Vec<UpstreamView>>,
+    /// What was counted of each lately.
+    pub curves: Ask<Curves>,
     /// Prometheus text.
     pub render_metrics: Ask<String>,
     pub policy: Ask<PolicyDocument>,

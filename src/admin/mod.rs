@@ -45,7 +45,7 @@ use problem::Problem;
 pub const CHANGE_HEADER: &str = "x-outrigger-admin";
 
 /// Every path of [`router`], with what it answers: the index page, the 404 body and the tests read this one list.
-pub(crate) const PATHS: [(&str, &str, &str); 36] = [
+pub(crate) const PATHS: [(&str, &str, &str); 37] = [
     ("GET", "/", "a browser gets the page, everybody else this list"),
     ("GET", "/page.js", "its script"),
     ("GET", "/page.css", "its style"),
@@ -55,6 +55,7 @@ pub(crate) const PATHS: [(&str, &str, &str); 36] = [
     ("GET", "/upstreams/{name}", "one dependency"),
     ("GET", "/endpoints", "addresses of each dependency: load, latency, ejection"),
     ("GET", "/circuits", "circuit breakers"),
+    ("GET", "/curves", "requests and failures of each dependency, ten minutes in steps of ten seconds"),
     ("GET", "/budgets", "retry budgets, and what retries achieved"),
     ("GET", "/policy", "the policy in force: text, revision, hash, author, last reload"),
     ("GET", "/policy/history", "revisions that a rollback can name"),
@@ -106,6 +107,7 @@ pub fn router(control: Arc<Control>) -> Router {
         .route("/endpoints", get(status::endpoints))
         .route("/circuits", get(status::circuits))
         .route("/budgets", get(status::budgets))
+        .route("/curves", get(status::curves))
         .route("/policy", get(policy::current))
         .route("/policy/history", get(policy::history))
         .route("/policy/reload", post(policy::reload))

@@ -38,7 +38,7 @@ const SCRIPT: &str = concat!(
 );
 
 static LEAN_SCRIPT: LazyLock<String> = LazyLock::new(|| lean(SCRIPT));
-static LEAN_CSS: LazyLock<String> = LazyLock::new(|| lean(CSS));
+static LEAN_CSS: LazyLock<String> = LazyLock::new(|| tight(&lean(CSS)));
 
 /// What the page consists of besides itself.
 pub(super) fn routes() -> Router<Arc<Control>> {
@@ -81,6 +81,13 @@ fn lean(text: &str) -> String {
     let told =
         lines.filter(|line| !line.is_empty() && !["//", "/*", "* ", "*/"].iter().any(|mark| line.starts_with(mark)));
     told.flat_map(|line| [line, "\n"]).collect()
+}
+
+/// A style sheet without the blanks that stand for readers only.
+fn tight(css: &str) -> String {
+    let blanks = ["{", "}", ";", ":", ","].map(|mark| (format!("{mark} "), mark));
+    let joined = css.replace('\n', " ").replace(" {", "{").replace(" }", "}");
+    blanks.iter().fold(joined, |css, (spaced, mark)| css.replace(spaced, mark)).replace(";}", "}")
 }
 
 #[cfg(test)]

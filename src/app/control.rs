@@ -78,6 +78,10 @@ fn points(sources: Sources, listen: SocketAddr) -> Control {
         uptime: Box::new(move || clock::now().saturating_duration_since(b.core.started)),
         draining: Box::new(move || c.core.draining.load(Ordering::Acquire)),
         readiness: Box::new(move || readiness(&d)),
+        curves: {
+            let e = e.clone();
+            Box::new(move || super::curves::curves(&e.core))
+        },
         views: Box::new(move || e.core.views()),
         render_metrics: Box::new(move || {
             letters::measure(&f.core);

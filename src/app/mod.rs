@@ -1,6 +1,7 @@
 //! The composition root: the only place that builds the parts and starts the two runtimes.
 
 mod control;
+mod curves;
 mod keys;
 mod letters;
 mod news;

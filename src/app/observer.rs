@@ -9,7 +9,7 @@ use tokio::time::MissedTickBehavior;
 use super::Core;
 use crate::clock;
 use crate::policy::Direction;
-use crate::reliability::verdict::history::{FINE, History, Tick};
+use crate::reliability::verdict::history::{COARSE, FINE, History, STEPS, Tick};
 use crate::upstreams::Upstream;
 use crate::upstreams::reconcile::Snapshot;
 
@@ -36,6 +36,19 @@ impl Observer {
             let key = (upstream.direction, Arc::clone(&upstream.name));
             watched.entry(key).or_insert_with(|| Watched::new(now)).take_in(upstream, now);
         }
+    }
+
+    /// What happened to one upstream in each of the last spans of [`COARSE`], oldest first; the last one is not over.
+    /// `None` if it is not known.
+    pub fn curve(&self, direction: Direction, name: &str, now: Instant) -> Option<Vec<Tick>> {
+        let watched = self.watched.lock().unwrap_or_else(PoisonError::into_inner);
+        let history = &watched.get(&(direction, Arc::from(name)))?.history;
+        let back = |spans: usize| {
+            let spans = u32::try_from(spans).unwrap_or(u32::MAX);
+            // No moment is so early: nothing happened then.
+            now.checked_sub(COARSE.saturating_mul(spans)).unwrap_or(now)
+        };
+        Some((0..STEPS).rev().map(|ago| history.sum(back(ago + 1), back(ago))).collect())
     }
 
     /// What happened to one upstream from `from` until `to`; `None` if it is not known.

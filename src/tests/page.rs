@@ -1,10 +1,10 @@
 //! The page of the admin listener, read and clicked in a real browser against the real program.
 //!
-//! Pictures of each state lie in the target directory, as `tmp/page-NAME.png`. The one of the README is taken by
-//! `an_incident_is_told_from_the_verdict_to_the_repair` with `OUTRIGGER_PAGE_PICTURE=docs/page.png`.
+//! Pictures of each state lie in the target directory, as `tmp/page-NAME.png`; the one of the README: see `picture`.
 
 mod browser;
 mod hostile;
+mod picture;
 mod repairing;
 
 use outrigger::faults::{Answer, Behaviour, FaultServer, Hangup, Point, Script};
@@ -15,12 +15,13 @@ use tempfile::TempDir;
 use crate::stage::{program, upstream};
 use browser::{Browser, REBOUND};
 
-/// Three dependencies behind the program. Only `payments` is deduplicated by nobody and keeps dead letters.
+/// Three dependencies behind the program; `payments` keeps dead letters.
 struct Shop {
     payments: FaultServer,
     search: FaultServer,
     program: Program,
-    _inventory: FaultServer,
+    inventory: FaultServer,
+    policy: String,
     _directory: TempDir,
 }
 
@@ -31,7 +32,7 @@ upstreams:
   payments:
     url: %payments
     match: { hosts: [payments.test] }
-    retry: { attempts: 2, codes: [503] }
+    retry: { attempts: 1 }
     circuitBreaker: { failurePercent: 90, minRequests: 200 }
     routes:
     - { name: charge, match: { path: /v1/charges }, deadLetter: {} }
@@ -49,7 +50,7 @@ impl Shop {
             .chain([("search", search.url())])
             .fold(POLICY.to_owned(), |policy, (name, value)| policy.replace(&format!("%{name}"), &value));
         let program = program(&policy).await;
-        Shop { payments, search, program, _inventory: inventory, _directory: directory }
+        Shop { payments, search, program, inventory, policy, _directory: directory }
     }
 
     fn origin(&self) -> String {
@@ -93,6 +94,12 @@ fn lost() -> Behaviour {
 async fn an_incident_is_told_from_the_verdict_to_the_repair() {
     let shop = Shop::open().await;
     let loads = ["payments", "search", "inventory"].map(|name| shop.load(name));
+    eventually("what was before the page is remembered", async || {
+        let curves = shop.program.admin("/curves").await;
+        let asked = curves["curves"][1]["requests"].as_array().and_then(|steps| steps.last()?.as_u64());
+        (curves["curves"][1]["upstream"] == "payments" && asked > Some(0)).then_some(())
+    })
+    .await;
     let mut page = shop.page(1_400).await;
     page.until_text("#verdict .first", "Nothing is wrong").await;
     page.until_text("#q2", "payments").await;

@@ -3,7 +3,8 @@
 const KINDS = [
   [/policy|guard|roll/, 'policy', '■'],
   [/circuit|breaker/, 'circuit', '◆'],
-  [/endpoint|dns|resolv/, 'endpoints', '▲'],
+  [/endpoint|dns|eject/, 'endpoints', '▲'],
+  [/retries/, 'retries', '↻'],
   [/cert|tls/, 'certificate', '★'],
   [/start|stop|process|upgrade/, 'process', '●'],
 ];
@@ -43,7 +44,7 @@ function curve(now) {
 }
 
 /** Where a change stands on the track, in percent. */
-const placeOf = (change) => 100 - ((change.ageSeconds + drift()) * 100000) / SPAN;
+const placeOf = (change) => 100 - ((change.ageSeconds + drift()) * 100000) / (STEP * STEPS);
 
 function track(changes, suspect) {
   const shown = changes.filter((change) => placeOf(change) >= 0).slice(0, 100);

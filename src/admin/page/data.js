@@ -3,10 +3,10 @@
 /** Between two looks, and how long an unanswered one is not yet a silence. */
 const EVERY = 1000;
 const PATIENCE = 3000;
-/** Buckets of the small curves (5 min) and of the time line (30 min). */
-const FINE = { step: 5000, count: 60 };
-const COARSE = { step: 15000, count: 120 };
-const SPAN = COARSE.step * COARSE.count;
+/** Buckets of all curves: 30 minutes on the time line, of which the small ones show five. */
+const STEP = 10000;
+const STEPS = 180;
+const FEW_STEPS = 30;
 const OPEN = '/dead-letters?state=open&limit=50';
 
 const state = {
@@ -58,39 +58,53 @@ async function ask(path, then) {
 
 /** Sums of counters in buckets of equal length. A bucket that is missing was not watched. */
 class Series {
-  constructor({ step, count }) {
-    Object.assign(this, { step, count, buckets: new Map() });
-  }
+  buckets = new Map();
   add(now, delta) {
-    const index = Math.floor(now / this.step);
+    const index = Math.floor(now / STEP);
     const bucket = this.buckets.get(index) ?? { requests: 0, failed: 0, rescued: 0 };
     for (const name of Object.keys(bucket)) bucket[name] += delta[name];
     this.buckets.set(index, bucket);
-    for (const old of this.buckets.keys()) if (old <= index - this.count) this.buckets.delete(old);
+    for (const old of this.buckets.keys()) if (old <= index - 2 * STEPS) this.buckets.delete(old);
   }
   list(now) {
-    const last = Math.floor(now / this.step);
-    return Array.from({ length: this.count }, (_, i) => this.buckets.get(last - this.count + 1 + i));
+    const last = Math.floor(now / STEP);
+    return Array.from({ length: STEPS }, (_, i) => this.buckets.get(last - STEPS + 1 + i));
   }
   /** The sum of the last `ms`. */
   recent(now, ms) {
     const sum = { requests: 0, failed: 0, rescued: 0 };
-    for (const bucket of this.list(now).slice(-Math.ceil(ms / this.step))) {
+    for (const bucket of this.list(now).slice(-Math.ceil(ms / STEP))) {
       for (const name of Object.keys(sum)) sum[name] += bucket?.[name] ?? 0;
     }
     return sum;
   }
 }
 
-const overall = new Series(COARSE);
+const overall = new Series();
 /** By upstream: its last totals, its curve, its present rate. */
 const watched = new Map();
 let pid = null;
 
 const keyOf = (upstream) => `${upstream.direction}/${upstream.name}`;
 
-function sample(status, now) {
-  if (pid !== status.pid) watched.clear();
+/** The minutes before this page was opened, as the proxy remembers them. */
+async function remember(now) {
+  await ask('/curves', (answer) => {
+    for (const curve of answer?.curves ?? []) {
+      const series = watched.get(keyOf({ direction: curve.direction, name: curve.upstream }))?.series;
+      curve.requests.forEach((requests, i) => {
+        const delta = { requests, failed: curve.failed[i], rescued: curve.rescued[i] };
+        const at = now - (curve.requests.length - 0.5 - i) * answer.stepSeconds * 1000;
+        series?.add(at, delta);
+        overall.add(at, delta);
+      });
+    }
+  });
+}
+
+async function sample(status, now) {
+  const other = pid !== status.pid;
+  if (other) watched.clear();
   pid = status.pid;
   const all = { requests: 0, failed: 0, rescued: 0 };
   for (const upstream of status.upstreams) {
@@ -98,7 +112,7 @@ function sample(status, now) {
     const totals = { requests, failed, rescued };
     const known = watched.get(keyOf(upstream));
     if (!known) {
-      watched.set(keyOf(upstream), { totals, points: [[now, requests]], series: new Series(FINE), rate: null });
+      watched.set(keyOf(upstream), { totals, points: [[now, requests]], series: new Series(), rate: null });
       continue;
     }
     const delta = {};
@@ -113,7 +127,8 @@ function sample(status, now) {
   }
   const names = new Set(status.upstreams.map(keyOf));
   for (const name of watched.keys()) if (!names.has(name)) watched.delete(name);
-  overall.add(now, all);
+  if (other) await remember(now);
+  else overall.add(now, all);
 }
 
 /** The slower questions: every second look, and at once after a change. */
@@ -139,7 +154,7 @@ async function look(all) {
     state.status = status;
     state.heard = performance.now();
     state.failure = null;
-    sample(status, Date.now());
+    await sample(status, Date.now());
     if (due || state.turn % 2 === 0) {
       due = false;
       await askRest();

@@ -2,7 +2,6 @@
 // the policy `require-trusted-types-for` makes the browser refuse any other way.
 
 const SVG = 'http://www.w3.org/2000/svg';
-const DRAWN = new Set(['svg', 'path', 'line', 'rect']);
 const $ = (id) => document.getElementById(id);
 
 const h = (tag, props, ...kids) => ({
@@ -17,7 +16,7 @@ const said = (text, max) => h('bdi', null, plain(text, max));
 /** A moment as an age, with UTC and local time on hover. */
 const since = (iso, seconds, say = ago) => h('time', { datetime: plain(iso, 40), title: moment(iso) }, say(seconds));
 
-const create = (tag) => (DRAWN.has(tag) ? document.createElementNS(SVG, tag) : document.createElement(tag));
+const create = (tag) => (tag === 'svg' || tag === 'path' ? document.createElementNS(SVG, tag) : document.createElement(tag));
 
 function give(node, props) {
   const before = node.given ?? {};

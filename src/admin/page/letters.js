@@ -2,14 +2,14 @@
 
 const REPAIR = {
   safe: ['healthy', 'safe to replay', 'is safe to replay now', 'are safe to replay now'],
-  'needs-decision': ['degraded', 'needs a decision', 'needs a decision', 'need a decision'],
-  impossible: ['unknown', 'cannot be sent again', 'cannot be sent again', 'cannot be sent again'],
+  'needs-decision': ['degraded', 'needs a decision', , 'need a decision'],
+  impossible: ['unknown', 'cannot be sent again'],
   underway: ['unknown', 'being sent again', 'is being sent again', 'are being sent again'],
   closed: ['unknown', 'closed', 'is closed', 'are closed'],
 };
 
 function summary(list, total) {
-  const parts = Object.entries(REPAIR).map(([repair, [, , one, more]]) => {
+  const parts = Object.entries(REPAIR).map(([repair, [, word, one = word, more = one]]) => {
     const count = list.filter((letter) => letter.repair === repair).length;
     return count ? `${grouped(count)} ${count === 1 ? one : more}` : null;
   }).filter(Boolean);

@@ -5,9 +5,9 @@ const HELP = { helping: 'healthy', 'not-helping': 'failing', harmful: 'failing',
 /** Rescued against wasted. Wasted is hatched as well as coloured. */
 function bar(rescued, wasted) {
   const sum = Math.max(1, rescued + wasted);
-  return h('div', { class: 'bar2', role: 'img', title: `${grouped(rescued)} rescued, ${grouped(wasted)} wasted`,
-    'aria-label': `${grouped(rescued)} rescued, ${grouped(wasted)} wasted` },
-  h('i', { class: 'rescued', 'width%': ((rescued / sum) * 100).toFixed(1) }), h('i', { class: 'wasted', 'width%': ((wasted / sum) * 100).toFixed(1) }));
+  const part = (name, count) => h('i', { class: name, 'width%': ((count / sum) * 100).toFixed(1) });
+  return h('div', { class: 'bar2', role: 'img', title: `${grouped(rescued)} rescued, ${grouped(wasted)} wasted` },
+    part('rescued', rescued), part('wasted', wasted));
 }
 
 const times = (value) => (value === null || value === undefined ? '-' : `${value.toFixed(2)}x`);
@@ -20,6 +20,7 @@ function figures(report) {
       ? `${millis(report.rescuedTaxP50Ms)} / ${millis(report.failedTaxP50Ms)}` : '-')];
 }
 
+const judged = ({ verdict: word }) => badge(HELP[word] ?? 'unknown', plain(word, 20).replace('-', ' '));
 const placed = (report) => `${report.upstream}/${report.route}`;
 
 function detail(report) {
@@ -28,8 +29,6 @@ function detail(report) {
     facts.push(`efficiency ${percent(report.efficiency * 100)} (95 %: ${percent(report.efficiencyLow * 100)} to ${percent(report.efficiencyHigh * 100)})`);
   }
   if (typeof report.upliftPercent === 'number') facts.push(`uplift ${report.upliftPercent.toFixed(1)} points`);
-  if (typeof report.elsewhereEfficiency === 'number') facts.push(`on another endpoint ${percent(report.elsewhereEfficiency * 100)}`);
-  if (typeof report.sameEfficiency === 'number') facts.push(`on the same one ${percent(report.sameEfficiency * 100)}`);
   if (report.denied?.length) facts.push(`not made: ${report.denied.map(([why, count]) => `${plain(why, 40)} ${grouped(count)}`).join(', ')}`);
   const held = report.holdout;
   if (held && typeof held.effectPercent === 'number') {
@@ -45,14 +44,14 @@ function reportRows(report, classes) {
   const open = opened.has(key);
   const rows = [h('tr', { key, class: 'row', onclick: () => toggle(key) },
     h('th', { scope: 'row' }, opener(key, said(placed(report), 80))),
-    words(badge(HELP[report.verdict] ?? 'unknown', plain(report.verdict, 20).replace('-', ' ')),
+    words(judged(report),
       report.gated && [' ', badge('degraded', 'held to probes')]),
     figures(report)),
   h('tr', { key: `${key}/said`, class: 'under' }, h('td', { colspan: 9 }, h('p', null, said(report.text, 400)), open && detail(report)))];
   if (!open) return rows;
   return [...rows, ...classes.map((one) => h('tr', { key: `${key}/${one.class}`, class: 'part', title: plain(one.text, 400) },
     h('th', { scope: 'row' }, 'after ', said(one.class, 40)),
-    words(badge(HELP[one.verdict] ?? 'unknown', plain(one.verdict, 20).replace('-', ' '))), figures(one)))];
+    words(judged(one)), figures(one)))];
 }
 
 const RANK = { harmful: 0, 'not-helping': 1, marginal: 2, unknown: 4 };

@@ -73,7 +73,7 @@ function upstreamRow(upstream, told, now) {
     h('th', { scope: 'row' }, opener(key, h('i', { class: `dot ${tone}`, 'aria-label': tone, title: tone }), said(upstream.name, 60)),
       upstream.direction === 'inbound' && soft(' inbound')),
     words(cause ? h('span', { class: `word ${tone}` }, said(cause, 40)) : soft('healthy')),
-    h('td', { class: 'sparkcell' }, sparkline(seen.series.list(now))),
+    h('td', { class: 'sparkcell' }, sparkline(seen.series.list(now).slice(-FEW_STEPS))),
     td(rate(seen.rate)),
     h('td', { class: recent.failed && tone !== 'healthy' ? 'strong' : '' }, success(recent)),
     td(millis(upstream.p50Ms)), td(millis(upstream.p99Ms)),

@@ -17,7 +17,7 @@ function head(status) {
   if (!status) return;
   const condition = toneOf(status.condition);
   document.documentElement.dataset.condition = condition;
-  document.title = silent !== null ? `no answer · ${plain(status.name, 40)}` : `${condition} · ${plain(status.name, 40)}`;
+  document.title = `${silent === null ? condition : 'no answer'} · ${plain(status.name, 40)}`;
   const named = status.name === 'outrigger' ? null : said(status.name, 40);
   fill($('name'), h('strong', null, 'outrigger'), named && [' ', named],
     h('small', null, `${plain(status.version, 20)} · pid ${status.pid} · up ${whole(status.uptimeSeconds + drift())}`));

@@ -12,8 +12,8 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use crate::admin::api::{
-    Applied, Change, KeyAnswer, KeyView, PolicyDocument, PolicySummary, Readiness, Reload, ResolveAs, ResolvedKey,
-    Revision,
+    Applied, Change, Curves, KeyAnswer, KeyView, PolicyDocument, PolicySummary, Readiness, Reload, ResolveAs,
+    ResolvedKey, Revision,
 };
 use crate::admin::control::{
     ChangesFilter, CircuitOrder, Control, KeyName, Outcome, Refused, ReloadOrder, ResolveOrder, RollbackOrder,
@@ -238,6 +238,7 @@ fn control(process: &Arc<Mutex<Process>>, listen: SocketAddr) -> Control {
         draining: ask(process, |process| process.draining),
         readiness: ask(process, |process| process.readiness.clone()),
         views: ask(process, |process| process.views.clone()),
+        curves: Box::new(Curves::default),
         render_metrics: ask(process, |process| process.metrics.clone()),
         policy: ask(process, |process| process.policy.clone()),
         changes: act(process, |process, filter| {
