@@ -106,7 +106,7 @@ function replayDialog(letter) {
     risk: plan.needsDecision > 0 && 'I accept that it may be executed twice.',
     deed: async ({ reason, author, risk }) => {
       const order = { reason, author, version: letter.version, acceptDuplicateRisk: risk === 'on' };
-      const done = await call(`/dead-letters/${letter.id}/replay`, order);
+      const done = await call(`${pathOf(letter)}/replay`, order);
       return { at: 'q4', text: done.text ?? `${letter.id}: ${done.end}${done.status ? ` ${done.status}` : ''}.` };
     },
   }));
@@ -140,7 +140,7 @@ const dropDialog = (letter) => dialog({
   parts: [h('p', null, h('b', null, said(letter.method, 20)), ' ', said(`${letter.host}${letter.target}`, 160)),
     h('p', null, 'It is closed as dropped and is never sent again.')],
   deed: async ({ reason, author }) => {
-    await call(`/dead-letters/${letter.id}/drop`, { reason, author, version: letter.version });
+    await call(`${pathOf(letter)}/drop`, { reason, author, version: letter.version });
     return { at: 'q4', text: `${letter.id} is dropped.` };
   },
 });
@@ -151,7 +151,7 @@ const resolveDialog = (letter) => dialog({
     choice('as', 'executed', 'It took effect. Repetitions with its key get 200 and are not executed.', true),
     choice('as', 'not-executed', 'It did not. The next request with its key is executed.')],
   deed: async ({ reason, author, as }) => {
-    await call(`/dead-letters/${letter.id}/resolve`, { as, reason, author, version: letter.version });
+    await call(`${pathOf(letter)}/resolve`, { as, reason, author, version: letter.version });
     return { at: 'q4', text: `${letter.id} is resolved as ${as.replace('-', ' ')}.` };
   },
 });

@@ -26,12 +26,14 @@ function stock(stats) {
     stats.lost > 0 && badge('failing', `${grouped(stats.lost)} lost since the start`));
 }
 
+const pathOf = (letter) => `/dead-letters/${encodeURIComponent(letter.id)}`;
+
 /** Fields, attempts and the last answer of one letter; asked for when it is opened, and again when it has changed. */
 function opening(letter) {
   const known = state.details.get(letter.id);
   if (!known || known.version !== letter.version) {
     state.details.set(letter.id, { ...known, version: letter.version });
-    ask(`/dead-letters/${letter.id}`, (found) => {
+    ask(pathOf(letter), (found) => {
       state.details.set(letter.id, { version: letter.version, found });
       if (state.details.size > 100) state.details.delete(state.details.keys().next().value);
       render();
@@ -63,7 +65,7 @@ function letterDetail(letter) {
           ['body', `${many(found.bodyBytes, 'byte')}, ${found.sealed ? 'kept sealed' : 'not kept'}`],
           ['key', found.keyOrigin === 'none' ? 'none' : said(`by the ${found.keyOrigin}${found.key ? `, ${found.key.state}` : ''}`, 60)],
           ['trace', h('code', null, plain(found.traceId, 40))],
-          letter.note && ['last', said(letter.note, 200)],
+          letter.replays > 0 && ['replays', [grouped(letter.replays), letter.note && said(`, last: ${letter.note}`, 200)]],
         ].filter(Boolean)),
         found.tried.length > 0 && h('table', { class: 'small' }, headed('attempt', '<endpoint', 'duration', '<end'),
           h('tbody', null, found.tried.slice(0, 50).map((one, i) => h('tr', null, td(i + 1),
@@ -80,14 +82,14 @@ function letterRow(letter) {
   return [h('tr', { key, class: 'row', onclick: () => toggle(key) },
     h('th', { scope: 'row' }, opener(key, h('code', null, plain(letter.id, 60).slice(-8)))),
     td(since(letter.createdAt, letter.ageSeconds + drift())),
-    h('td', { class: 'text request', title: plain(`${letter.host}${letter.target}`, 500) },
+    h('td', { class: 'text', title: plain(`${letter.host}${letter.target}`, 500) },
       h('b', null, said(letter.method, 20)), ' ', said(`${letter.host}${letter.target}`, 160)),
     words(said(`${letter.upstream}/${letter.route}`, 60)),
     words(said(`${letter.cause}: ${letter.reason}`, 80)),
     words(badge(tone, word)),
-    td(grouped(letter.attempts)), td(grouped(letter.replays)),
+    td(grouped(letter.attempts)),
     td(whole(Math.max(0, letter.expiresInSeconds - drift())))),
-  opened.has(key) && h('tr', { key: `${key}/in`, class: 'more' }, h('td', { colspan: 9 }, letterDetail(letter)))];
+  opened.has(key) && h('tr', { key: `${key}/in`, class: 'more' }, h('td', { colspan: 8 }, letterDetail(letter)))];
 }
 
 function job(one) {
@@ -115,7 +117,7 @@ function letters() {
     h('p', { class: 'sum' }, summary(found.letters, found.total), ' ',
       safe > 1 && button('Replay all that are safe …', replayAllDialog)),
     stock(stats),
-    list.length > 0 && table(['<letter', 'captured', '<request', '<route', '<cause', '<repair', 'attempts', 'replays', 'expires in'],
+    list.length > 0 && table(['<letter', 'captured', '<request', '<route', '<cause', '<repair', 'attempts', 'expires in'],
       list.map(letterRow)),
     list.length === 0 && found.letters.length > 0 && aside('No letter fits the filter.'),
     state.jobs.length > 0 && h('ul', { class: 'jobs' }, state.jobs.slice(0, 3).map(job)),

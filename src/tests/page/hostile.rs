@@ -76,12 +76,16 @@ async fn imposter(program: &Program, text: &str) -> FaultServer {
         "windowSeconds": 300, "requests": 10, "firstFailed": 5, "retries": 5, "rescued": 1, "wasted": 4, "efficiency": 0.2,
         "efficiencyLow": 0.1, "efficiencyHigh": 0.4, "upliftPercent": 1.0, "amplification": 1.5, "price": 5.0,
         "denied": [["x", 3]], "gated": true, "holdout": null, "lifetimeRetries": 5, "lifetimeRescued": 1 }] });
+    let letters = program.admin("/dead-letters").await;
+    let letter =
+        program.admin(&format!("/dead-letters/{}", letters["letters"][0]["id"].as_str().unwrap_or_default())).await;
     let told = |value: &Value| Behaviour::from(Answer::ok(poisoned(value, text).to_string()));
     let mut script = Script::always(Answer::status(404).body("{}"))
         .on_path("/status", told(&status))
         .on_path("/changes", told(&changes))
         .on_path("/retries", told(&retries))
-        .on_path("/dead-letters", told(&program.admin("/dead-letters").await))
+        .on_path("/dead-letters", told(&letters))
+        .on_path("/dead-letters/", told(&letter))
         .on_path("/dead-letters/stats", told(&program.admin("/dead-letters/stats").await))
         .on_path("/audit", told(&program.admin("/audit").await));
     for (path, kind) in [("/page.js", "text/javascript"), ("/page.css", "text/css"), ("/index", "text/html")] {
