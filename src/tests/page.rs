@@ -226,6 +226,46 @@ async fn a_proxy_that_hangs_or_has_gone_is_told_in_words_and_the_page_recovers()
 }
 
 #[tokio::test]
+async fn a_refused_policy_file_is_told_with_its_finding_and_the_revision_in_force() {
+    let mut shop = Shop::open().await;
+    let mut page = shop.page(1_200).await;
+    page.until_text("#policy", "policy revision 1").await;
+    let wrong = shop.policy.replace("retry: {}", "retyr: {}");
+    shop.program.write_policy(&wrong);
+    page.until_text(".refused", "unknown key `retyr`").await;
+    page.until_text("#policy", "file refused").await;
+    page.until_text(".refused summary", "Revision 1 stays in force").await;
+    let right = shop.policy.replace("retry: {}", "retry: { attempts: 2 }");
+    shop.program.write_policy(&right);
+    page.until_text("#policy", "policy revision 2").await;
+    page.until("the finding is away", "document.querySelector('.refused') === null").await;
+    page.until_text("#q1 .changes", "attempts").await;
+    page.assert_content(&shop.origin()).await;
+}
+
+#[tokio::test]
+async fn a_page_that_nobody_sees_does_not_ask_and_goes_on_when_it_is_seen_again() {
+    const LOOKS: &str = "performance.getEntriesByName(location.origin + '/status').length";
+    let shop = Shop::open().await;
+    let mut page = shop.page(1_200).await;
+    page.until_text("#q2", "search").await;
+    let show = |hidden: bool| {
+        format!(
+            "Object.defineProperty(document, 'hidden', {{ configurable: true, get: () => {hidden} }}); \
+             document.dispatchEvent(new Event('visibilitychange'))"
+        )
+    };
+    page.eval(&show(true)).await;
+    // That nothing comes can only be seen in time. What was under way ends in the first second.
+    let later = |ms: u32| format!("new Promise((done) => setTimeout(() => done({LOOKS}), {ms}))");
+    let before = page.eval(&later(1_000)).await;
+    assert_eq!(page.eval(&later(2_500)).await, before);
+    assert_eq!(page.eval("document.getElementById('silence').hidden").await, true);
+    page.eval(&show(false)).await;
+    page.until("it asks again", &format!("{LOOKS} > {before}")).await;
+}
+
+#[tokio::test]
 async fn a_page_of_another_name_gets_nothing_and_changes_nothing() {
     let shop = Shop::open().await;
     let port = shop.program.address("admin").port();

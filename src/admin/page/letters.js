@@ -82,7 +82,7 @@ function letterRow(letter) {
   return [h('tr', { key, class: 'row', onclick: () => toggle(key) },
     h('th', { scope: 'row' }, opener(key, h('code', null, plain(letter.id, 60).slice(-8)))),
     td(since(letter.createdAt, letter.ageSeconds + drift())),
-    h('td', { class: 'text', title: plain(`${letter.host}${letter.target}`, 500) },
+    h('td', { class: 'text rest', title: plain(`${letter.host}${letter.target}`, 500) },
       h('b', null, said(letter.method, 20)), ' ', said(`${letter.host}${letter.target}`, 160)),
     words(said(`${letter.upstream}/${letter.route}`, 60)),
     words(said(`${letter.cause}: ${letter.reason}`, 80)),
@@ -106,7 +106,7 @@ const audited = (row) => h('li', { key: row.number }, h('span', { class: 'when' 
   h('span', null, said(row.actor, 40), ': ', h('b', null, said(row.action, 30)), row.letter && [' ', h('code', null, plain(row.letter, 60).slice(-8))],
     ' → ', said(row.outcome, 200), soft(' — ', said(row.reason, 200)), !row.intact && [' ', badge('failing', 'altered')]));
 
-function letters() {
+function letters(status) {
   const { letters: found, stats } = state;
   if (!found || !stats) {
     return void fill(body('q4'), aside('No route keeps dead letters. ', h('code', null, 'deadLetter: {}'), ' on a route of the policy does.'));
@@ -116,6 +116,7 @@ function letters() {
   fill(body('q4'),
     h('p', { class: 'sum' }, summary(found.letters, found.total), ' ',
       safe > 1 && button('Replay all that are safe …', replayAllDialog)),
+    (status.repairs ?? []).slice(0, 5).map((one) => h('p', null, said(one.text, 300), one.command && [' ', h('code', { class: 'soft' }, plain(one.command, 200))])),
     stock(stats),
     list.length > 0 && table(['<letter', 'captured', '<request', '<route', '<cause', '<repair', 'attempts', 'expires in'],
       list.map(letterRow)),

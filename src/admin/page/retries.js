@@ -55,12 +55,13 @@ function reportRows(report, classes) {
 }
 
 const RANK = { harmful: 0, 'not-helping': 1, marginal: 2, unknown: 4 };
-function retries() {
-  if (!state.retries) return void fill(body('q3'), aside('This proxy does not judge its retries.'));
-  const reports = state.retries.filter((one) => matches(placed(one), one.verdict));
+function retries(status) {
+  const found = state.retries ?? status.retries;
+  if (!found) return void fill(body('q3'), aside('This proxy does not judge its retries.'));
+  const reports = found.filter((one) => matches(placed(one), one.verdict));
   const all = reports.filter((one) => !one.class).sort((a, b) => (RANK[a.verdict] ?? 3) - (RANK[b.verdict] ?? 3));
   const parts = (of) => reports.filter((one) => one.class && placed(one) === placed(of));
-  fill(body('q3'), all.length === 0 ? aside('No route has retried anything lately.')
+  fill(body('q3'), lead(status, 2), all.length === 0 ? aside('No route has retried anything lately.')
     : table(['<dependency / route', '<verdict', 'retries', '<rescued, wasted', 'rescued', 'wasted', 'load', 'price', 'time, rescued / not'],
       all.slice(0, 100).map((one) => reportRows(one, parts(one)))));
 }

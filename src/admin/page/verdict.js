@@ -16,7 +16,7 @@ function head(status) {
   $('pulse').className = `pulse ${silent === null ? 'live' : 'lost'}`;
   if (!status) return;
   const condition = toneOf(status.condition);
-  document.documentElement.dataset.condition = condition;
+  document.documentElement.dataset.condition = silent === null ? condition : 'failing';
   document.title = `${silent === null ? condition : 'no answer'} · ${plain(status.name, 40)}`;
   const named = status.name === 'outrigger' ? null : said(status.name, 40);
   fill($('name'), h('strong', null, 'outrigger'), named && [' ', named],
@@ -60,11 +60,14 @@ function sentence(verdict, index) {
       h('span', { title: moment(suspect.at) }, said(suspect.text, 400))));
 }
 
+/** One of the four answers that `outrigger status` begins with. */
+const lead = ({ summary }, at) => summary?.[at] && h('p', { class: 'lead' }, said(summary[at], 400));
+
 function verdict(status) {
   const troubled = status.verdicts.filter((one) => one.condition !== 'healthy');
   const well = status.verdicts.filter((one) => one.condition === 'healthy');
   const clear = troubled.length === 0 && h('article', { key: 'clear', class: 'verdict healthy first' },
-    h('p', { class: 'sentence' }, status.upstreams.length ? 'Nothing is wrong.' : 'The policy names no upstream.'));
+    h('p', { class: 'sentence' }, status.upstreams.length ? 'Nothing is wrong.' : 'The policy names no upstream.'), lead(status, 0));
   const quiet = well.length > 0 && h('details', { key: 'well', class: 'well' },
     h('summary', null, `${many(well.length, 'dependency', 'dependencies')} healthy`),
     h('ul', null, well.map((one) => h('li', null, said(one.text, 600)))));

@@ -181,10 +181,13 @@ impl Browser {
     /// A picture of the page as far as it scrolls, as a file below the target directory.
     pub async fn picture(&mut self, name: &str) -> PathBuf {
         let path = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("page-{name}.png"));
-        let size = self.eval("[innerWidth, Math.max(innerHeight, document.documentElement.scrollHeight)]").await;
-        let clip = json!({ "x": 0, "y": 0, "width": size[0], "height": size[1], "scale": 1 });
-        let params = json!({ "format": "png", "captureBeyondViewport": true, "clip": clip });
-        let answer = self.call("Page.captureScreenshot", params).await;
+        let size = self.eval("[innerWidth, innerHeight, document.documentElement.scrollHeight]").await;
+        let [width, height, whole] =
+            [0, 1, 2].map(|at| size[at].as_u64().and_then(|n| n.try_into().ok()).unwrap_or(900));
+        // A window as high as the page: what sticks to its top, or stands in its middle, does so in the picture.
+        self.resize(width, height.max(whole)).await;
+        let answer = self.call("Page.captureScreenshot", json!({ "format": "png" })).await;
+        self.resize(width, height).await;
         let picture = decoded(answer["data"].as_str().unwrap_or_default());
         assert!(picture.starts_with(b"\x89PNG"), "not a picture: {answer}");
         std::fs::write(&path, picture).unwrap_or_else(|e| panic!("{}: {e}", path.display()));
