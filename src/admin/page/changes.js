@@ -88,7 +88,8 @@ function changes(status) {
   const shown = opened.has('changes') ? wanted : wanted.slice(0, FEW);
   // The one that is accused must not hide below the fold.
   const accused = wanted.filter((change) => !shown.includes(change) && suspect(change));
-  fill(body('q1'), lead(status, 1), track(state.changes, suspect),
+  // A suspect is told already, beside its verdict.
+  fill(body('q1'), !status.verdicts.some((one) => one.suspect) && lead(status, 1), track(state.changes, suspect),
     h('ol', { class: 'changes' }, [...shown, ...accused].map((change) => row(change, suspect(change)))),
     wanted.length === 0 && aside(state.filter ? 'No change fits the filter.' : 'Nothing changed in the last 30 minutes.'),
     wanted.length > FEW && button(opened.has('changes') ? 'Show the last few' : `Show all ${wanted.length}`, () => toggle('changes'),

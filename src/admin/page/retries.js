@@ -61,7 +61,7 @@ function retries(status) {
   const reports = found.filter((one) => matches(placed(one), one.verdict));
   const all = reports.filter((one) => !one.class).sort((a, b) => (RANK[a.verdict] ?? 3) - (RANK[b.verdict] ?? 3));
   const parts = (of) => reports.filter((one) => one.class && placed(one) === placed(of));
-  fill(body('q3'), lead(status, 2), all.length === 0 ? aside('No route has retried anything lately.')
+  fill(body('q3'), all.length === 0 ? lead(status, 2) || aside('No route has retried anything lately.')
     : table(['<dependency / route', '<verdict', 'retries', '<rescued, wasted', 'rescued', 'wasted', 'load', 'price', 'time, rescued / not'],
       all.slice(0, 100).map((one) => reportRows(one, parts(one)))));
 }
