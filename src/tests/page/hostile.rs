@@ -116,7 +116,7 @@ async fn even_a_proxy_that_lies_in_every_word_cannot_make_the_page_run_or_hide_a
         page.click("#q2 .more button", "Hold open").await;
         page.until_text("#dialog", "<img src=x").await;
         assert_tame(&mut page).await;
-        assert!(page.text("body").await.chars().count() < 60_000, "long texts are cut");
+        assert!(!page.text("body").await.contains(&"W".repeat(1_000)), "long texts are cut");
         page.assert_content(&imposter.url()).await;
     }
 }
