@@ -7,6 +7,8 @@ mod hostile;
 mod picture;
 mod repairing;
 
+use std::time::Duration;
+
 use outrigger::faults::{Answer, Behaviour, FaultServer, Hangup, Point, Script};
 use outrigger::testing::{Client, Load, Program, Signal, eventually};
 use serde_json::json;
@@ -41,9 +43,8 @@ upstreams:
 
 impl Shop {
     async fn open() -> Shop {
-        let (payments, search) = (upstream(Answer::ok("paid")).await, upstream(Answer::ok("found")).await);
-        let (inventory, directory) =
-            (upstream(Answer::ok("in stock")).await, tempfile::tempdir().expect("a directory"));
+        let (payments, search) = (upstream(soon("paid")).await, upstream(soon("found")).await);
+        let (inventory, directory) = (upstream(soon("in stock")).await, tempfile::tempdir().expect("a directory"));
         let store = directory.path().join("outrigger.db").display().to_string();
         let policy = [("store", store), ("inventory", inventory.url()), ("payments", payments.url())]
             .into_iter()
@@ -85,6 +86,17 @@ impl Shop {
     }
 }
 
+/// Answers after a moment: loads then leave the machine to the browser.
+fn soon(body: &str) -> Behaviour {
+    Behaviour::from(Answer::ok(body.to_owned())).after(Duration::from_millis(10))
+}
+
+/// Seven of ten requests get a 503.
+fn failing() -> Script {
+    let error = Behaviour::from(Answer::status(503)).after(Duration::from_millis(10));
+    Script::share(0.7, error, soon("paid"), 7)
+}
+
 /// Reads the request to its end, then resets the connection.
 fn lost() -> Behaviour {
     Behaviour::hang_up(Hangup::Reset, Point::Body)
@@ -107,7 +119,7 @@ async fn an_incident_is_told_from_the_verdict_to_the_repair() {
         .await;
 
     shop.post("/circuits/search", "x-outrigger-admin: 1\r\n", r#"{"action":"reset","reason":"INC-412: a look"}"#).await;
-    shop.payments.set(Script::share(0.7, Answer::status(503), Answer::ok("paid"), 7));
+    shop.payments.set(failing());
     page.until_text("#verdict .first", "payments").await;
     page.until("the failing one is first", "document.querySelector('#q2 tbody tr th').innerText.includes('payments')")
         .await;
@@ -115,7 +127,7 @@ async fn an_incident_is_told_from_the_verdict_to_the_repair() {
     page.until_text("#q1 .changes", "INC-412").await;
     shop.payments.set(Script::from(lost()));
     shop.charge("/v1/charges").await;
-    shop.payments.set(Script::share(0.7, Answer::status(503), Answer::ok("paid"), 7));
+    shop.payments.set(failing());
     page.until_text("#q4", "needs a decision").await;
     page.until_text("#announce", "payments").await;
     assert!(page.eval("document.title").await.as_str().is_some_and(|title| title.ends_with("checkout")));
