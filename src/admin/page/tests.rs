@@ -30,7 +30,7 @@ fn the_sources_have_no_way_to_make_markup_of_text_and_no_address_of_another_host
 fn what_is_left_out_of_the_text_is_comments_and_indentation() {
     let text = "// why\n/** what\n * more\n */\nconst a = 'https://b';\n\n  a.b(); // stays\n";
     assert_eq!(lean(text), "const a = 'https://b';\na.b(); // stays\n");
-    assert_eq!(tight("a > b {\n color: red;\n}\n").trim(), "a > b{color:red}");
+    assert_eq!(tight(&lean("a > b {\n  color: red;\n}\n")).trim(), "a > b{color:red}");
     assert_eq!(LEAN_CSS.matches('{').count(), CSS.matches('{').count(), "a rule that looks like a comment");
     // A text over several lines would lose its indentation.
     assert_eq!(SCRIPT.lines().filter(|line| line.matches('`').count() % 2 == 1).collect::<Vec<_>>(), [""; 0]);
