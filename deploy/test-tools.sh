@@ -7,6 +7,7 @@ needed=(
   "cc gcc"                    # links the program and builds mimalloc
   "prometheus prometheus"     # scrapes the program, evaluates our rules
   "promtool prometheus"       # judges the metrics page, the rules and their tests
+  "chromium chromium"         # reads the page of the admin listener
   "redis-server redis-server" # the store that replicas share
 )
 

@@ -154,6 +154,25 @@ pub struct Upstreams {
     pub upstreams: Vec<UpstreamView>,
 }
 
+/// `GET /curves`.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Curves {
+    pub step_seconds: u64,
+    pub curves: Vec<Curve>,
+}
+
+/// What was counted of one dependency, step by step: the oldest first, the last one is not over.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Curve {
+    pub upstream: String,
+    pub direction: String,
+    pub requests: Vec<u64>,
+    pub failed: Vec<u64>,
+    pub rescued: Vec<u64>,
+}
+
 /// `GET /endpoints`.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]

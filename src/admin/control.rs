@@ -9,7 +9,8 @@ use std::time::Duration;
 use letters::LetterControl;
 
 use super::api::{
-    Applied, Change, CircuitAction, KeyView, PolicyDocument, Readiness, ResolvedKey, RetryReport, Revision, Verdict,
+    Applied, Change, CircuitAction, Curves, KeyView, PolicyDocument, Readiness, ResolvedKey, RetryReport, Revision,
+    Verdict,
 };
 use crate::telemetry::stories::Stories;
 use crate::upstreams::view::{CircuitView, UpstreamView};
@@ -38,6 +39,8 @@ pub struct Control {
     pub views: Ask<Vec<UpstreamView>>,
     /// What is to be said of each of them, in the same order.
     pub verdicts: Ask<Vec<Verdict>>,
+    /// What was counted of each lately.
+    pub curves: Ask<Curves>,
     /// Prometheus text.
     pub render_metrics: Ask<String>,
     pub policy: Ask<PolicyDocument>,

@@ -102,7 +102,10 @@ async fn replay(
     })
     .await?;
     let letter = view::view(&done.letter, wall_millis());
-    Ok(Json(ReplayedLetter { end: done.end, status: done.status, failure: done.failure, letter }))
+    let mut told =
+        ReplayedLetter { end: done.end, status: done.status, failure: done.failure, letter, text: String::new() };
+    told.text = advice::replayed(&told);
+    Ok(Json(told))
 }
 
 async fn drop(

@@ -15,6 +15,7 @@ mod guard;
 mod health;
 pub(crate) mod keys;
 pub mod letters;
+mod page;
 mod policy;
 mod problem;
 mod requests;
@@ -31,8 +32,9 @@ pub(crate) mod tests;
 use std::sync::Arc;
 
 use axum::Router;
-use axum::http::{Method, Uri};
+use axum::http::{HeaderMap, Method, Uri};
 use axum::middleware::from_fn_with_state;
+use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 
 pub(crate) use circuits::{TTL_MAX, TTL_MIN};
@@ -46,12 +48,17 @@ use problem::Problem;
 pub const CHANGE_HEADER: &str = "x-outrigger-admin";
 
 /// Every path of [`router`], with what it answers: the index page, the 404 body and the tests read this one list.
-pub(crate) const PATHS: [(&str, &str, &str); 36] = [
+pub(crate) const PATHS: [(&str, &str, &str); 41] = [
+    ("GET", "/", "a browser gets the page, everybody else this list"),
+    ("GET", "/page.js", "its script"),
+    ("GET", "/page.css", "its style"),
+    ("GET", "/page.svg", "its icon"),
     ("GET", "/status", "everything on one screen: verdicts, policy, upstreams, last changes"),
     ("GET", "/upstreams", "all dependencies"),
     ("GET", "/upstreams/{name}", "one dependency"),
     ("GET", "/endpoints", "addresses of each dependency: load, latency, ejection"),
     ("GET", "/circuits", "circuit breakers"),
+    ("GET", "/curves", "requests and failures of each dependency, ten minutes in steps of ten seconds"),
     ("GET", "/budgets", "retry budgets, and what retries achieved"),
     ("GET", "/retries", "whether retries help, by route and class of failure: ?upstream=payments"),
     ("GET", "/policy", "the policy in force: text, revision, hash, author, last reload"),
@@ -108,6 +115,7 @@ pub fn router(control: Arc<Control>) -> Router {
         .route("/circuits", get(status::circuits))
         .route("/budgets", get(status::budgets))
         .route("/retries", get(retries::retries))
+        .route("/curves", get(status::curves))
         .route("/policy", get(policy::current))
         .route("/policy/history", get(policy::history))
         .route("/policy/reload", post(policy::reload))
@@ -118,6 +126,7 @@ pub fn router(control: Arc<Control>) -> Router {
         .route("/idempotency/resolve", post(keys::resolve))
         .merge(letters::routes())
         .merge(requests::routes())
+        .merge(page::routes())
         .fallback(async |uri: Uri| Problem::unknown_path(&uri, PATHS.iter().map(|(_, path, _)| *path)))
         .method_not_allowed_fallback(wrong_method)
         .layer(from_fn_with_state(guard, guard::check))
@@ -145,7 +154,10 @@ async fn wrong_method(method: Method, uri: Uri) -> Problem {
     Problem::wrong_method(&method, &uri)
 }
 
-async fn index() -> String {
+async fn index(headers: HeaderMap) -> Response {
+    if page::wanted(&headers) {
+        return page::html();
+    }
     let mut text = format!("Outrigger {}\n\n", env!("CARGO_PKG_VERSION"));
     for (method, path, what) in PATHS {
         text.push_str(&format!("{method:<4}  {path:<26}  {what}\n"));
@@ -153,5 +165,5 @@ async fn index() -> String {
     text.push_str(&format!(
         "\nA POST needs `content-type: application/json` and `{CHANGE_HEADER}: 1`. Or use the command line: outrigger status\n"
     ));
-    text
+    text.into_response()
 }

@@ -7,7 +7,8 @@ use axum::Json;
 use axum::extract::{Path, State};
 
 use super::api::{
-    Budgets, Circuits, Condition, Endpoints, Status, UpstreamBudget, UpstreamCircuit, UpstreamEndpoints, Upstreams,
+    Budgets, Circuits, Condition, Curves, Endpoints, Status, UpstreamBudget, UpstreamCircuit, UpstreamEndpoints,
+    Upstreams,
 };
 use super::control::{ChangesFilter, Control};
 use super::extract::blocking;
@@ -71,6 +72,10 @@ fn gather(control: &Control) -> Status {
 
 pub(super) async fn upstreams(State(control): State<Arc<Control>>) -> Json<Upstreams> {
     Json(Upstreams { upstreams: (control.views)() })
+}
+
+pub(super) async fn curves(State(control): State<Arc<Control>>) -> Json<Curves> {
+    Json((control.curves)())
 }
 
 pub(super) async fn upstream(

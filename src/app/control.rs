@@ -9,7 +9,7 @@ use tokio::net::TcpListener;
 use tokio::runtime::Runtime;
 use tokio_util::sync::CancellationToken;
 
-use super::{Core, StartError, changes, keys, letters, retries, verdicts};
+use super::{Core, StartError, changes, curves, keys, letters, retries, verdicts};
 use crate::admin::api::{Applied, CircuitAction, PolicyDocument, PolicySummary, Readiness, Reload};
 use crate::admin::control::{Ask, AskWith, CircuitOrder, Control, Refused, ReloadOrder, RollbackOrder};
 use crate::clock;
@@ -85,6 +85,7 @@ fn points(sources: &Sources, listen: SocketAddr) -> Control {
         draining: ask(s, |s| s.core.draining.load(Ordering::Acquire)),
         readiness: ask(s, readiness),
         views: ask(s, |s| s.core.views()),
+        curves: ask(s, |s| curves::curves(&s.core)),
         verdicts: ask(s, |s| verdicts::all(&s.core)),
         retries: ask(s, |s| retries::reports(&s.core)),
         render_metrics: ask(s, |s| {

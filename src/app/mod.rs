@@ -2,6 +2,7 @@
 
 mod changes;
 mod control;
+mod curves;
 mod guard;
 mod keys;
 mod letters;

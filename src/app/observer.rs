@@ -15,7 +15,7 @@ use crate::reliability::ending::Ending;
 use crate::reliability::failure::Failure;
 use crate::reliability::verdict::app::Blame;
 use crate::reliability::verdict::finding::{Change, EndpointSeen, Finding, RouteSeen, Seen};
-use crate::reliability::verdict::history::{FINE, Tick};
+use crate::reliability::verdict::history::{COARSE, FINE, STEPS, Tick};
 use crate::reliability::verdict::watch::Watch;
 use crate::telemetry::metrics::RouteMeters;
 use crate::upstreams::Upstream;
@@ -71,6 +71,19 @@ impl Observer {
     pub fn findings(&self) -> Vec<(Direction, Arc<str>, Option<Finding>)> {
         let board = self.board.lock().unwrap_or_else(PoisonError::into_inner);
         board.findings.iter().map(|((direction, name), found)| (*direction, Arc::clone(name), found.clone())).collect()
+    }
+
+    /// What happened to one upstream in each of the last spans of [`COARSE`], oldest first; the last one is not over.
+    /// `None` if it is not known.
+    pub fn curve(&self, direction: Direction, name: &str, now: Instant) -> Option<Vec<Tick>> {
+        let board = self.board.lock().unwrap_or_else(PoisonError::into_inner);
+        let history = board.watched.get(&(direction, Arc::from(name)))?.watch.history();
+        let back = |spans: usize| {
+            let spans = u32::try_from(spans).unwrap_or(u32::MAX);
+            // No moment is so early: nothing happened then.
+            now.checked_sub(COARSE.saturating_mul(spans)).unwrap_or(now)
+        };
+        Some((0..STEPS).rev().map(|ago| history.sum(back(ago + 1), back(ago))).collect())
     }
 
     /// What happened to one upstream from `from` until `to`; `None` if it is not known.

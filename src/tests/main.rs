@@ -59,6 +59,8 @@ mod reload;
 
 /// What changed, who did it, and what the guard makes of it.
 mod changes;
+/// The page of the admin listener, in a real browser.
+mod page;
 /// A real Prometheus in front of the program, with our rules, and the dashboard's queries.
 mod prometheus;
 

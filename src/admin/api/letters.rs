@@ -123,6 +123,9 @@ pub struct LetterView {
     pub replays: u32,
     /// What became of it the last time, or who closed it and why.
     pub note: String,
+    /// Where it stands and what may be done about it, in a sentence or two.
+    #[serde(default)]
+    pub standing: String,
 }
 
 /// `GET /dead-letters/{id}`, and a line of an export.
@@ -245,6 +248,9 @@ pub struct ReplayedLetter {
     pub failure: Option<String>,
     /// As it is now.
     pub letter: LetterView,
+    /// What became of it, in a sentence.
+    #[serde(default)]
+    pub text: String,
 }
 
 /// Body of `POST /dead-letters/{id}/drop`.

@@ -2,6 +2,7 @@
 
 use jiff::Timestamp;
 
+use super::advice;
 use crate::admin::api::{AttemptView, AuditRow, KeyView, LetterDetail, LetterStats, LetterView, Repair, TallyView};
 use crate::admin::control::letters::LetterStock;
 use crate::dead_letters::letter::{Audited, KeyOrigin, Letter, Tally};
@@ -40,7 +41,7 @@ pub(crate) fn why_not(letter: &Letter) -> Option<&str> {
 /// A row of the list.
 pub(crate) fn view(letter: &Letter, now: Millis) -> LetterView {
     let (captured, ended) = (&letter.words.captured, &letter.words.ended);
-    LetterView {
+    let mut view = LetterView {
         id: letter.id.to_string(),
         version: letter.version,
         state: letter.state.as_str().to_owned(),
@@ -66,7 +67,10 @@ pub(crate) fn view(letter: &Letter, now: Millis) -> LetterView {
         attempts: ended.attempts.len() as u64,
         replays: letter.replays,
         note: letter.note.clone(),
-    }
+        standing: String::new(),
+    };
+    view.standing = advice::standing(&view);
+    view
 }
 
 /// All of it that may be read.

@@ -12,8 +12,8 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use crate::admin::api::{
-    Applied, ByAttempt, Change, KeyAnswer, KeyView, PolicyDocument, PolicySummary, Readiness, Reload, ResolveAs,
-    ResolvedKey, RetryReport, Revision, Verdict,
+    Applied, ByAttempt, Change, Curves, KeyAnswer, KeyView, PolicyDocument, PolicySummary, Readiness, Reload,
+    ResolveAs, ResolvedKey, RetryReport, Revision, Verdict,
 };
 use crate::admin::control::{
     ChangesFilter, CircuitOrder, Control, KeyName, Outcome, Refused, ReloadOrder, ResolveOrder, RollbackOrder,
@@ -254,6 +254,7 @@ fn control(process: &Arc<Mutex<Process>>, listen: SocketAddr) -> Control {
         readiness: ask(process, |process| process.readiness.clone()),
         views: ask(process, |process| process.views.clone()),
         verdicts: ask(process, |process| process.verdicts.clone()),
+        curves: Box::new(Curves::default),
         render_metrics: ask(process, |process| process.metrics.clone()),
         policy: ask(process, |process| process.policy.clone()),
         changes: act(process, |process, filter| {
