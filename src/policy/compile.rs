@@ -14,6 +14,7 @@ mod parse;
 mod read;
 mod stores;
 mod target;
+mod tracing;
 mod upstreams;
 
 use std::net::SocketAddr;
@@ -123,6 +124,7 @@ impl Context {
         let metrics = self.listen_or_none("metrics.listen", file.metrics.value().map(|m| &m.listen), METRICS);
         let drain = self.drain(file.drain.get());
         let access_log = self.access_log(file.access_log.get());
+        let tracing = self.tracing(file.tracing.get());
         let replay = file.limits.value().and_then(|limits| limits.replay_bytes.get());
         let replay_bytes = self.process().take(
             "limits.replayBytes",
@@ -141,6 +143,7 @@ impl Context {
             metrics,
             drain,
             access_log,
+            tracing,
             replay_bytes_max: usize::try_from(replay_bytes).unwrap_or(usize::MAX),
             stores,
             dead_letters,

@@ -1,6 +1,8 @@
 //! What is remembered of one request, written exactly once: on drop, at the end of the answer's body.
 //! Cancellation is an outcome too.
 
+mod trace;
+
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -10,13 +12,14 @@ use http::uri::PathAndQuery;
 use http::{HeaderValue, Method, Request};
 use jiff::Timestamp;
 
+use self::trace::Spans;
 use super::connection::Connection;
 use super::hygiene::Present;
 use crate::clock;
 use crate::dead_letters::letter::{LetterId, Tried};
 use crate::policy::routes::RouteId;
 use crate::policy::{Direction, RoutePolicy, UpstreamPolicy};
-use crate::random::{self, Random};
+use crate::random::Random;
 use crate::reliability::attempts::{Denied, Kind};
 use crate::reliability::ending::Ending;
 use crate::reliability::entropy::Entropy;
@@ -68,6 +71,7 @@ pub struct Record {
     host: Option<HeaderValue>,
     /// Which trace it belongs to.
     pub trace: TraceContext,
+    spans: Spans,
     status: u16,
     failure: Option<(Failure, Sent)>,
     outcome: Option<RequestOutcome>,
@@ -96,8 +100,7 @@ impl Record {
         present: Present,
         now: Instant,
     ) -> Box<Record> {
-        let inherited = if present.trace() { TraceContext::extract(request.headers()) } else { None };
-        let trace = inherited.unwrap_or_else(|| TraceContext::create(random::bits128(), false));
+        let (trace, spans) = trace::begin(snapshot, request, present);
         Box::new(Record {
             telemetry: Arc::clone(telemetry),
             connection: Arc::clone(connection),
@@ -109,6 +112,7 @@ impl Record {
             path: request.uri().path_and_query().cloned(),
             host: request.headers().get(http::header::HOST).cloned(),
             trace,
+            spans,
             status: 0,
             failure: None,
             outcome: None,
@@ -387,5 +391,6 @@ impl Drop for Record {
         let elapsed = now.saturating_duration_since(self.started);
         self.count(outcome, elapsed);
         self.log(outcome, elapsed);
+        self.export(outcome, elapsed, now);
     }
 }

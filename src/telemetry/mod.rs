@@ -6,3 +6,5 @@ pub mod histogram;
 pub mod metrics;
 pub mod tally;
 pub mod trace_context;
+pub mod trace_state;
+pub mod traces;

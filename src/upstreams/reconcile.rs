@@ -13,6 +13,7 @@ use crate::clock;
 use crate::policy::{Direction, Policy, Target, UpstreamPolicy};
 use crate::reliability::balance::Balance;
 use crate::telemetry::metrics::{Metrics, RouteMeters};
+use crate::telemetry::traces::Plan;
 use crate::wire::discover::Resolver;
 
 /// A policy with everything a request needs resolved: upstreams and metric handles by index.
@@ -25,6 +26,8 @@ pub struct Snapshot {
     pub upstreams: Vec<Arc<Upstream>>,
     /// Parallel to `policy.upstreams` and their routes.
     pub meters: Vec<Vec<Arc<RouteMeters>>>,
+    /// Which requests are exported as traces. None = no span is made.
+    pub tracing: Option<Arc<Plan>>,
     /// Name under which we speak in `Proxy-Status`: `outrigger` or `outrigger/NAME`.
     pub proxy_name: String,
 }
@@ -88,7 +91,7 @@ impl Registry {
             .map(|u| u.routes.iter().map(|r| self.metrics.route(u.direction, &u.name, &r.name)).collect())
             .collect();
         let proxy_name = policy.name.as_ref().map_or_else(|| "outrigger".to_owned(), |n| format!("outrigger/{n}"));
-        Snapshot { policy, revision, upstreams, meters, proxy_name }
+        Snapshot { policy, revision, upstreams, meters, tracing: None, proxy_name }
     }
 
     fn upstream(
