@@ -64,3 +64,29 @@ async fn a_collector_that_is_busy_gets_its_batch_later() {
     assert_eq!(collector.requests(), 2);
     assert_eq!(program.metrics().await.sum("outrigger_span_exports_failed_total", &[]), 1.0);
 }
+
+/// CPU time per request in three settings; run by hand with OUTRIGGER_UNDER_TEST=a release build.
+#[tokio::test]
+#[ignore = "a measurement, not a test"]
+async fn measure() {
+    let server = upstream(Answer::ok("hello")).await;
+    let collector = Collector::start().await;
+    let plain = format!("upstreams: {{ up: {{ url: '{}' }} }}\n", server.url());
+    let none = policy(&collector, ", sampleRatio: 0.0", &server.url(), "");
+    let all = policy(&collector, ", sampleRatio: 1.0", &server.url(), "");
+    for round in 0..3 {
+        for (name, text) in [("off", &plain), ("ratio 0", &none), ("ratio 1", &all)] {
+            let environment = vec![("OTEL_BSP_MAX_QUEUE_SIZE", "100000".to_owned())];
+            let program = Program::start_in(&executable(), text, environment).await;
+            let request = "GET /item/1 HTTP/1.1\r\nHost: a\r\nUser-Agent: test\r\nAccept: */*\r\n\r\n";
+            Load::run(program.listen(), 4, 500, request).await;
+            let cpu = async || program.metrics().await.sum("process_cpu_seconds_total", &[]);
+            let before = cpu().await;
+            Load::run(program.listen(), 4, 10_000, request).await;
+            let each = (cpu().await - before) / 40_000.0 * 1e6;
+            let metrics = program.metrics().await;
+            let (out, lost) = ("outrigger_spans_exported_total", "outrigger_spans_dropped_total");
+            println!("{round} {name}: {each:.1} us, {} exported, {} dropped", metrics.sum(out, &[]), metrics.sum(lost, &[]));
+        }
+    }
+}
