@@ -86,7 +86,11 @@ async fn measure() {
             let each = (cpu().await - before) / 40_000.0 * 1e6;
             let metrics = program.metrics().await;
             let (out, lost) = ("outrigger_spans_exported_total", "outrigger_spans_dropped_total");
-            println!("{round} {name}: {each:.1} us, {} exported, {} dropped", metrics.sum(out, &[]), metrics.sum(lost, &[]));
+            println!(
+                "{round} {name}: {each:.1} us, {} exported, {} dropped",
+                metrics.sum(out, &[]),
+                metrics.sum(lost, &[])
+            );
         }
     }
 }
