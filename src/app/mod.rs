@@ -12,6 +12,7 @@ mod retries;
 mod revisions;
 mod run;
 mod stores;
+mod traces;
 mod verdicts;
 
 use std::net::SocketAddr;
@@ -37,6 +38,7 @@ use crate::proxy::record::Telemetry;
 use crate::telemetry::access_log::AccessLog;
 use crate::telemetry::events::Event;
 use crate::telemetry::metrics::Metrics;
+use crate::telemetry::traces::Traces;
 use crate::upstreams::reconcile::Registry;
 use crate::upstreams::view::UpstreamView;
 
@@ -106,6 +108,7 @@ struct Core {
     stores: stores::Open,
     metrics: Arc<Metrics>,
     telemetry: Arc<Telemetry>,
+    traces: Arc<Traces>,
     tasks: Tasks,
     started: Instant,
     draining: AtomicBool,
@@ -119,7 +122,8 @@ impl Core {
     fn install(&self, policy: &Arc<Policy>, revision: u64) -> Result<(), String> {
         let prepared = self.listeners.prepare(&policy.listeners)?;
         let stores = Arc::new(self.stores.follow(policy)?);
-        let snapshot = self.registry.reconcile(Arc::clone(policy), revision);
+        let mut snapshot = self.registry.reconcile(Arc::clone(policy), revision);
+        snapshot.tracing = self.traces.follow(policy);
         let proxy = match self.proxy.get() {
             Some(proxy) => {
                 // Before the policy that names them; what a request of the old one uses stays open with it.
@@ -261,6 +265,11 @@ impl App {
         if let Some(news) = self.news.take() {
             news.close();
         }
+        let left = self.control.block_on(self.core.traces.close(traces::FLUSH_LIMIT));
+        if left > 0 {
+            let error = "the process ended before they were sent";
+            Event::ExportFailed { endpoint: "", error, spans_lost: left as u64 }.emit();
+        }
         Event::Stopped { aborted }.emit();
         self.core.telemetry.access_log.close(FLUSH_LIMIT);
         self.stop_control.cancel();
@@ -302,6 +311,7 @@ fn build(
         stores: stores::Open::new(data.handle().clone()),
         metrics: Arc::clone(metrics),
         telemetry: Arc::new(Telemetry { metrics: Arc::clone(metrics), access_log, stories: Arc::default() }),
+        traces: traces::start(control, metrics),
         tasks: Tasks::default(),
         started: clock::now(),
         draining: AtomicBool::new(false),

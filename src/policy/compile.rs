@@ -14,6 +14,7 @@ mod parse;
 mod read;
 mod stores;
 mod target;
+mod tracing;
 mod upstreams;
 
 use std::net::SocketAddr;
@@ -124,6 +125,7 @@ impl Context {
         let drain = self.drain(file.drain.get());
         let access_log = self.access_log(file.access_log.get());
         let guard = self.guard(file.policy.get());
+        let tracing = self.tracing(file.tracing.get());
         let replay = file.limits.value().and_then(|limits| limits.replay_bytes.get());
         let replay_bytes = self.process().take(
             "limits.replayBytes",
@@ -143,6 +145,7 @@ impl Context {
             drain,
             access_log,
             guard,
+            tracing,
             replay_bytes_max: usize::try_from(replay_bytes).unwrap_or(usize::MAX),
             stores,
             dead_letters,

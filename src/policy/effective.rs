@@ -5,6 +5,7 @@
 
 mod dead_letter;
 mod idempotency;
+mod tracing;
 
 use std::collections::HashMap;
 use std::net::SocketAddr;
@@ -29,6 +30,7 @@ use crate::reliability::throttle::ThrottlePolicy;
 
 pub(super) use dead_letter::{bounds, causes};
 pub(super) use idempotency::store;
+pub(super) use tracing::tracing;
 
 /// A key of the file format and its value in effect.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -76,6 +78,7 @@ pub fn process(policy: &Policy) -> Vec<Setting> {
         drain,
         access_log,
         guard,
+        tracing,
         replay_bytes_max,
         stores,
         dead_letters,
@@ -97,6 +100,7 @@ pub fn process(policy: &Policy) -> Vec<Setting> {
         set("policy.guard", guard.as_str()),
         set("limits.replayBytes", size::print(*replay_bytes_max as u64)),
     ];
+    settings.extend(self::tracing(tracing.as_ref()));
     settings.extend(idempotency::stores(stores));
     settings.extend(bounds(dead_letters.as_deref()));
     settings

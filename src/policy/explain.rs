@@ -162,6 +162,7 @@ fn values(
         process.extend(effective::store(&policy.stores, StoreKind::Embedded));
     }
     process.extend(effective::bounds(letters));
+    process.extend(effective::tracing(policy.tracing.as_ref()));
     for setting in process {
         let origin = origins.of(PROCESS, None, setting.key);
         rows.push((setting, origin));

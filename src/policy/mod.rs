@@ -16,6 +16,7 @@ pub mod routes;
 pub mod schema;
 pub mod size;
 pub mod store;
+pub mod tracing;
 pub mod watch;
 pub mod words;
 
@@ -43,6 +44,8 @@ pub struct Policy {
     pub access_log: AccessLog,
     /// What happens when a new policy makes matters worse. `policy.guard`, default `warn`.
     pub guard: Guard,
+    /// `tracing`. None = the environment decides alone.
+    pub tracing: Option<tracing::TracingPolicy>,
     /// Bytes of request bodies held for replay, over all requests. `limits.replayBytes`, default 64 MiB.
     pub replay_bytes_max: usize,
     /// Where records of idempotency keys can be kept.

@@ -8,6 +8,7 @@ mod dead_letter;
 mod idempotency;
 pub mod scalar;
 mod stores;
+mod tracing;
 
 use schemars::JsonSchema;
 use serde::Deserialize;
@@ -15,6 +16,7 @@ use serde::Deserialize;
 pub use dead_letter::{Capture, DeadLetter, RouteDeadLetter};
 pub use idempotency::Idempotency;
 pub use stores::{EmbeddedStore, RedisStore, Stores};
+pub use tracing::Tracing;
 
 use scalar::{
     Address, AddressOrNone, At, Flag, HashOn, Host, Key, Method, Name, Named, Path, Percent, Rate, Ratio, Size, Text,
@@ -41,6 +43,8 @@ pub struct File {
     pub proxy_status: Key<ProxyStatus>,
     /// JSON lines about requests. Default: every failure, 1 % of the successes.
     pub access_log: Key<AccessLog>,
+    /// Traces of requests for a collector (OTLP). Default: as the environment says (OTEL_*).
+    pub tracing: Key<Tracing>,
     /// Limits of the whole process.
     pub limits: Key<ProcessLimits>,
     /// What happens when a new policy makes matters worse.

@@ -214,6 +214,9 @@ const FOREIGN: &[Foreign] = &[
     foreign("passthrough", "a word of others", "bypass"),
     foreign("conflict", "a word of others", "reject"),
     foreign("normal", "SQLite's word", "process"),
+    foreign("traces", "a word of others", "tracing"),
+    foreign("otlp", "the protocol's name", "tracing"),
+    foreign("samplingrate", "a word of others", "sampleRatio"),
 ];
 
 /// Keys that the format has, or will have, and this version does not act on.
@@ -221,14 +224,10 @@ const LATER: &[&str] = &[
     "tls",
     "hedge",
     "hedging",
-    "traces",
-    "tracecontext",
-    "otlp",
     "grpc",
     "http3",
     "mtls",
     "certificate",
-    "tracing",
     "ratelimit",
     "ratelimits",
     "callers",

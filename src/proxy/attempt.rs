@@ -22,6 +22,7 @@ use crate::reliability::classify::{self, Contract, Outcome, Reply};
 use crate::reliability::ending::Ending;
 use crate::reliability::{Failure, Sent};
 use crate::telemetry::metrics::AttemptEnd;
+use crate::telemetry::traces::Lineage;
 use crate::upstreams::Upstream;
 use crate::upstreams::endpoint::{Endpoint, InFlight};
 use crate::wire::{Alarm, Answer, Late, OwnFields, RequestBody};
@@ -59,6 +60,8 @@ pub struct Outgoing {
     pub claim: Option<Arc<Claim>>,
     /// With a claim: the exchange of the last attempt, if its time was over before its answer came.
     pub late: Option<Box<Late>>,
+    /// The trace that each attempt names, with a span of its own. `None`: the caller's headers say it.
+    pub lineage: Option<Lineage>,
 }
 
 impl Outgoing {

@@ -170,6 +170,9 @@ impl Attempt<'_> {
         let policy = &self.route.policy.deadline;
         let left = deadline::remaining(now, self.cutoff, policy.margin);
         hygiene::set_attempt(&mut request.headers, &mut request.own, request.present, count, left, policy);
+        if let Some(lineage) = &request.lineage {
+            request.own.text(&super::TRACEPARENT, &lineage.traceparent(self.number));
+        }
     }
 
     fn whole_head(&self, endpoint: &Endpoint, request: &Outgoing, body: RequestBody) -> Request<RequestBody> {

@@ -49,6 +49,7 @@ use crate::reliability::attempts::Denied;
 use crate::reliability::entropy::Entropy;
 use crate::reliability::idempotency::KeyStatus;
 use crate::reliability::{Failure, Sent};
+use crate::telemetry::trace_state;
 use crate::upstreams::reconcile::Snapshot;
 use crate::upstreams::slots::Slot;
 use crate::wire::OwnFields;
@@ -330,6 +331,7 @@ impl Proxy {
             hash_key,
             claim: None,
             late: None,
+            lineage: record.lineage(),
         };
         Ok(Prepared { outgoing, client_upgrade, held, too_large, crowded, watch: None })
     }
@@ -363,13 +365,13 @@ fn forward(
     connection: &Connection,
     direction: Direction,
 ) {
-    if !record.trace.inherited() {
-        if present.trace() {
-            // It could not be read, and what belonged to it is worth nothing.
-            headers.remove(TRACEPARENT);
+    // What attempts say of their spans takes the place of what the caller said.
+    if present.trace() && record.lineage().is_some() {
+        headers.remove(TRACEPARENT);
+        // Without a trace that could be read, what belonged to it is worth nothing.
+        if !record.trace.inherited() || !trace_state::is_valid(headers) {
             headers.remove(TRACESTATE);
         }
-        own.text(&TRACEPARENT, &record.trace.traceparent(Random.next_u64()));
     }
     if direction == Direction::Inbound {
         // A line of its own: joining would have to choose among lines that earlier hops added.

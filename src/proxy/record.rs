@@ -2,6 +2,7 @@
 //! Cancellation is an outcome too.
 
 mod tell;
+mod trace;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -11,13 +12,13 @@ use std::time::{Duration, Instant};
 use http::uri::PathAndQuery;
 use http::{HeaderName, HeaderValue, Method, Request};
 
+use self::trace::Spans;
 use super::connection::Connection;
 use super::hygiene::Present;
 use crate::clock;
 use crate::dead_letters::letter::{LetterId, Tried};
 use crate::policy::routes::RouteId;
 use crate::policy::{Direction, RoutePolicy, UpstreamPolicy};
-use crate::random;
 use crate::reliability::attempts::{Denied, Kind, Stop};
 use crate::reliability::efficacy::Rescue;
 use crate::reliability::ending::Ending;
@@ -75,6 +76,7 @@ pub struct Record {
     request_id: Option<HeaderValue>,
     /// Which trace it belongs to.
     pub trace: TraceContext,
+    spans: Spans,
     status: u16,
     failure: Option<(Failure, Sent)>,
     outcome: Option<RequestOutcome>,
@@ -108,8 +110,7 @@ impl Record {
         present: Present,
         now: Instant,
     ) -> Box<Record> {
-        let inherited = if present.trace() { TraceContext::extract(request.headers()) } else { None };
-        let trace = inherited.unwrap_or_else(|| TraceContext::create(random::bits128(), false));
+        let (trace, spans) = trace::begin(snapshot, request, present);
         Box::new(Record {
             telemetry: Arc::clone(telemetry),
             connection: Arc::clone(connection),
@@ -122,6 +123,7 @@ impl Record {
             host: request.headers().get(http::header::HOST).cloned(),
             request_id: present.request_id().then(|| request.headers().get(REQUEST_ID).cloned()).flatten(),
             trace,
+            spans,
             status: 0,
             failure: None,
             outcome: None,
@@ -369,5 +371,6 @@ impl Drop for Record {
         let elapsed = now.saturating_duration_since(self.started);
         self.count(outcome, elapsed);
         self.tell(outcome, elapsed, now);
+        self.export(outcome, elapsed, now);
     }
 }

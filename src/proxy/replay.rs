@@ -29,11 +29,9 @@ use crate::dead_letters::letter::{KeyOrigin, LetterId};
 use crate::dead_letters::seal::Contents;
 use crate::policy::Policy;
 use crate::policy::routes::RouteId;
-use crate::random::Random;
 use crate::reliability::Failure;
 use crate::reliability::classify::PeerMark;
 use crate::reliability::dead_letters::{Class, of_answer, of_failure};
-use crate::reliability::entropy::Entropy;
 use crate::reliability::idempotency::{KeyStatus, is_refusal};
 use crate::wire::alarm::alarmed;
 use crate::wire::{Alarm, OwnFields, RequestBody};
@@ -150,7 +148,6 @@ impl Proxy {
         hygiene::clean_request(&mut headers, present, false)?;
         let mut own = OwnFields::new();
         own.value(&VIA, &self.identity(route).via);
-        own.text(&super::TRACEPARENT, &record.trace.traceparent(Random.next_u64()));
         let body = match again.contents.body.is_empty() {
             true => RequestBody::Empty,
             false => RequestBody::Buffered { data: again.contents.body.clone(), trailers: None },
@@ -169,6 +166,7 @@ impl Proxy {
             hash_key,
             claim: None,
             late: None,
+            lineage: record.lineage(),
         })
     }
 

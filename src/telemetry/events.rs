@@ -82,6 +82,10 @@ pub enum Event<'a> {
         reason: &'a str,
         more: u64,
     },
+    /// Something in the environment about traces cannot be obeyed.
+    TracingProblem { problem: &'a str },
+    /// Batches of spans did not reach the collector. At most once a minute; `spans_lost` since the last time.
+    ExportFailed { endpoint: &'a str, error: &'a str, spans_lost: u64 },
     /// A breaker changed its state.
     Circuit { upstream: &'a str, from: &'a str, to: &'a str, cause: &'a str, failure_percent: f64, samples: u32 },
     /// What is said of an upstream has changed: its condition, or the class of what is wrong (empty: nothing is).
@@ -135,6 +139,8 @@ impl Event<'_> {
             Event::StoreOpened { .. } => "store-opened",
             Event::StoreDegraded { .. } => "store-degraded",
             Event::LetterLost { .. } => "letter-lost",
+            Event::TracingProblem { .. } => "tracing-problem",
+            Event::ExportFailed { .. } => "export-failed",
             Event::Circuit { .. } => "circuit",
             Event::Verdict { .. } => "verdict",
             Event::Ejected { .. } => "ejected",
@@ -188,6 +194,12 @@ impl Event<'_> {
                     target: "outrigger", event, queue, letter, upstream, route, method, cause, class, trace_id, reason,
                     more, "{message}"
                 );
+            }
+            Event::TracingProblem { problem } => {
+                warn!(target: "outrigger", event, problem, "traces are not as the environment wants them");
+            }
+            Event::ExportFailed { endpoint, error, spans_lost } => {
+                warn!(target: "outrigger", event, endpoint, error, spans_lost, "spans did not reach the collector");
             }
             Event::Circuit { upstream, from, to, cause, failure_percent, samples } => {
                 let message = format_args!("circuit breaker: {from} -> {to}");
@@ -315,7 +327,7 @@ pub(crate) mod tests {
         String::from_utf8(bytes).unwrap()
     }
 
-    const EVENTS: [Event<'static>; 22] = [
+    const EVENTS: [Event<'static>; 24] = [
         Event::Started { version: "1", policy_revision: 1, policy_hash: "h" },
         Event::PolicyApplied { revision: 1, hash: "h", source: "s", author: "a", effect: &[] },
         Event::PolicyRejected { source: "s", author: "a", error: "e" },
@@ -365,6 +377,8 @@ pub(crate) mod tests {
             reason: "full",
             more: 2,
         },
+        Event::TracingProblem { problem: "p" },
+        Event::ExportFailed { endpoint: "e", error: "e", spans_lost: 3 },
     ];
 
     const fn retries(to: &'static str) -> Event<'static> {

@@ -19,6 +19,7 @@ mod exposition;
 mod gauges;
 mod meters;
 mod process;
+mod spans;
 #[cfg(test)]
 mod tests;
 
@@ -31,6 +32,7 @@ use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle, Prometheu
 
 pub use self::gauges::{LetterGauge, RetryGauge, VerdictGauge};
 pub use self::meters::{AttemptEnd, RequestOutcome, RouteMeters, UpstreamMeters};
+pub use self::spans::{SpanCounts, SpanLoss};
 
 use self::exposition::{Exposition, Family, Type};
 use super::histogram::SeriesLimit;
@@ -149,6 +151,7 @@ pub struct Metrics {
     policy: Mutex<PolicyStatus>,
     log_lines_dropped: Arc<AtomicU64>,
     journal_records_lost: AtomicU64,
+    spans: Arc<SpanCounts>,
 }
 
 /// What the metrics know of the policy.
@@ -197,6 +200,7 @@ impl Metrics {
             policy: Mutex::default(),
             log_lines_dropped: Arc::default(),
             journal_records_lost: AtomicU64::new(0),
+            spans: Arc::default(),
         })
     }
 
@@ -296,6 +300,11 @@ impl Metrics {
         self.log_lines_dropped.clone()
     }
 
+    /// Counters of spans, for whoever exports them.
+    pub fn spans(&self) -> Arc<SpanCounts> {
+        Arc::clone(&self.spans)
+    }
+
     /// A change could not be written to the journal on disk.
     pub fn journal_record_lost(&self) {
         self.journal_records_lost.fetch_add(1, Ordering::Relaxed);
@@ -320,6 +329,7 @@ impl Metrics {
                 overflows: self.registry.counters.refused() + self.registry.durations.refused(),
             },
         );
+        self.spans.render(&mut out);
         process::render(&mut out);
         let mut text = self.handle.render();
         text.push_str(&out.finish());

@@ -7,3 +7,5 @@ pub mod metrics;
 pub mod stories;
 pub mod tally;
 pub mod trace_context;
+pub mod trace_state;
+pub mod traces;

@@ -87,6 +87,28 @@ impl TraceContext {
         self.flags & SAMPLED != 0
     }
 
+    /// The same with another decision about recording.
+    #[must_use]
+    pub const fn with_sampled(self, sampled: bool) -> TraceContext {
+        let flags = if sampled { self.flags | SAMPLED } else { self.flags & !SAMPLED };
+        TraceContext { flags, ..self }
+    }
+
+    /// The flags that go on.
+    pub const fn flags(&self) -> u8 {
+        self.flags
+    }
+
+    /// 63 bits of the trace id by which ratios of traces are drawn (OpenTelemetry, TraceIdRatioBased).
+    pub const fn random_bits(&self) -> u64 {
+        self.trace_id as u64 >> 1
+    }
+
+    /// The trace id as OTLP wants it.
+    pub const fn trace_id_bytes(&self) -> [u8; 16] {
+        self.trace_id.to_be_bytes()
+    }
+
     /// For logs and problem details.
     pub fn trace_id(&self) -> TraceId {
         let mut text = [0; 32];

@@ -64,15 +64,35 @@ impl Program {
         .await;
     }
 
+    /// As [`Program::start`], with this in its environment besides ours.
+    pub async fn start_in(executable: &str, policy: &str, environment: Vec<(&'static str, String)>) -> Program {
+        let mut program = Program::spawn_in(executable, policy, environment);
+        program.ready().await;
+        program
+    }
+
+    /// As [`Program::start_in`], and does not wait.
+    pub fn spawn_in(executable: &str, policy: &str, environment: Vec<(&'static str, String)>) -> Program {
+        Program::spawn_whole(executable, policy, "policy.yaml", write, environment)
+    }
+
     /// Starts the program and does not wait.
     pub fn spawn(executable: &str, policy: &str) -> Program {
-        Program::spawn_at(executable, policy, "policy.yaml", |path, text| {
-            fs::write(path, text).unwrap_or_else(|e| panic!("cannot write {}: {e}", path.display()));
-        })
+        Program::spawn_in(executable, policy, Vec::new())
     }
 
     /// As [`Program::spawn`], with the policy put in place by `place` (relative path and text given).
     pub fn spawn_at(executable: &str, policy: &str, file: &str, place: impl FnOnce(&Path, &str)) -> Program {
+        Program::spawn_whole(executable, policy, file, place, Vec::new())
+    }
+
+    fn spawn_whole(
+        executable: &str,
+        policy: &str,
+        file: &str,
+        place: impl FnOnce(&Path, &str),
+        environment: Vec<(&'static str, String)>,
+    ) -> Program {
         static NUMBER: AtomicU32 = AtomicU32::new(0);
         let number = NUMBER.fetch_add(1, Ordering::Relaxed);
         let directory = std::env::temp_dir().join(format!("outrigger-test-{}-{number}", std::process::id()));
@@ -83,8 +103,8 @@ impl Program {
         let text = fill(policy, &mut addresses);
         place(&config.join(file), &text);
         let policy = config.join(file);
-        let child = launch(executable, &policy, &directory, &[]);
-        let (executable, environment) = (executable.to_owned(), Vec::new());
+        let child = launch(executable, &policy, &directory, &environment);
+        let executable = executable.to_owned();
         Program { child, exited: None, executable, policy, directory, addresses, environment }
     }
 
@@ -223,6 +243,10 @@ impl Drop for Program {
         }
         let _ = fs::remove_dir_all(&self.directory);
     }
+}
+
+fn write(path: &Path, text: &str) {
+    fs::write(path, text).unwrap_or_else(|e| panic!("cannot write {}: {e}", path.display()));
 }
 
 fn launch(executable: &str, policy: &Path, directory: &Path, environment: &[(&str, String)]) -> Child {

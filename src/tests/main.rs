@@ -45,6 +45,9 @@ mod dead_letters;
 mod idempotency;
 mod inbound;
 
+/// Spans as a collector gets them.
+mod traces;
+
 /// Start, drain, end.
 mod lifecycle;
 

@@ -14,6 +14,7 @@ use crate::policy::{Direction, Policy, Target, UpstreamPolicy};
 use crate::reliability::balance::Balance;
 use crate::reliability::efficacy::RouteNumber;
 use crate::telemetry::metrics::{Metrics, RouteMeters};
+use crate::telemetry::traces::Plan;
 use crate::wire::discover::Resolver;
 
 /// A policy with everything a request needs resolved: upstreams and metric handles by index.
@@ -28,6 +29,8 @@ pub struct Snapshot {
     pub meters: Vec<Vec<Arc<RouteMeters>>>,
     /// Parallel to `policy.upstreams` and their routes; `None` for those that never retry.
     pub ledgers: Vec<Vec<Option<RouteNumber>>>,
+    /// Which requests are exported as traces. None = no span is made.
+    pub tracing: Option<Arc<Plan>>,
     /// Name under which we speak in `Proxy-Status`: `outrigger` or `outrigger/NAME`.
     pub proxy_name: String,
 }
@@ -94,7 +97,7 @@ impl Registry {
         let pairs = policy.upstreams.iter().zip(&upstreams);
         let ledgers = pairs.map(|(wanted, upstream)| upstream.keep_ledgers(&wanted.routes, now)).collect();
         let proxy_name = policy.name.as_ref().map_or_else(|| "outrigger".to_owned(), |n| format!("outrigger/{n}"));
-        Snapshot { policy, revision, upstreams, meters, ledgers, proxy_name }
+        Snapshot { policy, revision, upstreams, meters, ledgers, tracing: None, proxy_name }
     }
 
     fn upstream(

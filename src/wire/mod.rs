@@ -8,6 +8,7 @@ pub mod dial;
 pub mod discover;
 pub mod h1;
 pub mod pool;
+pub mod post;
 mod spawned;
 mod traffic;
 

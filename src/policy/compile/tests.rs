@@ -151,7 +151,7 @@ fn keys_of_later_versions_are_refused_and_never_ignored() {
             "{block}"
         );
     }
-    for key in ["tracing: {}", "hedge: {}"] {
+    for key in ["tls: {}", "hedge: {}"] {
         assert!(
             bad(&format!("version: 1\n{key}\n"))
                 .contains("not supported by this version (HTTP/1.1 without TLS; see README, State of this version)"),

@@ -153,6 +153,9 @@ codes! {
     LettersLeaveNoRoom = "OR039", Error, "Dead letters may fill the store",
         "Letters and records of keys share one file. With more than three quarters of stores.embedded.maxBytes for letters, a bad night would leave no room for keys, and requests with a key are refused (503) while the store is full.",
         "Lower deadLetter.maxBytes, or raise stores.embedded.maxBytes. Without it, letters may take half.";
+    TracesGoNowhere = "OR042", Warning, "Traces are configured and go nowhere",
+        "The policy has a tracing block, and nothing says where the collector is: without an endpoint no span is made, exported or kept.",
+        "Add tracing: { endpoint: http://COLLECTOR:4318 }, or set OTEL_EXPORTER_OTLP_ENDPOINT. Where the policy is only checked, as in CI, any value will do.";
     Syntax = "OR100", Error, "Not a readable file",
         "The text is no YAML, no UTF-8, empty, or too large.",
         "See the place that is named. Tabs cannot indent YAML; a value with a colon followed by a blank must be quoted.";

@@ -151,10 +151,11 @@ const CASES: &[(Code, u32, &str)] = &[
         3,
         "stores: { embedded: { maxBytes: 1MiB } }\ndeadLetter: { maxBytes: 1MiB }\nupstreams: { a: { url: http://a } }\n",
     ),
+    (Code::TracesGoNowhere, 2, "tracing: { sampleRatio: 0.1 }\nupstreams: { a: { url: http://a } }\n"),
     (Code::Syntax, 2, "upstreams: {\n"),
     (Code::UnknownKey, 2, "upstream: {}\n"),
     (Code::InvalidValue, 2, "name: a b\n"),
-    (Code::NotSupported, 2, "tracing: {}\n"),
+    (Code::NotSupported, 2, "hedge: {}\n"),
 ];
 
 fn findings(text: &str) -> Vec<(Code, u32, Severity)> {

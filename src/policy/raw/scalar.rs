@@ -143,6 +143,8 @@ macro_rules! kinds {
 kinds! {
     /// `500ms`, `1s500ms`, `2m`: GEP-2257.
     Time => { "type": "string", "pattern": "^([0-9]{1,5}(h|m|s|ms)){1,4}$" };
+    /// `1s`, or `none`.
+    TimeOrNone => { "type": "string", "pattern": "^(none|([0-9]{1,5}(h|m|s|ms)){1,4})$" };
     /// `64KiB`, `1MiB`.
     Size => { "type": "string", "pattern": "^[0-9]+(B|KiB|MiB|GiB)$" };
     /// `1`.

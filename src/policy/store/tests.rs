@@ -15,6 +15,7 @@ pub(in crate::policy) fn compile(name: &str, text: &str) -> Result<Policy, Strin
         admin: None,
         metrics: None,
         drain: Drain { delay: zero, timeout: zero },
+        tracing: None,
         access_log: AccessLog { sample_ratio: 0.0, errors_always: true },
         guard: crate::policy::Guard::Warn,
         replay_bytes_max: 0,

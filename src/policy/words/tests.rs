@@ -32,7 +32,7 @@ fn a_word_of_another_proxy_names_its_home_and_ours() {
 #[test]
 fn a_key_of_a_later_version_is_recognised_as_such() {
     assert_eq!(hint("tls", &["url", "retry"]), Some(Hint::Later));
-    for later in ["hedge", "hedging", "http2", "tracing"] {
+    for later in ["hedge", "hedging", "http2"] {
         assert_eq!(hint(later, &["name", "match", "url"]), Some(Hint::Later), "{later}");
     }
 }
