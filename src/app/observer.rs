@@ -72,6 +72,7 @@ impl Observer {
         board.findings.iter().map(|((direction, name), found)| (*direction, Arc::clone(name), found.clone())).collect()
     }
 
+    #[allow(dead_code, reason = "the policy's guard is to be judged by it")]
     /// What happened to one upstream from `from` until `to`; `None` if it is not known.
     pub fn sum(&self, direction: Direction, name: &str, from: Instant, to: Instant) -> Option<Tick> {
         let board = self.board.lock().unwrap_or_else(PoisonError::into_inner);

@@ -42,16 +42,13 @@ async fn status_answers_everything_at_once_with_stable_keys() {
     assert_eq!(status["policy"]["reload"]["failed"], false);
     assert_eq!(status["upstreams"][0]["limits"]["inFlightMax"], 256);
     assert_eq!(status["changes"][0]["kind"], "policy-applied");
-    assert_eq!(
-        status["verdicts"][0]["text"],
-        "payments is healthy: 1,204 requests since the start, 99.9% succeeded."
-    );
+    assert_eq!(status["verdicts"][0]["text"], "payments is healthy: 1,204 requests since the start, 99.9% succeeded.");
     assert_eq!(status["summary"].as_array().map(Vec::len), Some(4));
     assert_eq!(
         status["summary"][0],
         "Everything is healthy: 1 upstream, 1,204 requests since the start, 99.9% succeeded."
     );
-    
+
     assert_eq!(status["repairs"][0]["upstream"], "payments");
     stage.stop().await;
 }

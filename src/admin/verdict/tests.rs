@@ -217,10 +217,15 @@ fn what_an_operator_has_just_done_and_an_open_circuit_are_told_before_the_next_l
 #[test]
 fn clauses_tell_of_slots_budget_throttle_and_endpoints() {
     let clause = |look: fn(&mut UpstreamView)| {
-        said(Symptom::Fails(Ending::Error), Cause::Erroring, |_| {}, |view| {
-            view.endpoints = payments().endpoints;
-            look(view);
-        })
+        said(
+            Symptom::Fails(Ending::Error),
+            Cause::Erroring,
+            |_| {},
+            |view| {
+                view.endpoints = payments().endpoints;
+                look(view);
+            },
+        )
         .text
     };
     let full = clause(|view| (view.limits.in_flight, view.limits.pending) = (256, 7));
