@@ -48,6 +48,7 @@ async fn a_port_that_refuses_is_named_within_ten_seconds_and_so_is_the_recovery(
     assert!(well["summary"][0].as_str().is_some_and(|line| line.starts_with("Everything is healthy")), "{well:#}");
 
     server.mode(Mode::Refuse).await.expect("the port is ours");
+    server.close_idle();
     let found = until(&program, Duration::from_secs(10), |status| caused(status, "refusing")).await;
     let verdict = &found["verdicts"][0];
     assert_eq!((&verdict["upstream"], &verdict["direction"]), (&"up".into(), &"outbound".into()), "{verdict:#}");
@@ -69,8 +70,7 @@ async fn a_port_that_refuses_is_named_within_ten_seconds_and_so_is_the_recovery(
     assert!(event.contains("\"cause\":\"refusing\"") && event.contains("\"upstream\":\"up\""), "{event}");
 
     server.mode(Mode::Accept).await.expect("the port is ours");
-    // The breaker first has to probe.
-    until(&program, Duration::from_secs(60), |status| status["condition"] == "healthy").await;
+    until(&program, Duration::from_secs(30), |status| status["condition"] == "healthy").await;
     assert!(program.stderr().lines().any(|line| line.contains("up is healthy")), "{}", program.stderr());
 }
 
