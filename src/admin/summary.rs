@@ -137,7 +137,7 @@ fn repairable(repairs: &[Repairable]) -> String {
     let letters =
         if open == 1 { "1 dead letter is".to_owned() } else { format!("{} dead letters are", words::grouped(open)) };
     let parts = [
-        (safe > 0).then(|| format!("{} safe to replay", words::grouped(safe))),
+        (safe > 0).then(|| format!("{} not executed", words::grouped(safe))),
         (unknown > 0).then(|| format!("{} of unknown outcome", words::grouped(unknown))),
     ];
     let parts: Vec<String> = parts.into_iter().flatten().collect();
@@ -174,7 +174,7 @@ pub(super) fn repairs(stock: &LetterStock) -> Vec<Repairable> {
             format!("outrigger dlq ls --queue {queue}")
         });
         repair.text = format!(
-            "{queue}: {} open, {} safe to replay, {} of unknown outcome.",
+            "{queue}: {} open, {} not executed, {} of unknown outcome.",
             words::grouped(repair.open),
             words::grouped(repair.replayable),
             words::grouped(repair.unknown)

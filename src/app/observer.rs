@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
+use tokio::task::JoinHandle;
 use tokio::time::MissedTickBehavior;
 
 use super::{Core, verdicts};
@@ -188,17 +189,34 @@ pub(super) async fn observe(core: Arc<Core>, store: Arc<PolicyStore>) {
     let mut looks = tokio::time::interval(FINE);
     looks.set_missed_tick_behavior(MissedTickBehavior::Skip);
     let stop = core.tasks.stop().clone();
+    let mut untold: Vec<Key> = Vec::new();
+    let mut telling: Option<JoinHandle<()>> = None;
     loop {
         tokio::select! {
             () = stop.cancelled() => return,
             _ = looks.tick() => {}
         }
-        let Some(proxy) = core.proxy.get() else { continue };
-        let snapshot = proxy.snapshot.load_full();
-        let changes = verdicts::changes(&core, &store, &snapshot.policy);
-        let now = clock::now();
-        let news = core.observer.look(&snapshot, now, &changes);
-        verdicts::tell(&core, &news);
-        core.guard.look(&|d, name, from, to| core.observer.sum(d, name, from, to), snapshot.policy.guard, now);
+        // The journal may be waiting for its disk.
+        let (looking, journal) = (Arc::clone(&core), Arc::clone(&store));
+        let news = tokio::task::spawn_blocking(move || look(&looking, &journal)).await.unwrap_or_default();
+        untold.extend(news);
+        // Whoever reads the log may stand still: what is to be told then waits, and looks go on.
+        if !untold.is_empty() && telling.as_ref().is_none_or(JoinHandle::is_finished) {
+            let (core, news) = (Arc::clone(&core), std::mem::take(&mut untold));
+            telling = Some(tokio::task::spawn_blocking(move || verdicts::tell(&core, &news)));
+        }
+        untold.sort_unstable_by(|a, b| (a.0.as_str(), &a.1).cmp(&(b.0.as_str(), &b.1)));
+        untold.dedup();
     }
+}
+
+fn look(core: &Core, store: &PolicyStore) -> Vec<Key> {
+    let Some(proxy) = core.proxy.get() else { return Vec::new() };
+    let snapshot = proxy.snapshot.load_full();
+    let changes = verdicts::changes(core, store, &snapshot.policy);
+    let now = clock::now();
+    let news = core.observer.look(&snapshot, now, &changes);
+    verdicts::measure(core);
+    core.guard.look(&|d, name, from, to| core.observer.sum(d, name, from, to), snapshot.policy.guard, now);
+    news
 }

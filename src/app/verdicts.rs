@@ -37,8 +37,8 @@ pub fn all(core: &Core) -> Vec<Verdict> {
     views.iter().map(|view| verdict::of(view, of(view), now)).collect()
 }
 
-/// Writes down what is said anew, and measures what is said of all.
-pub fn tell(core: &Core, news: &[(Direction, Arc<str>)]) {
+/// Tells the metrics.
+pub fn measure(core: &Core) {
     let gauge = |(direction, name, found): (Direction, Arc<str>, Option<Finding>)| VerdictGauge {
         direction: direction.as_str(),
         upstream: name.to_string(),
@@ -46,9 +46,10 @@ pub fn tell(core: &Core, news: &[(Direction, Arc<str>)]) {
         cause: found.map(|found| found.cause.token()),
     };
     core.metrics.verdicts(core.observer.findings().into_iter().map(gauge).collect());
-    if news.is_empty() {
-        return;
-    }
+}
+
+/// Writes down what is said anew. May wait for who reads the log.
+pub fn tell(core: &Core, news: &[(Direction, Arc<str>)]) {
     let verdicts = all(core);
     for (direction, name) in news {
         let of = |verdict: &&Verdict| {

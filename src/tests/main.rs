@@ -35,6 +35,9 @@ mod limits;
 /// Circuit breakers and the ejection of endpoints.
 mod breaking;
 
+/// What `outrigger status` says of real faults.
+mod verdicts;
+
 /// Answers that the program makes itself, and what it adds to those of others.
 mod answers;
 

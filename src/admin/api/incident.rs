@@ -157,7 +157,8 @@ pub struct Repairable {
     pub open: u64,
     /// Of these, requests of which nobody knows whether they were executed.
     pub unknown: u64,
-    /// Of these, those that can be sent again now without a risk.
+    /// Of these, those that were not executed, so that nothing can happen twice; the plan of a replay says which can still
+    /// be sent.
     pub replayable: u64,
     /// One sentence.
     pub text: String,

@@ -24,7 +24,7 @@ fn four_questions_have_four_answers() {
         [
             "Everything is healthy: 1 upstream, 1,204 requests since the start, 99.9% succeeded.",
             "Last change 4 min ago: policy revision 7 applied (payments: retry.attempts 1 -> 3), by watch.",
-            "Retries: 36 retries rescued 33 requests at 1.03x load; 2 retries were not made.",
+            "Retries of payments: 36 retries rescued 33 requests at 1.03x load; 2 retries were not made.",
             "Nothing to repair: no dead letter is open.",
         ]
     );
@@ -102,7 +102,7 @@ fn dead_letters_are_counted_with_the_command_to_go_on() {
     let lines = said(|_, _, repairs| *repairs = found);
     assert_eq!(
         lines[3],
-        "43 dead letters are open, 38 safe to replay, 4 of unknown outcome: outrigger dlq replay --queue \
+        "43 dead letters are open, 38 not executed, 4 of unknown outcome: outrigger dlq replay --queue \
          payments/charge --dry-run"
     );
 }

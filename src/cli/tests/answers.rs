@@ -13,8 +13,8 @@ use crate::cli::Surroundings;
 const STATUS: &str = "\
 Everything is healthy: 1 upstream, 1,204 requests since the start, 99.9% succeeded.
 Last change 4 min ago: policy revision 7 applied (payments: retry.attempts 1 -> 3), by watch.
-Retries: 36 retries rescued 33 requests at 1.03x load; 2 retries were not made.
-LETTERS
+Retries of payments: 36 retries rescued 33 requests at 1.03x load; 2 retries were not made.
+4 dead letters are open, 3 not executed, 1 of unknown outcome: outrigger dlq replay --queue payments/charge --dry-run
 
 UPSTREAM  REQUESTS  FIRST TRY -> FINAL     P50    P99  CIRCUIT  IN-FLIGHT  BUDGET  ENDPOINTS
 payments     1,204      97.2% -> 99.9%  4.1 ms  38 ms  closed       3/256     80%        2/2

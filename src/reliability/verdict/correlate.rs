@@ -29,7 +29,7 @@ pub(super) fn suspect(name: &str, finding: &Finding, history: &History, changes:
     };
     let rank = |change: &&Change| (change.kind != ChangeKind::Start, names(change, name), change.at);
     let change = changes.iter().filter(candidate).max_by_key(rank)?;
-    let after = after(history, since, change.at);
+    let after = after(history, since);
     let latencies = (finding.symptom == Symptom::Slow)
         .then(|| before.latencies.quantile(0.5).zip(after.latencies.quantile(0.5)))
         .flatten();
@@ -62,6 +62,6 @@ fn before(history: &History, since: Instant) -> Tick {
 }
 
 /// From the onset on, as far as the last half minute goes.
-fn after(history: &History, since: Instant, change: Instant) -> Tick {
-    history.sum(since.max(change), since + WITHIN / 2)
+fn after(history: &History, since: Instant) -> Tick {
+    history.sum(since, since + WITHIN / 2)
 }

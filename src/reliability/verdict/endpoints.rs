@@ -13,6 +13,8 @@ const WATCHED_MAX: usize = 256;
 /// Failing attempts that make an endpoint a suspect, and the share of its attempts that they are.
 const FAILED_LEAST: u64 = 3;
 const FAILED_SHARE: f64 = 0.3;
+/// Seconds that are now.
+const FAILING_NOW: usize = 3;
 /// The suspects' part of all failures, at least.
 const BLAME: f64 = 0.8;
 /// Attempts of the others, at least, before it is said that they do well.
@@ -22,10 +24,11 @@ const SLOW_RATIO: u32 = 3;
 const SLOW_MORE: Duration = Duration::from_millis(20);
 /// Answers that prove it, and the seconds in which they came: a pause of a collector takes less.
 const SLOW_ANSWERS: u64 = 8;
-const SLOW_SECONDS: usize = 3;
-/// A balancer avoids a slow endpoint, so that few answers come: these many suffice if they are slower by this much.
+const SLOW_SECONDS: usize = 4;
+/// A balancer avoids a slow endpoint, so that few answers come: these many suffice if they are slower by this much, which
+/// is more than who waits for a collector waits on average.
 const FEW_ANSWERS: u64 = 3;
-const FEW_MORE: Duration = Duration::from_millis(250);
+const FEW_MORE: Duration = Duration::from_millis(400);
 /// What is avoided shows nothing new: so long it is still held to be slow.
 const AVOIDED: Duration = Duration::from_secs(90);
 
@@ -89,11 +92,6 @@ impl Endpoints {
         self.total
     }
 
-    /// The name of the only one.
-    pub fn only(&self) -> Option<&str> {
-        if self.total == 1 { self.watched.first().map(|watched| watched.name.as_str()) } else { None }
-    }
-
     /// The last failure of any, where nothing newer tells.
     pub fn last_failure(&self) -> Option<Ending> {
         let failing = |w: &&Watched| w.ejected || w.sum().endings.failed() > 0;
@@ -102,7 +100,7 @@ impl Endpoints {
 
     /// Those that fail while the others do well; `usual` is the upstream's share of failed attempts.
     pub fn failing(&self, usual: f64) -> Option<Blamed> {
-        let (bad, good): (Vec<_>, Vec<_>) = self.watched.iter().partition(|watched| watched.fails());
+        let (bad, good): (Vec<_>, Vec<_>) = self.watched.iter().partition(|watched| watched.fails(self.second));
         if bad.is_empty() || bad.len() > (self.watched.len() / 2).max(1) || good.is_empty() {
             return None;
         }
@@ -190,16 +188,27 @@ impl Watched {
         })
     }
 
-    fn fails(&self) -> bool {
-        let counted = of_attempts(&self.sum().endings);
-        self.ejected || counted.bad >= FAILED_LEAST && counted.share() >= FAILED_SHARE
+    /// Now, or over all that is kept: what has just begun is little of that.
+    fn fails(&self, second: usize) -> bool {
+        let now = self.newest_first(second).take(FAILING_NOW).fold(Endings::default(), |mut sum, second| {
+            sum += second.endings;
+            sum
+        });
+        let fails = |endings: &Endings| {
+            let counted = of_attempts(endings);
+            counted.bad >= FAILED_LEAST && counted.share() >= FAILED_SHARE
+        };
+        self.ejected || fails(&now) || fails(&self.sum().endings)
+    }
+
+    fn newest_first(&self, second: usize) -> impl Iterator<Item = &Second> {
+        (0..SECONDS).filter_map(move |ago| self.seconds.get((second + SECONDS - ago) % SECONDS))
     }
 
     /// `second` is the newest one.
     fn judge(&mut self, second: usize, now: Instant, peers: Duration) {
         let limit = (peers * SLOW_RATIO).max(peers + SLOW_MORE);
-        let newest_first = (0..SECONDS).filter_map(|ago| self.seconds.get((second + SECONDS - ago) % SECONDS));
-        let answered: Vec<&Second> = newest_first.filter(|second| second.answered > 0).collect();
+        let answered: Vec<&Second> = self.newest_first(second).filter(|second| second.answered > 0).collect();
         let is_slow = |second: &&&Second| mean(second).is_some_and(|mean| mean > limit);
         let slow: Vec<&&Second> = answered.iter().take_while(|second| is_slow(second)).collect();
         let answers: u64 = slow.iter().map(|second| second.answered).sum();

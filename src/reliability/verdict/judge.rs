@@ -149,8 +149,8 @@ impl Scene<'_> {
     }
 
     fn slow(&self) -> Option<Raw> {
-        if !(self.called_slow(&self.windows.window) && self.called_slow(&self.windows.now)) && !self.slower_than_usual()
-        {
+        let called = self.called_slow(&self.windows.window) && self.called_slow(&self.windows.now);
+        if !called && !self.slower_than_usual() {
             return None;
         }
         let mut raw = Raw::new(self.condition(), Symptom::Slow);

@@ -18,8 +18,8 @@ use crate::reliability::ending::Ending;
 
 /// A second is learnt as usual when it is so old that a fault in it would have been found.
 const LEARNT_AFTER: Duration = Duration::from_secs(11);
-/// A change is looked for this long: the journal may be a little late.
-const SUSPECTED_WITHIN: Duration = Duration::from_secs(15);
+/// So long after the onset a change is looked for: a creeping fault is found late, and journals are a little late too.
+const SUSPECTED_WITHIN: Duration = Duration::from_secs(60);
 /// Successes after which it is calm.
 const CALM_SUCCESSES: u64 = 3;
 /// Share of slow answers, and of clients that leave, from which on it is not calm.
@@ -34,6 +34,9 @@ const TAKES_OVER: u32 = 2;
 /// Looks over which requests in flight are compared.
 const PILE_LOOKS: usize = 6;
 
+/// A symptom, and whether all endpoints show it.
+type Said = (Symptom, bool);
+
 /// About 40 KiB, 1 KiB for each endpoint and 700 bytes for each route with traffic.
 #[derive(Clone, Debug)]
 pub struct Watch {
@@ -46,7 +49,8 @@ pub struct Watch {
     /// What was before this has been judged: it makes no new finding.
     floor: Instant,
     finding: Option<Finding>,
-    other: Option<(Symptom, u32)>,
+    /// What would be said instead, and for how many looks.
+    other: Option<(Said, u32)>,
 }
 
 impl Watch {
@@ -93,7 +97,7 @@ impl Watch {
             (Some(finding), raw) => self.go_on(now, seen, finding, raw, &windows),
         };
         self.count(now, &mut finding);
-        if now.saturating_duration_since(finding.since) < SUSPECTED_WITHIN || finding.suspect.is_none() {
+        if now.saturating_duration_since(finding.since) < SUSPECTED_WITHIN {
             finding.suspect = correlate::suspect(name, &finding, &self.history, changes).or(finding.suspect);
         }
         self.finding = Some(finding);
@@ -165,9 +169,14 @@ impl Watch {
         if finding.condition == Condition::Failing && (open || may_still_fail(&windows.now)) {
             raw.condition = Condition::Failing;
         }
-        if raw.symptom == finding.symptom {
+        // While nothing is attempted nobody can tell the endpoints apart: what was known of them stays.
+        if raw.endpoints.is_empty() && of_attempts(&windows.now.attempts).all == 0 {
+            raw.endpoints.clone_from(&finding.endpoints);
+        }
+        let said = (raw.symptom, raw.endpoints.is_empty());
+        if said == (finding.symptom, finding.endpoints.is_empty()) {
             self.other = None;
-        } else if self.takes_over(&finding, raw.symptom, windows) {
+        } else if self.takes_over(&finding, said, windows) {
             self.other = None;
             let since = self.onset(now, seen, raw.symptom);
             if since.saturating_duration_since(finding.since) > SAME_TROUBLE {
@@ -178,15 +187,12 @@ impl Watch {
             finding.condition = raw.condition;
             return finding;
         }
-        // While nothing is attempted nobody can tell the endpoints apart: what was known of them stays.
-        if raw.endpoints.is_empty() && of_attempts(&windows.now.attempts).all == 0 {
-            raw.endpoints = std::mem::take(&mut finding.endpoints);
-        }
         self.adopt(&mut finding, seen, raw);
         finding
     }
 
-    fn takes_over(&mut self, finding: &Finding, symptom: Symptom, windows: &Windows) -> bool {
+    fn takes_over(&mut self, finding: &Finding, said: Said, windows: &Windows) -> bool {
+        let (symptom, _) = said;
         // A fact is one at once; so is its end.
         let fact = |symptom| matches!(symptom, Symptom::Held(_) | Symptom::NoEndpoint);
         if fact(symptom) || fact(finding.symptom) {
@@ -198,8 +204,8 @@ impl Watch {
         {
             return false;
         }
-        let looks = self.other.filter(|(other, _)| *other == symptom).map_or(1, |(_, looks)| looks + 1);
-        self.other = Some((symptom, looks));
+        let looks = self.other.filter(|(other, _)| *other == said).map_or(1, |(_, looks)| looks + 1);
+        self.other = Some((said, looks));
         looks >= TAKES_OVER
     }
 
@@ -238,7 +244,8 @@ impl Watch {
         if finding.share.is_nan() || by_requests && finding.route.is_none() {
             finding.share = requests.share();
         }
-        let fact = matches!(finding.symptom, Symptom::Held(_) | Symptom::NoEndpoint | Symptom::Unresolved);
+        let waits = finding.symptom == Symptom::Full && self.looks.waiting > 0;
+        let fact = waits || matches!(finding.symptom, Symptom::Held(_) | Symptom::NoEndpoint | Symptom::Unresolved);
         let evidence = match finding.symptom {
             Symptom::Slow => sum.latencies.total() / 4,
             Symptom::Aborts => finding.numbers.cancelled,
@@ -266,7 +273,14 @@ impl Watch {
         };
         let all = seconds(&self.history, now, REACH).filter(|(begins, _)| *begins >= self.floor);
         let all: Vec<(Instant, Counted)> = all.map(|(begins, tick)| (begins, counted(tick))).collect();
-        onset(&all).unwrap_or(now)
+        let looks = match symptom {
+            Symptom::Full => self.looks.waiting,
+            Symptom::NoEndpoint => self.looks.no_endpoint,
+            Symptom::Unresolved => self.looks.unresolved,
+            Symptom::Fails(_) | Symptom::Stalls | Symptom::Slow | Symptom::Held(_) | Symptom::Aborts => 0,
+        };
+        let counted_looks = now.checked_sub(super::history::FINE * looks).unwrap_or(now).max(self.floor);
+        onset(&all).unwrap_or(counted_looks)
     }
 
     fn is_over(&mut self, now: Instant, windows: &Windows, seen: &Seen<'_>) -> bool {
@@ -289,8 +303,10 @@ impl Watch {
 
     fn is_quiet(&self, windows: &Windows) -> bool {
         let quiet = |counted: fn(&Tick) -> Counted, usual: f64| {
-            let now = counted(&windows.now);
-            (now.bad <= 1 || now.share() <= limit(usual)) && !counted(&windows.window).above(limit(usual))
+            let (now, window) = (counted(&windows.now), counted(&windows.window));
+            // Well below what begins a finding, or it would come and go.
+            let calm = (limit(usual) / 2.0).max(usual * 1.2);
+            (now.bad <= 1 || now.share() <= calm) && (window.bad <= 1 || window.share() <= limit(usual))
         };
         quiet(|tick| of_requests(&tick.requests), self.usual.requests())
             && quiet(|tick| of_attempts(&tick.attempts), self.usual.attempts())

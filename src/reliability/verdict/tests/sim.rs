@@ -12,7 +12,6 @@ use crate::reliability::verdict::watch::Watch;
 /// One endpoint of the model.
 #[derive(Clone, Debug)]
 pub struct Endpoint {
-    pub name: String,
     /// Share of attempts that end in `ending`.
     pub fails: f64,
     pub ending: Ending,
@@ -22,6 +21,8 @@ pub struct Endpoint {
     /// A collector runs in this second, so long.
     pub pause_millis: f64,
     pub ejected: bool,
+    /// The balancer sends nothing to it.
+    pub avoided: bool,
     seen: EndpointSeen,
 }
 
@@ -63,7 +64,7 @@ impl Sim {
         let endpoint = |number: usize| {
             let name = format!("10.0.0.{}:8080", number + 1);
             let seen = EndpointSeen {
-                name: name.clone(),
+                name,
                 endings: Endings::default(),
                 answered: 0,
                 answered_in: Duration::ZERO,
@@ -71,7 +72,8 @@ impl Sim {
                 last_failure: None,
             };
             let ending = Ending::Error;
-            Endpoint { name, fails: 0.0, ending, millis: 5.0, sigma: 0.5, pause_millis: 0.0, ejected: false, seen }
+            let (millis, sigma, pause_millis) = (5.0, 0.5, 0.0);
+            Endpoint { fails: 0.0, ending, millis, sigma, pause_millis, ejected: false, avoided: false, seen }
         };
         Sim {
             now,
@@ -186,7 +188,8 @@ impl Sim {
             tick.attempts.add(Ending::Error, 1);
             return Ending::Error;
         }
-        let available: Vec<usize> = (0..self.endpoints.len()).filter(|at| !self.endpoints[*at].ejected).collect();
+        let takes = |at: &usize| !self.endpoints[*at].ejected && !self.endpoints[*at].avoided;
+        let available: Vec<usize> = (0..self.endpoints.len()).filter(takes).collect();
         if available.is_empty() {
             return Ending::Unreachable;
         }
