@@ -66,7 +66,8 @@ fn of_endpoints(view: &UpstreamView, finding: Option<&Finding>) -> Option<String
     let total = view.endpoints.len();
     let ejected: Vec<&EndpointView> = view.endpoints.iter().filter(|e| e.ejected_for_ms.is_some()).collect();
     if view.panic {
-        return Some(format!("{} of {total} endpoints are tripped, so ejection is ignored", ejected.len()));
+        // Of a single endpoint it says nothing: it is never out.
+        return (total > 1).then(|| format!("most of {total} endpoints are tripped, so ejection is ignored"));
     }
     let first = ejected.first()?;
     if finding.is_some_and(|finding| ejected.iter().all(|e| finding.endpoints.contains(&e.address))) {

@@ -1,5 +1,4 @@
 //! What is wrong, with whom, since when, and why: judged from what was counted second by second.
-
 //!
 //! [`watch::Watch`] is one upstream under watch. It learns what is `usual`, cuts what happened in `windows`, and asks
 //! `judge` whether more goes wrong than chance explains; `endpoints` and `routes` tell whether a part is to blame, `onset`
