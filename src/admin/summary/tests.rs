@@ -1,5 +1,5 @@
 use super::*;
-use crate::admin::api::Suspect;
+use crate::admin::api::{Suspect, change_kind};
 use crate::admin::tests::stage::{Process, payments};
 use crate::dead_letters::letter::{Bounds, Tally};
 
@@ -64,14 +64,14 @@ fn what_breakers_and_ejection_do_is_no_change() {
     let lines = said(|_, changes, _| {
         changes[0].kind = "circuit".to_owned();
         let ejected = Change { summary: "payments: endpoint x ejected".to_owned(), ..changes[0].clone() };
-        changes.push(Change { kind: "endpoints".to_owned(), ..ejected });
+        changes.push(Change { kind: change_kind::EJECTION.to_owned(), ..ejected });
     });
     assert_eq!(lines[1], "Nothing changed in the last 10 min.");
     let lines = said(|_, changes, _| {
         changes[0].kind = "endpoints".to_owned();
-        changes[0].summary = "payments: endpoints added [1], removed [2]".to_owned();
+        changes[0].summary = "payments: endpoints 1 -> 1; added: 1; gone: 2".to_owned();
     });
-    assert!(lines[1].starts_with("Last change 4 min ago: payments: endpoints added [1]"), "{lines:?}");
+    assert!(lines[1].starts_with("Last change 4 min ago: payments: endpoints 1 -> 1"), "{lines:?}");
 }
 
 #[test]

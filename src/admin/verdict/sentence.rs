@@ -55,7 +55,7 @@ fn joined(begin: String, clauses: &[String]) -> String {
 }
 
 fn headline(view: &UpstreamView, finding: &Finding, age: Duration) -> String {
-    let since = format!("since {}", words::whole(age.as_secs().max(1)));
+    let since = format!("(for {})", words::whole(age.as_secs().max(1)));
     let share = words::percent(finding.share * 100.0);
     let error = || view.resolve_error.as_deref().map(|error| words::plain(error, ERROR_CHARS_MAX));
     match finding.symptom {
@@ -151,7 +151,7 @@ fn full(view: &UpstreamView, finding: &Finding, since: &str) -> String {
         String::new()
     };
     if finding.numbers.requests_failed == 0 {
-        return format!("requests wait {since} for one of {} request slots of our own limit", limits.in_flight_max);
+        return format!("requests wait for one of {} request slots of our own limit {since}", limits.in_flight_max);
     }
     format!("{} of requests are refused by our own limits {since}{slots}", words::percent(finding.share * 100.0))
 }
@@ -164,7 +164,7 @@ const fn met(ending: Ending) -> &'static str {
         Ending::TimedOut => "answers do not come in time",
         Ending::Broken => "connections break or answers make no sense",
         Ending::Error => "answers are errors (5xx)",
-        Ending::Overload => "it asks for less (429, or 503 with Retry-After)",
+        Ending::Overload => "it is overloaded and asks for less (429, or 503 with Retry-After)",
         Ending::Tls => "no TLS session comes about",
         Ending::Dns => "its name does not resolve",
         Ending::OwnLimit => "our own limits are reached",
@@ -183,7 +183,7 @@ const fn does(ending: Ending) -> (&'static str, &'static str) {
         Ending::TimedOut => ("does not answer in time", "do not answer in time"),
         Ending::Broken => ("breaks connections", "break connections"),
         Ending::Error => ("answers with errors (5xx)", "answer with errors (5xx)"),
-        Ending::Overload => ("asks for less", "ask for less"),
+        Ending::Overload => ("is overloaded and asks for less", "are overloaded and ask for less"),
         Ending::Tls => ("has no valid TLS", "have no valid TLS"),
         Ending::OwnLimit | Ending::OwnFault | Ending::CallerFault | Ending::Cancelled | Ending::Success => {
             ("fails", "fail")

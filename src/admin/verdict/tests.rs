@@ -64,7 +64,7 @@ fn the_verdict_comes_first_then_the_numbers_then_what_the_proxy_does() {
     );
     assert_eq!(
         verdict.text,
-        "payments is failing: 62% of requests fail since 14 s, connections are refused (10.2.3.4:8080); the circuit is \
+        "payments is failing: 62% of requests fail (for 14 s), connections are refused (10.2.3.4:8080); the circuit is \
          open, requests are refused at once, the next probe is in 4.2 s."
     );
     assert_eq!((verdict.condition, verdict.cause.as_deref()), (Condition::Failing, Some("refusing")));
@@ -79,12 +79,12 @@ fn every_symptom_has_a_sentence_of_its_own() {
     let cases = [
         (Symptom::Fails(Ending::Error), Cause::Erroring, "answers are errors (5xx)"),
         (Symptom::Fails(Ending::TimedOut), Cause::TimingOut, "answers do not come in time"),
-        (Symptom::Fails(Ending::OwnFault), Cause::Ourselves, "62% of requests fail in this proxy itself since 14 s"),
-        (Symptom::Stalls, Cause::TimingOut, "nothing is answered since 14 s while 3 requests wait"),
+        (Symptom::Fails(Ending::OwnFault), Cause::Ourselves, "62% of requests fail in this proxy itself (for 14 s)"),
+        (Symptom::Stalls, Cause::TimingOut, "nothing is answered (for 14 s) while 3 requests wait"),
         (Symptom::NoEndpoint, Cause::Down, "it has no endpoint."),
         (Symptom::Held(Hold::Open), Cause::Held, "an operator holds its circuit open, every request is refused."),
         (Symptom::Held(Hold::Closed), Cause::Held, "holds its circuit closed, the breaker cannot act."),
-        (Symptom::Full, Cause::OurLimit, "62% of requests are refused by our own limits since 14 s."),
+        (Symptom::Full, Cause::OurLimit, "62% of requests are refused by our own limits (for 14 s)."),
         (Symptom::Aborts, Cause::ClientAborts, "62% of requests are given up by their clients before the answer"),
     ];
     for (symptom, cause, wanted) in cases {
@@ -104,7 +104,7 @@ fn one_endpoint_is_named_with_what_it_does_and_what_it_costs() {
     });
     assert_eq!(
         verdict.text,
-        "payments is degraded: one of 3 endpoints, 10.2.3.4:8080, refuses connections since 14 s; 62% of requests \
+        "payments is degraded: one of 3 endpoints, 10.2.3.4:8080, refuses connections (for 14 s); 62% of requests \
          fail; it sits out."
     );
     let rescued = |found: &mut Finding| {
@@ -112,7 +112,7 @@ fn one_endpoint_is_named_with_what_it_does_and_what_it_costs() {
         (found.numbers.requests_failed, found.numbers.rescued) = (0, 30);
     };
     let verdict = said(Symptom::Fails(Ending::TimedOut), Cause::OneEndpoint, rescued, |_| {});
-    assert!(verdict.text.contains("does not answer in time since 14 s; retries rescue the requests."), "{verdict:?}");
+    assert!(verdict.text.contains("does not answer in time (for 14 s); retries rescue the requests."), "{verdict:?}");
     let slow = |found: &mut Finding| {
         one(found);
         let ms = Duration::from_millis;
@@ -120,7 +120,7 @@ fn one_endpoint_is_named_with_what_it_does_and_what_it_costs() {
         found.numbers.requests_failed = 0;
     };
     let verdict = said(Symptom::Slow, Cause::OneEndpoint, slow, |_| {});
-    assert!(verdict.text.contains("is slow since 14 s; no request fails; it takes 480 ms, the others take 2 ms."));
+    assert!(verdict.text.contains("is slow (for 14 s); no request fails; it takes 480 ms, the others take 2 ms."));
 }
 
 #[test]
@@ -130,7 +130,7 @@ fn failures_that_retries_rescue_are_told_as_attempts() {
         found.condition = verdict::Condition::Degraded;
     };
     let text = said(Symptom::Fails(Ending::Error), Cause::Erroring, rescued, |_| {}).text;
-    assert!(text.contains("62% of attempts fail since 14 s, answers are errors (5xx)"), "{text}");
+    assert!(text.contains("62% of attempts fail (for 14 s), answers are errors (5xx)"), "{text}");
     assert!(text.ends_with("; retries rescue the requests."), "{text}");
 }
 
@@ -142,13 +142,13 @@ fn slow_is_told_with_what_is_usual() {
         (found.numbers.latency, found.numbers.usual_latency) = (Some(ms(480)), Some(ms(12)));
     };
     let text = said(Symptom::Slow, Cause::Slow, slow, |_| {}).text;
-    assert_eq!(text, "payments is failing: answers take 480 ms since 14 s, usually 12 ms.");
+    assert_eq!(text, "payments is failing: answers take 480 ms (for 14 s), usually 12 ms.");
 }
 
 #[test]
 fn of_the_app_it_is_said_whose_fault_it_is() {
     let text = text(Symptom::Fails(Ending::Error), Cause::TheApp);
-    assert!(text.starts_with("The app itself is failing: 62% of requests fail since 14 s"), "{text}");
+    assert!(text.starts_with("The app itself is failing: 62% of requests fail (for 14 s)"), "{text}");
     let named = |found: &mut Finding| found.dependency = Some("payments".to_owned());
     let text = said(Symptom::Fails(Ending::Error), Cause::AppsDependency, named, |_| {}).text;
     assert!(text.starts_with("The app is failing because its dependency payments does not do well: 62% of"), "{text}");

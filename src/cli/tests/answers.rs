@@ -13,7 +13,7 @@ use crate::cli::Surroundings;
 const STATUS: &str = "\
 Everything is healthy: 1 upstream, 1,204 requests since the start, 99.9% succeeded.
 Last change 4 min ago: policy revision 7 applied (payments: retry.attempts 1 -> 3), by watch.
-Retries of payments: 36 retries rescued 33 requests at 1.03x load; 2 retries were not made.
+Retries of payments/charge after timeouts do not help: 2 of 210 rescued.
 4 dead letters are open, 3 not executed, 1 of unknown outcome: outrigger dlq replay --queue payments/charge --dry-run
 
 UPSTREAM  REQUESTS  FIRST TRY -> FINAL     P50    P99  CIRCUIT  IN-FLIGHT  BUDGET  ENDPOINTS
