@@ -240,7 +240,7 @@ impl App {
         let policy = Arc::clone(&self.store.snapshot().policy);
         self.core.draining.store(true, Ordering::Release);
         let in_flight = self.core.in_flight();
-        let mut aborted = 0;
+        let (mut aborted, mut hurried) = (0, false);
         let timeout_ms = u64::try_from(policy.drain.timeout.as_millis()).unwrap_or(u64::MAX);
         Event::Draining { in_flight, timeout_ms }.emit();
         // The journal first: it is what must not be lost if the grace period is short.
@@ -256,7 +256,10 @@ impl App {
             };
             let clean = tokio::select! {
                 clean = drained => clean,
-                () = forced => false,
+                () = forced => {
+                    hurried = true;
+                    false
+                }
             };
             aborted = core.in_flight();
             core.tasks.end().await;
@@ -265,7 +268,8 @@ impl App {
         if let Some(news) = self.news.take() {
             news.close();
         }
-        let left = self.control.block_on(self.core.traces.close(traces::FLUSH_LIMIT));
+        let patience = if hurried { Duration::ZERO } else { traces::FLUSH_LIMIT };
+        let left = self.control.block_on(self.core.traces.close(patience));
         if left > 0 {
             let error = "the process ended before they were sent";
             Event::ExportFailed { endpoint: "", error, spans_lost: left as u64 }.emit();
