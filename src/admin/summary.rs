@@ -72,8 +72,11 @@ fn changed(parts: &Parts<'_>) -> String {
     match parts.changes.iter().find(|change| is_a_reason(change)) {
         None => "Nothing changed in the last 10 min.".to_owned(),
         Some(change) => {
-            let by = change.author.as_deref().map_or_else(String::new, |author| format!(", by {author}"));
-            let effects: Vec<&str> = change.effects.iter().take(EFFECTS_MAX).map(String::as_str).collect();
+            // What the process does by itself has no author worth a word, and a refusal is told above.
+            let author = change.author.as_deref().filter(|author| !["start", "outrigger"].contains(author));
+            let by = author.map_or_else(String::new, |author| format!(", by {author}"));
+            let told = if change.kind == change_kind::POLICY_REFUSED { 0 } else { EFFECTS_MAX };
+            let effects: Vec<&str> = change.effects.iter().take(told).map(String::as_str).collect();
             let effects = if effects.is_empty() { String::new() } else { format!(" ({})", effects.join("; ")) };
             format!("Last change {}: {}{effects}{by}.", words::ago(change.age_seconds), change.summary)
         }

@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use hickory_resolver::TokioResolver;
 use hickory_resolver::config::ResolverOpts;
+use hickory_resolver::net::NetError;
 
 use crate::clock;
 use crate::reliability::Failure;
@@ -63,7 +64,7 @@ impl Resolver {
         let lookup = async {
             match self {
                 Resolver::Hickory(resolver) => {
-                    let answer = resolver.lookup_ip(host).await.map_err(|e| e.to_string())?;
+                    let answer = resolver.lookup_ip(host).await.map_err(|e| plainly(&e))?;
                     let addresses: Vec<IpAddr> = answer.iter().take(ADDRESSES_MAX).collect();
                     Ok((addresses, answer.valid_until()))
                 }
@@ -87,5 +88,16 @@ impl Resolver {
         let now = clock::now();
         let valid_until = valid_until.clamp(now + TTL_FLOOR, now + TTL_CAP);
         Ok(Resolved { addresses, valid_until })
+    }
+}
+
+/// The resolver's error as an operator reads it: its own words for the usual ones show its internals.
+fn plainly(error: &NetError) -> String {
+    if error.is_nx_domain() {
+        "there is no such name".to_owned()
+    } else if error.is_no_records_found() {
+        "the name has no address".to_owned()
+    } else {
+        error.to_string()
     }
 }

@@ -29,7 +29,10 @@ const SLOW_SECONDS: usize = 4;
 /// is more than who waits for a collector waits on average.
 const FEW_ANSWERS: u64 = 3;
 const FEW_MORE: Duration = Duration::from_millis(400);
-/// What is avoided shows nothing new: so long it is still held to be slow.
+/// Connections in a row that did not come about, without an answer in between, after which nothing can be there. A
+/// balancer goes around such an endpoint, so that there will not be many more.
+const DEAD_AFTER: u64 = 2;
+/// What is avoided shows nothing new: so long it is still held to be slow, or dead.
 const AVOIDED: Duration = Duration::from_secs(90);
 
 #[derive(Clone, Copy, Debug, Default)]
@@ -49,6 +52,9 @@ struct Watched {
     last_failure: Option<Ending>,
     /// When it last was slow, while it is held to be slow.
     slow_at: Option<Instant>,
+    /// Connections that did not come about since its last answer, and when that was last so.
+    unconnected: u64,
+    unconnected_at: Option<Instant>,
 }
 
 /// What endpoints are to blame for.
@@ -80,7 +86,7 @@ impl Endpoints {
         self.watched.retain(|watched| seen.iter().any(|s| s.name == watched.name));
         for seen in seen.iter().take(WATCHED_MAX) {
             match self.watched.iter_mut().find(|watched| watched.name == seen.name) {
-                Some(watched) => watched.take_in(self.second, seen),
+                Some(watched) => watched.take_in(self.second, seen, now),
                 None => self.watched.push(Watched::new(seen)),
             }
         }
@@ -108,7 +114,7 @@ impl Endpoints {
         let (blamed, others) = (of_attempts(&bad_sum), of_attempts(&good_sum));
         let most = Counted { bad: blamed.bad, all: blamed.bad + others.bad }.share() >= BLAME;
         // While they sit out there are no failures to compare.
-        let sits_out = bad.iter().any(|watched| watched.ejected) && others.bad == 0;
+        let sits_out = bad.iter().any(|watched| watched.is_out()) && others.bad == 0;
         let others_do_well = others.share() <= rates::limit(usual) && (others.all >= OTHERS_LEAST || sits_out);
         if !(most || sits_out) || !others_do_well {
             return None;
@@ -116,7 +122,7 @@ impl Endpoints {
         let last = bad.iter().find_map(|watched| watched.last_failure);
         let ending = rates::dominating(&bad_sum).map(|(ending, _)| ending).or(last).unwrap_or(Ending::Unreachable);
         let share = Counted { bad: blamed.all, all: blamed.all + others.all }.share();
-        let proven = bad.iter().any(|watched| watched.ejected) || blamed.too_many(usual);
+        let proven = bad.iter().any(|watched| watched.is_out()) || blamed.too_many(usual);
         Some(Blamed { names: names(&bad), symptom: Symptom::Fails(ending), latencies: None, share, proven })
     }
 
@@ -162,10 +168,12 @@ impl Watched {
             ejected: seen.ejected,
             last_failure: seen.last_failure,
             slow_at: None,
+            unconnected: 0,
+            unconnected_at: None,
         }
     }
 
-    fn take_in(&mut self, second: usize, seen: &EndpointSeen) {
+    fn take_in(&mut self, second: usize, seen: &EndpointSeen, now: Instant) {
         let read = Second::read(seen);
         if let Some(slot) = self.seconds.get_mut(second) {
             *slot = Second {
@@ -177,6 +185,20 @@ impl Watched {
         self.read = read;
         self.ejected = seen.ejected;
         self.last_failure = seen.last_failure;
+        let endings = self.seconds.get(second).map(|second| second.endings).unwrap_or_default();
+        let unconnected = u64::from(endings.get(Ending::Refused)) + u64::from(endings.get(Ending::Unreachable));
+        if unconnected < endings.counted() {
+            (self.unconnected, self.unconnected_at) = (0, None);
+        } else if unconnected > 0 {
+            (self.unconnected, self.unconnected_at) = (self.unconnected.saturating_add(unconnected), Some(now));
+        } else if self.unconnected_at.is_some_and(|at| now.saturating_duration_since(at) > AVOIDED) {
+            (self.unconnected, self.unconnected_at) = (0, None);
+        }
+    }
+
+    /// It sits out, or nothing is there.
+    fn is_out(&self) -> bool {
+        self.ejected || self.unconnected >= DEAD_AFTER
     }
 
     fn sum(&self) -> Second {
@@ -198,7 +220,7 @@ impl Watched {
             let counted = of_attempts(endings);
             counted.bad >= FAILED_LEAST && counted.share() >= FAILED_SHARE
         };
-        self.ejected || fails(&now) || fails(&self.sum().endings)
+        self.is_out() || fails(&now) || fails(&self.sum().endings)
     }
 
     fn newest_first(&self, second: usize) -> impl Iterator<Item = &Second> {

@@ -159,9 +159,9 @@ async fn a_resolution_is_in_the_journal_with_its_reason_and_without_the_key() {
     assert_eq!(record.len(), 8);
     let changes = stage.program.admin("/changes").await;
     let change = &changes["changes"][0];
-    let expected =
-        format!("up/pay: unknown outcome of the key with record {record} resolved as not executed: the bank has none");
+    let expected = format!("up/pay: unknown outcome of the key with record {record} resolved as not executed");
     assert_eq!((&change["summary"], &change["author"]), (&expected.into(), &"alice".into()), "{changes}");
+    assert_eq!(change["reason"], "the bank has none");
 }
 
 #[tokio::test]

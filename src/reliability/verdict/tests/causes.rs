@@ -100,6 +100,25 @@ fn an_endpoint_that_sits_out_is_told_although_nothing_fails_any_more() {
 }
 
 #[test]
+fn a_dead_endpoint_that_the_balancer_avoids_is_named_by_two_connections() {
+    let mut sim = Sim::healthy(RATE, 3, 60);
+    (sim.rate, sim.attempts) = (3.0, 2);
+    (sim.endpoints[1].fails, sim.endpoints[1].ending) = (1.0, Ending::Refused);
+    while sim.endpoints[1].seen.endings.get(Ending::Refused) < 2 {
+        sim.second();
+    }
+    (sim.rate, sim.endpoints[1].avoided) = (RATE, true);
+    for _ in 0..60 {
+        sim.second();
+        let found = sim.finding().expect("it is still held to be dead");
+        assert_eq!((found.cause, found.symptom), (Cause::OneEndpoint, Symptom::Fails(Ending::Refused)));
+        assert_eq!(found.endpoints, ["10.0.0.2:8080"]);
+    }
+    (sim.endpoints[1].fails, sim.endpoints[1].avoided) = (0.0, false);
+    assert!(sim.until(15, |found| found.is_none()).is_some(), "{:?}", sim.finding());
+}
+
+#[test]
 fn slow_is_told_of_all_and_of_one() {
     let found = named(RATE, 3, Cause::Slow, |sim| sim.answer_in(250.0));
     assert_eq!((found.condition, found.share > 0.9), (Condition::Degraded, true));

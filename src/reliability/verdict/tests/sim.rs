@@ -23,7 +23,7 @@ pub struct Endpoint {
     pub ejected: bool,
     /// The balancer sends nothing to it.
     pub avoided: bool,
-    seen: EndpointSeen,
+    pub seen: EndpointSeen,
 }
 
 /// The model, and the watch over it.
