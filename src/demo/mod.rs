@@ -10,6 +10,7 @@ mod payment;
 mod script;
 mod sidecar;
 mod stage;
+mod status;
 mod telling;
 mod traffic;
 
@@ -74,6 +75,7 @@ fn play(seconds: u16, page: &mut Page<io::Stdout>) -> Result<Option<String>, Str
         });
         broken = broken.or(paid?);
         page.gap();
+        runtime.block_on(final_status(&sidecar, page));
     }
     drop(runtime);
     let clean = sidecar.shutdown();
@@ -83,6 +85,20 @@ fn play(seconds: u16, page: &mut Page<io::Stdout>) -> Result<Option<String>, Str
     );
     // Who stops early has not seen it break a promise: a phase cut short proves nothing.
     played.map(|complete| broken.filter(|_| complete))
+}
+
+/// The whole of `outrigger status`, after everything.
+async fn final_status(sidecar: &Sidecar, page: &mut Page<io::Stdout>) {
+    let said = status::ask(sidecar.admin()).await;
+    page.say(Tone::Strong, "outrigger status, at the end:");
+    for (index, line) in said.iter().enumerate() {
+        if index < status::ANSWERS {
+            page.say_hanging(Tone::Plain, &format!("  {line}"), 4);
+        } else {
+            page.verbatim(Tone::Plain, &format!("      {line}"));
+        }
+    }
+    page.gap();
 }
 
 /// Ready at Ctrl-C or SIGTERM.

@@ -10,6 +10,7 @@ use super::account::{Measured, Tallies, broken_promise};
 use super::page::{Page, Tone};
 use super::script::{Dependency, Fleet, PATIENCE, PHASES, Phase, Trouble, share_of};
 use super::sidecar::{PolicyNews, Sidecar, Story, so_far};
+use super::status;
 use super::telling;
 use super::traffic::{EVERY, Traffic};
 use crate::clock;
@@ -162,6 +163,9 @@ impl<'a, W: Write> Stage<'a, W> {
 
         let mut watch = Watch::new(phase, before.totals.first_attempts_failed, revision_before);
         self.traffic_for(&mut watch, sending).await?;
+        if phase.trouble != Trouble::Calm && sending >= TOLD_MEANWHILE {
+            self.answers().await;
+        }
         watch.story.revision_after = self.sidecar.revision();
         let after = self.sidecar.reading(phase.about, &self.direct, &self.behind);
         Ok(Measured::new(phase, watch.tallies, &before, &after, watch.story))
@@ -200,6 +204,15 @@ impl<'a, W: Write> Stage<'a, W> {
             self.tell(Tone::Faint, &format!("... and {} more changes", watch.story.untold));
         }
         Ok(())
+    }
+
+    /// What an operator would read at this moment.
+    async fn answers(&mut self) {
+        let said = status::ask(self.sidecar.admin()).await;
+        self.tell(Tone::Plain, "outrigger status would say:");
+        for line in said.iter().take(status::ANSWERS) {
+            self.page.say_hanging(Tone::Strong, &format!("{:TIME_COLUMNS$}{line}", ""), TIME_COLUMNS + 2);
+        }
     }
 
     fn look(&mut self, watch: &mut Watch) {

@@ -56,6 +56,10 @@ fn the_demo_tells_every_phase_and_does_better_in_trouble() {
     for told in ["booked 4 times directly, 1 time through Outrigger", "needs a decision", "booked 1 time"] {
         assert!(account.contains(told), "`{told}` is missing:\n{account}");
     }
+    let status = account.split("outrigger status, at the end:").nth(1).expect("the status at the end");
+    for told in ["healthy", "UPSTREAM", "payments", "policy: revision"] {
+        assert!(status.contains(told), "`{told}` is missing:\n{status}");
+    }
     // What commands print is shown as they print it.
     let as_it_is = |line: &str| line.contains("endpoints: [") || line.starts_with("      ");
     let wide: Vec<_> = account.lines().filter(|line| line.chars().count() > 100 && !as_it_is(line)).collect();
