@@ -112,7 +112,8 @@ fn evidence(view: &UpstreamView, finding: &Finding) -> Vec<Evidence> {
         | Symptom::NoEndpoint
         | Symptom::Unresolved
         | Symptom::Full
-        | Symptom::Aborts => {}
+        | Symptom::Aborts
+        | Symptom::Recovering => {}
     }
     for endpoint in &finding.endpoints {
         say("endpoint", words::plain(endpoint, 80));

@@ -77,6 +77,10 @@ fn headline(view: &UpstreamView, finding: &Finding, age: Duration) -> String {
         Symptom::Held(Hold::Open) => "an operator holds its circuit open, every request is refused".to_owned(),
         Symptom::Held(Hold::Closed) => "an operator holds its circuit closed, the breaker cannot act".to_owned(),
         Symptom::Full => full(view, finding, &since),
+        Symptom::Recovering if finding.numbers.requests_failed > 0 => {
+            format!("it answers again, and {share} of requests are still refused while traffic returns step by step")
+        }
+        Symptom::Recovering => "it answers again, and has done well for a few seconds".to_owned(),
         Symptom::Aborts => format!("{share} of requests are given up by their clients before the answer {since}"),
     }
 }

@@ -77,6 +77,8 @@ pub enum Symptom {
     Full,
     /// Clients leave.
     Aborts,
+    /// It does well again, and has not done so for long; or the breaker lets traffic return step by step.
+    Recovering,
 }
 
 /// What is wrong with one upstream.

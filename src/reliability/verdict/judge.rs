@@ -65,7 +65,7 @@ pub(super) struct Raw {
 }
 
 impl Raw {
-    fn new(condition: Condition, symptom: Symptom) -> Raw {
+    pub fn new(condition: Condition, symptom: Symptom) -> Raw {
         Raw { condition, symptom, endpoints: Vec::new(), route: None, share: None, latencies: None }
     }
 }
@@ -116,12 +116,11 @@ impl Scene<'_> {
 
     /// How it fails: what attempts met lately, or met before the breaker opened.
     fn symptom(&self) -> Symptom {
-        let windows = [&self.windows.now, &self.windows.window, &self.windows.long, &self.windows.reach];
         if self.called_slow(&self.windows.reach) && of_attempts(&self.windows.reach.attempts).share() < FAILING {
             return Symptom::Slow;
         }
-        let telling = |tick: &&&Tick| of_attempts(&tick.attempts).bad >= TELLING;
-        let told = windows.iter().find(telling).and_then(|tick| rates::dominating(&tick.attempts));
+        let last = &self.windows.last_failures;
+        let told = (of_attempts(last).bad >= TELLING).then(|| rates::dominating(last)).flatten();
         let any = || rates::dominating(&self.windows.reach.attempts);
         let requests = || rates::dominating(&self.windows.window.requests);
         let ending = told.or_else(requests).or_else(any).map(|(ending, _)| ending);
@@ -287,6 +286,7 @@ pub(super) fn cause(symptom: Symptom, unresolved: bool, of_some_endpoints: bool)
         Symptom::Held(_) => Cause::Held,
         Symptom::Full => Cause::OurLimit,
         Symptom::Aborts => Cause::ClientAborts,
+        Symptom::Recovering => Cause::Recovering,
     }
 }
 

@@ -66,11 +66,13 @@ pub enum Cause {
     ClientAborts,
     /// This proxy.
     Ourselves,
+    /// Nothing any more: it answers again, and traffic returns.
+    Recovering,
 }
 
 impl Cause {
     /// Every cause, in declaration order.
-    pub const ALL: [Cause; 16] = [
+    pub const ALL: [Cause; 17] = [
         Cause::Down,
         Cause::Refusing,
         Cause::TimingOut,
@@ -87,6 +89,7 @@ impl Cause {
         Cause::AppsDependency,
         Cause::ClientAborts,
         Cause::Ourselves,
+        Cause::Recovering,
     ];
 
     /// The word in the admin API, metrics and logs.
@@ -108,6 +111,7 @@ impl Cause {
             Cause::AppsDependency => "apps-dependency",
             Cause::ClientAborts => "client-aborts",
             Cause::Ourselves => "ourselves",
+            Cause::Recovering => "recovering",
         }
     }
 }

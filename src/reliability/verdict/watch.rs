@@ -29,8 +29,12 @@ const CALM_ABORTS: f64 = 0.3;
 const SLOW_IS_USUAL: Duration = Duration::from_secs(1_800);
 /// A finding that turns into another one keeps its onset unless that of the other is this much later.
 const SAME_TROUBLE: Duration = Duration::from_secs(15);
+/// Failures that would have come, if it still failed.
+const CONVINCING: f64 = 5.0;
 /// Looks in a row before another symptom takes over.
 const TAKES_OVER: u32 = 2;
+/// Requests from which on the last seconds tell their share of failures.
+const TELLING_REQUESTS: u64 = 20;
 /// Looks over which requests in flight are compared.
 const PILE_LOOKS: usize = 6;
 
@@ -159,6 +163,11 @@ impl Watch {
         raw: Option<Raw>,
         windows: &Windows,
     ) -> Finding {
+        let raw = if self.recovers(&finding, raw.as_ref(), windows, seen) {
+            Some(Raw::new(Condition::Degraded, Symptom::Recovering))
+        } else {
+            raw
+        };
         let Some(mut raw) = raw else {
             if !may_still_fail(&windows.now) {
                 finding.condition = Condition::Degraded;
@@ -189,6 +198,22 @@ impl Watch {
         }
         self.adopt(&mut finding, seen, raw);
         finding
+    }
+
+    /// Whether what failed has stopped to fail, though not for long enough to be forgotten: no attempt failed lately
+    /// where several would have, and what clients are still refused is the breaker's caution.
+    fn recovers(&self, finding: &Finding, raw: Option<&Raw>, windows: &Windows, seen: &Seen<'_>) -> bool {
+        let failing = matches!(finding.symptom, Symptom::Fails(_) | Symptom::Stalls | Symptom::Recovering);
+        let of_all = finding.endpoints.is_empty() && raw.is_none_or(|raw| raw.endpoints.is_empty());
+        let lets_through = seen.held.is_none() && !matches!(seen.circuit, Some(State::Open | State::HalfOpen));
+        if !failing || !of_all || !lets_through {
+            return false;
+        }
+        let (attempts, requests) = (of_attempts(&windows.sudden.attempts), of_requests(&windows.sudden.requests));
+        let shed = u64::from(windows.sudden.requests.get(Ending::Shed));
+        let share = of_attempts(&windows.window.attempts).share().max(of_requests(&windows.window.requests).share());
+        let convinced = finding.symptom == Symptom::Recovering || attempts.all as f64 * share >= CONVINCING;
+        attempts.all > 0 && attempts.bad == 0 && requests.bad == shed && convinced
     }
 
     fn takes_over(&mut self, finding: &Finding, said: Said, windows: &Windows) -> bool {
@@ -226,9 +251,15 @@ impl Watch {
 
     /// Brings the numbers up to date: since the onset, and not more than the window.
     fn count(&self, now: Instant, finding: &mut Finding) {
-        let window = now.saturating_duration_since(finding.since).clamp(super::history::FINE, WINDOW);
-        let mut sum = Tick::default();
-        seconds(&self.history, now, window).for_each(|(_, tick)| sum += *tick);
+        let within = |length: Duration| {
+            let window = now.saturating_duration_since(finding.since).clamp(super::history::FINE, length);
+            let mut sum = Tick::default();
+            seconds(&self.history, now, window).for_each(|(_, tick)| sum += *tick);
+            (window, sum)
+        };
+        // As fresh as there is traffic to tell.
+        let fresh = within(NOW);
+        let (window, sum) = if fresh.1.requests.counted() >= TELLING_REQUESTS { fresh } else { within(WINDOW) };
         let (requests, attempts) = (of_requests(&sum.requests), of_attempts(&sum.attempts));
         finding.numbers = Numbers {
             window,
@@ -240,7 +271,8 @@ impl Watch {
             rescued: u64::from(sum.rescued),
             ..finding.numbers
         };
-        let by_requests = matches!(finding.symptom, Symptom::Fails(_) | Symptom::Full | Symptom::Held(_));
+        let by_requests =
+            matches!(finding.symptom, Symptom::Fails(_) | Symptom::Full | Symptom::Held(_) | Symptom::Recovering);
         if finding.share.is_nan() || by_requests && finding.route.is_none() {
             finding.share = requests.share();
         }
@@ -267,7 +299,7 @@ impl Watch {
                 Symptom::Slow => slow_in(tick, usual, seen.slow_call),
                 Symptom::Aborts => of_aborts(&tick.requests),
                 Symptom::Stalls => Counted { bad: u64::from(tick.latencies.total() == 0), all: 1 },
-                Symptom::Fails(_) | Symptom::Full => failures(tick),
+                Symptom::Fails(_) | Symptom::Full | Symptom::Recovering => failures(tick),
                 Symptom::Held(_) | Symptom::NoEndpoint | Symptom::Unresolved => Counted::default(),
             }
         };
@@ -277,7 +309,12 @@ impl Watch {
             Symptom::Full => self.looks.waiting,
             Symptom::NoEndpoint => self.looks.no_endpoint,
             Symptom::Unresolved => self.looks.unresolved,
-            Symptom::Fails(_) | Symptom::Stalls | Symptom::Slow | Symptom::Held(_) | Symptom::Aborts => 0,
+            Symptom::Fails(_)
+            | Symptom::Stalls
+            | Symptom::Slow
+            | Symptom::Held(_)
+            | Symptom::Aborts
+            | Symptom::Recovering => 0,
         };
         let counted_looks = now.checked_sub(super::history::FINE * looks).unwrap_or(now).max(self.floor);
         onset(&all).unwrap_or(counted_looks)

@@ -2,6 +2,7 @@
 
 use super::history::{History, Tick};
 use super::rates::{Counted, of_attempts, of_requests};
+use crate::reliability::ending::Endings;
 use std::time::{Duration, Instant};
 
 /// The length that most is judged by.
@@ -23,13 +24,23 @@ pub(super) struct Windows {
     pub window: Tick,
     pub long: Tick,
     pub reach: Tick,
+    /// The last few failed attempts: of what has just changed a whole window is too much.
+    pub last_failures: Endings,
 }
 
 impl Windows {
     /// Nothing before `floor` counts.
     pub fn of(history: &History, now: Instant, floor: Instant) -> Windows {
         let last = |length: Duration| sum(history, now, length.min(now.saturating_duration_since(floor)));
-        Windows { sudden: last(SUDDEN), now: last(NOW), window: last(WINDOW), long: last(LONG), reach: last(REACH) }
+        let reach = REACH.min(now.saturating_duration_since(floor));
+        Windows {
+            sudden: last(SUDDEN),
+            now: last(NOW),
+            window: last(WINDOW),
+            long: last(LONG),
+            reach: last(REACH),
+            last_failures: last_failures(history, now, reach),
+        }
     }
 
     /// From the shortest on.
@@ -53,6 +64,22 @@ pub(super) fn seconds(history: &History, now: Instant, length: Duration) -> impl
 fn sum(history: &History, now: Instant, length: Duration) -> Tick {
     let mut sum = Tick::default();
     seconds(history, now, length).for_each(|(_, tick)| sum += *tick);
+    sum
+}
+
+/// Attempts of the newest seconds that hold so many failures, or some of them within [`NOW`].
+fn last_failures(history: &History, now: Instant, reach: Duration) -> Endings {
+    const ENOUGH: u64 = 10;
+    const SOME: u64 = 3;
+    let newest_first: Vec<(Instant, &Tick)> = seconds(history, now, reach).collect();
+    let mut sum = Endings::default();
+    for (begins, tick) in newest_first.into_iter().rev() {
+        let bad = of_attempts(&sum).bad;
+        if bad >= ENOUGH || bad >= SOME && now.saturating_duration_since(begins) > NOW {
+            break;
+        }
+        sum += tick.attempts;
+    }
     sum
 }
 

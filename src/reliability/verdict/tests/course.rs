@@ -46,7 +46,8 @@ fn a_finding_does_not_come_and_go_while_the_fault_lasts() {
         let mut gone = 0;
         for _ in 0..300 {
             sim.second();
-            gone += u32::from(sim.finding().is_none_or(|found| Some(found.since) != since));
+            let same = |found: &Finding| Some(found.since) == since && found.cause == Cause::Erroring;
+            gone += u32::from(!sim.finding().is_some_and(same));
         }
         assert!(gone == 0, "{share}: gone or anew in {gone} looks");
     }
@@ -61,6 +62,44 @@ fn a_fault_that_turns_into_another_one_is_one_trouble_with_the_cause_of_now() {
     sim.fail(1.0, Ending::Refused);
     let second = sim.run(10).expect("found");
     assert_eq!((second.cause, second.since), (Cause::Refusing, first.since));
+}
+
+#[test]
+fn the_cause_is_that_of_the_last_failures_also_while_the_breaker_lets_few_through() {
+    let mut sim = Sim::healthy(100.0, 1, 60);
+    sim.fail(0.2, Ending::TimedOut);
+    sim.run(10).expect("found");
+    sim.fail(1.0, Ending::Error);
+    sim.second();
+    sim.circuit = Some(State::Open);
+    let found = sim.run(4).expect("found");
+    assert_eq!((found.cause, found.condition), (Cause::Erroring, Condition::Failing));
+    assert!(found.share > 0.95, "what clients get now: {}", found.share);
+}
+
+#[test]
+fn who_answers_again_recovers_while_traffic_returns_step_by_step() {
+    let mut sim = Sim::healthy(100.0, 1, 60);
+    sim.fail(1.0, Ending::Error);
+    sim.run(10).expect("found");
+    sim.fail(0.0, Ending::Error);
+    sim.shed = 0.4;
+    assert!(sim.until(7, |found| found.is_some_and(|found| found.cause == Cause::Recovering)).is_some());
+    for _ in 0..30 {
+        sim.second();
+        let found = sim.finding().expect("clients are still refused");
+        assert_eq!((found.cause, found.condition), (Cause::Recovering, Condition::Degraded));
+    }
+    sim.shed = 0.0;
+    assert!(sim.until(12, |found| found.is_none()).is_some(), "{:?}", sim.finding());
+    // It fails again on its way back.
+    sim.fail(1.0, Ending::Refused);
+    sim.run(5);
+    sim.fail(0.0, Ending::Error);
+    sim.run(4);
+    sim.fail(1.0, Ending::Refused);
+    let found = sim.run(4).expect("found");
+    assert_eq!((found.cause, found.condition), (Cause::Refusing, Condition::Failing));
 }
 
 #[test]

@@ -37,6 +37,8 @@ pub struct Sim {
     /// Share of requests that their client ends, and that our own limit refuses.
     pub cancelled: f64,
     pub refused: f64,
+    /// Share of requests that breaker or throttle hold back though they let others through.
+    pub shed: f64,
     pub circuit: Option<State>,
     pub held: Option<Hold>,
     pub unresolved: bool,
@@ -83,6 +85,7 @@ impl Sim {
             attempts: 1,
             cancelled: 0.0,
             refused: 0.0,
+            shed: 0.0,
             circuit: None,
             held: None,
             unresolved: false,
@@ -176,6 +179,9 @@ impl Sim {
 
     fn outcome(&mut self, route: usize, tick: &mut Tick) -> Ending {
         if self.circuit == Some(State::Open) || self.held == Some(Hold::Open) {
+            return Ending::Shed;
+        }
+        if self.random.unit() < self.shed {
             return Ending::Shed;
         }
         if self.random.unit() < self.refused {
