@@ -31,8 +31,11 @@ pub(super) fn of(view: &UpstreamView, finding: Option<&Finding>) -> Vec<String> 
     if limits.in_flight_max > 0 && limits.in_flight >= limits.in_flight_max && symptom != Some(Symptom::Full) {
         clauses.push(format!("all {} request slots are taken and {} wait", limits.in_flight_max, limits.pending));
     }
+    // Beside a finding the third answer tells of retries.
     if view.budget.gated {
-        clauses.push("retries are held to probes because they do not rescue".to_owned());
+        if finding.is_none() {
+            clauses.push("retries are held to probes because they do not rescue".to_owned());
+        }
     } else if view.budget.remaining_ratio < BUDGET_SPENT_RATIO {
         clauses.push("its retry budget is spent".to_owned());
     }
@@ -55,7 +58,7 @@ fn of_circuit(circuit: &CircuitView, symptom: Option<Symptom>) -> Vec<String> {
         (None, "half-open") => clauses.push("the circuit is half-open, probes decide".to_owned()),
         (None, _) => {}
     }
-    if circuit.throttle_rejection >= THROTTLED_LEAST {
+    if circuit.throttle_rejection >= THROTTLED_LEAST && circuit.state != "open" {
         let rejected = words::percent(circuit.throttle_rejection * 100.0);
         clauses.push(format!("the throttle refuses {rejected} of requests before they are sent"));
     }

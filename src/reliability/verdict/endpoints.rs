@@ -66,6 +66,8 @@ pub(super) struct Blamed {
     pub latencies: Option<(Duration, Duration)>,
     /// Their share of the upstream's attempts.
     pub share: f64,
+    /// Attempts of the others.
+    pub others: u64,
     /// It would be said even if the upstream as a whole did not show it.
     pub proven: bool,
 }
@@ -123,7 +125,14 @@ impl Endpoints {
         let ending = rates::dominating(&bad_sum).map(|(ending, _)| ending).or(last).unwrap_or(Ending::Unreachable);
         let share = Counted { bad: blamed.all, all: blamed.all + others.all }.share();
         let proven = bad.iter().any(|watched| watched.is_out()) || blamed.too_many(usual);
-        Some(Blamed { names: names(&bad), symptom: Symptom::Fails(ending), latencies: None, share, proven })
+        Some(Blamed {
+            names: names(&bad),
+            symptom: Symptom::Fails(ending),
+            latencies: None,
+            share,
+            others: others.all,
+            proven,
+        })
     }
 
     /// Those that are much slower than the others.
@@ -135,8 +144,9 @@ impl Endpoints {
         let latencies = mean_of(&slow).zip(mean_of(&others));
         let answered = |part: &[&Watched]| part.iter().map(|watched| watched.sum().answered).sum::<u64>();
         let bad = answered(&slow);
-        let share = Counted { bad, all: bad + answered(&others) }.share();
-        Some(Blamed { names: names(&slow), symptom: Symptom::Slow, latencies, share, proven: true })
+        let others = answered(&others);
+        let share = Counted { bad, all: bad + others }.share();
+        Some(Blamed { names: names(&slow), symptom: Symptom::Slow, latencies, share, others, proven: true })
     }
 
     fn find_slow(&mut self, now: Instant) {

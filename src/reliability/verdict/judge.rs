@@ -103,7 +103,9 @@ impl Scene<'_> {
         }
         let symptom = self.symptom();
         let mut raw = Raw::new(if open { Condition::Failing } else { self.condition() }, symptom);
-        if let Some(blamed) = self.endpoints.failing(self.usual.attempts()) {
+        // The breaker's probes alone may all have gone to one of them.
+        let blamed = self.endpoints.failing(self.usual.attempts()).filter(|blamed| blamed.others > 0);
+        if let Some(blamed) = blamed {
             raw.symptom = blamed.symptom;
             raw.endpoints = blamed.names;
         }

@@ -103,6 +103,23 @@ fn who_answers_again_recovers_while_traffic_returns_step_by_step() {
 }
 
 #[test]
+fn probes_that_all_go_to_one_endpoint_do_not_put_the_blame_on_it() {
+    let mut sim = Sim::healthy(50.0, 2, 60);
+    sim.fail(1.0, Ending::Error);
+    sim.run(3);
+    sim.endpoints[0].avoided = true;
+    for _ in 0..10 {
+        (sim.circuit, sim.endpoints[1].ejected) = (Some(State::HalfOpen), false);
+        sim.second();
+        (sim.circuit, sim.endpoints[1].ejected) = (Some(State::Open), true);
+        for _ in 0..3 {
+            sim.second();
+            assert_eq!(sim.finding().map(|found| found.cause), Some(Cause::Erroring));
+        }
+    }
+}
+
+#[test]
 fn without_traffic_a_finding_is_let_go_after_a_minute() {
     let mut sim = Sim::healthy(20.0, 1, 60);
     sim.fail(1.0, Ending::Refused);
