@@ -92,9 +92,9 @@ impl Session<'_> {
 fn shown(data: &str, event: &str, output: Output, colour: bool, out: &mut dyn Write) -> std::io::Result<()> {
     let line = match (event, output) {
         ("lost", Output::Json) => Some(format!("{{\"lost\":{data}}}")),
-        ("lost", Output::Table) => serde_json::from_str(data).ok().map(|lost| missing(&lost)),
+        ("lost", Output::Table) => serde_json::from_slice(data.as_bytes()).ok().map(|lost| missing(&lost)),
         (_, Output::Json) => Some(data.to_owned()),
-        (_, Output::Table) => serde_json::from_str(data).ok().map(|story| line(&story, colour)),
+        (_, Output::Table) => serde_json::from_slice(data.as_bytes()).ok().map(|story| line(&story, colour)),
     };
     if let Some(line) = line {
         writeln!(out, "{line}")?;

@@ -9,9 +9,11 @@ mod idempotency;
 pub mod scalar;
 mod stores;
 mod tracing;
+mod word;
 
 use schemars::JsonSchema;
-use serde::Deserialize;
+use serde::de::Error as _;
+use serde::{Deserialize, Deserializer};
 
 pub use dead_letter::{Capture, DeadLetter, RouteDeadLetter};
 pub use idempotency::Idempotency;
@@ -432,37 +434,55 @@ pub struct InboundRoute {
 }
 
 macro_rules! words {
-    ($($(#[$doc:meta])* $name:ident($case:literal) { $($variant:ident),* })*) => {$(
-        $(#[$doc])*
-        #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
-        #[serde(rename_all = $case)]
+    ($($name:ident { $($variant:ident = $word:literal),+ $(,)? })*) => {$(
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, JsonSchema)]
         #[schemars(inline)]
-        pub enum $name { $($variant),* }
+        pub enum $name { $(#[schemars(rename = $word)] $variant),+ }
+
+        impl<'de> Deserialize<'de> for $name {
+            fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+                const WORDS: &[&str] = &[$($word),+];
+                let place = word::place(deserializer, stringify!($name), WORDS)?;
+                [$($name::$variant),+].get(place).copied().ok_or_else(|| D::Error::custom("not a word of these"))
+            }
+        }
     )*};
 }
 
 words! {
-    HostHeader("camelCase") { Upstream, Preserve }
-    ProxyStatus("camelCase") { Full, Basic, None }
-    LogFormat("camelCase") { Json }
-    LogErrors("camelCase") { Always, Sampled }
-    Guard("camelCase") { Warn, Rollback, None }
-    RetryOn("kebab-case") { ConnectFailure, RefusedStream, Reset, Timeout }
-    RetryMethods("camelCase") { Idempotent }
-    Jitter("camelCase") { Full, Equal, None }
-    Mode("camelCase") { Enforce, Observe, None }
-    ObserveMode("camelCase") { Enforce, Observe }
-    BalanceBy("camelCase") { PeakEwma, LeastRequest, RoundRobin, Hash }
-    Contract("camelCase") { Opaque, Atomic5xx, Dedupes }
-    StoreKind("camelCase") { Embedded, Redis }
-    Durability("camelCase") { Process, Power }
-    KeySyntax("camelCase") { Lenient, Strict }
-    InFlight("camelCase") { Wait, Reject }
-    Oversize("camelCase") { Reject, Bypass }
-    OnStoreError("camelCase") { Closed, Open }
-    ForwardKey("camelCase") { AsIs, Strip }
-    Cause("kebab-case") { RetriesExhausted, Deadline, CircuitOpen, ServerError, OutcomeUnknown, ProcessEnded }
-    CaptureAt("camelCase") { Failure, Send }
-    Credentials("camelCase") { Seal, Drop }
-    DeadlineHeader("kebab-case") { GrpcTimeout, XEnvoyExpectedRqTimeoutMs }
+    HostHeader { Upstream = "upstream", Preserve = "preserve" }
+    ProxyStatus { Full = "full", Basic = "basic", None = "none" }
+    LogFormat { Json = "json" }
+    LogErrors { Always = "always", Sampled = "sampled" }
+    Guard { Warn = "warn", Rollback = "rollback", None = "none" }
+    RetryOn {
+        ConnectFailure = "connect-failure",
+        RefusedStream = "refused-stream",
+        Reset = "reset",
+        Timeout = "timeout",
+    }
+    RetryMethods { Idempotent = "idempotent" }
+    Jitter { Full = "full", Equal = "equal", None = "none" }
+    Mode { Enforce = "enforce", Observe = "observe", None = "none" }
+    ObserveMode { Enforce = "enforce", Observe = "observe" }
+    BalanceBy { PeakEwma = "peakEwma", LeastRequest = "leastRequest", RoundRobin = "roundRobin", Hash = "hash" }
+    Contract { Opaque = "opaque", Atomic5xx = "atomic5xx", Dedupes = "dedupes" }
+    StoreKind { Embedded = "embedded", Redis = "redis" }
+    Durability { Process = "process", Power = "power" }
+    KeySyntax { Lenient = "lenient", Strict = "strict" }
+    InFlight { Wait = "wait", Reject = "reject" }
+    Oversize { Reject = "reject", Bypass = "bypass" }
+    OnStoreError { Closed = "closed", Open = "open" }
+    ForwardKey { AsIs = "asIs", Strip = "strip" }
+    Cause {
+        RetriesExhausted = "retries-exhausted",
+        Deadline = "deadline",
+        CircuitOpen = "circuit-open",
+        ServerError = "server-error",
+        OutcomeUnknown = "outcome-unknown",
+        ProcessEnded = "process-ended",
+    }
+    CaptureAt { Failure = "failure", Send = "send" }
+    Credentials { Seal = "seal", Drop = "drop" }
+    DeadlineHeader { GrpcTimeout = "grpc-timeout", XEnvoyExpectedRqTimeoutMs = "x-envoy-expected-rq-timeout-ms" }
 }

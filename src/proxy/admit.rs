@@ -77,8 +77,11 @@ pub async fn admit(route: &Route<'_>, now: Instant, deadline: Instant) -> Result
         Refusal { failure, retry_after: Some(Duration::from_secs(1)) }
     })
     .and_then(|(slot, waited)| {
-        let got = if waited { clock::now() } else { now };
-        let late = waited && got >= deadline;
+        if !waited {
+            return Ok((slot, Duration::ZERO));
+        }
+        let got = clock::now();
+        let late = got >= deadline;
         if late { Err(Failure::DeadlineOnArrival.into()) } else { Ok((slot, got.saturating_duration_since(now))) }
     })
 }

@@ -148,11 +148,10 @@ impl Drop for Flight<'_> {
         let now = clock::now();
         self.upstream.decide(|d| d.on_cancelled(now, permit));
         let endpoint = self.in_flight.as_ref().map(|i| i.endpoint().addr);
-        let (kind, launched) = (self.kind, self.launched);
+        let (kind, launched, deadline) = (self.kind, self.launched, self.deadline);
         let elapsed = now.saturating_duration_since(launched);
-        let left = self.deadline.saturating_duration_since(launched);
         let (end, ending) = (AttemptEnd::Cancelled, Ending::Cancelled);
-        self.record.attempt(AttemptNote { endpoint, kind, launched, left, elapsed, end, ending });
+        self.record.attempt(AttemptNote { endpoint, kind, launched, deadline, elapsed, end, ending });
     }
 }
 
@@ -189,8 +188,7 @@ pub async fn run(
                 let elapsed = now.saturating_duration_since(launched);
                 let outcome = outcome_of(&result, cutoff, request.deadline);
                 let endpoint = in_flight.as_ref().map(InFlight::endpoint);
-                let left = deadline.saturating_duration_since(launched);
-                record.attempt(note(kind, &outcome, endpoint.map(|e| e.addr), (launched, elapsed, left)));
+                record.attempt(note(kind, &outcome, endpoint.map(|e| e.addr), (launched, deadline), elapsed));
                 settle_endpoint(route, endpoint.map(|e| &**e), &outcome, elapsed, now);
                 tell_endpoint(machine, kind, endpoint, &used);
                 machine.set_replayable(request.body.is_some() && !request.upgrade && !request.once);
@@ -313,13 +311,14 @@ fn note(
     kind: Kind,
     outcome: &Outcome,
     endpoint: Option<SocketAddr>,
-    (launched, elapsed, left): (Instant, Duration, Duration),
+    (launched, deadline): (Instant, Instant),
+    elapsed: Duration,
 ) -> AttemptNote {
     let end = match outcome.reply {
         Reply::Status(status) => AttemptEnd::Status(status),
         Reply::Failed(failure) => AttemptEnd::Failed(failure),
     };
-    AttemptNote { endpoint, kind, launched, left, elapsed, end, ending: Ending::of(outcome) }
+    AttemptNote { endpoint, kind, launched, deadline, elapsed, end, ending: Ending::of(outcome) }
 }
 
 fn settle_endpoint(route: &Route<'_>, endpoint: Option<&Endpoint>, outcome: &Outcome, elapsed: Duration, now: Instant) {

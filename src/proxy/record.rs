@@ -52,14 +52,21 @@ pub struct AttemptNote {
     pub kind: Kind,
     /// When it was launched.
     pub launched: Instant,
-    /// How much time its request had left then.
-    pub left: Duration,
+    /// Its request's.
+    pub deadline: Instant,
     /// From its launch to the head of the answer, or to its failure.
     pub elapsed: Duration,
     /// How it ended.
     pub end: AttemptEnd,
     /// The same as far as verdicts tell endings apart.
     pub ending: Ending,
+}
+
+impl AttemptNote {
+    /// How much time its request had left at its launch. Nobody asks if all is well.
+    fn left(&self) -> Duration {
+        self.deadline.saturating_duration_since(self.launched)
+    }
 }
 
 /// One request.

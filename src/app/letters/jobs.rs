@@ -130,7 +130,7 @@ pub fn resume(core: &Arc<Core>) {
     let Ok(open) = Open::of(core) else { return };
     let Ok(jobs) = core.stores.wait(open.letters.store.jobs()) else { return };
     for (id, text) in jobs {
-        let Ok(job) = serde_json::from_str::<Job>(&text) else { continue };
+        let Ok(job) = serde_json::from_slice::<Job>(text.as_bytes()) else { continue };
         if job.state == JobState::Running
             && !core.jobs.runs(id)
             && let Ok(cancel) = core.jobs.enter(id, job.filter.clone())
@@ -143,7 +143,8 @@ pub fn resume(core: &Arc<Core>) {
 pub fn list(sources: &Sources) -> Result<Vec<ReplayJob>, Refused> {
     let open = Open::of(&sources.core)?;
     let jobs = sources.core.stores.wait(open.letters.store.jobs()).map_err(failed)?;
-    let read = jobs.iter().rev().filter_map(|(id, text)| Some(view(*id, &serde_json::from_str(text).ok()?)));
+    let read =
+        jobs.iter().rev().filter_map(|(id, text)| Some(view(*id, &serde_json::from_slice(text.as_bytes()).ok()?)));
     Ok(read.collect())
 }
 

@@ -22,7 +22,7 @@ impl Record {
     pub(super) fn tell(&self, outcome: RequestOutcome, elapsed: Duration, now: Instant) {
         let troubled = outcome != RequestOutcome::Success || !self.more.is_empty();
         let logged = access_log::should_log(&self.snapshot.policy.access_log, troubled, Random.next_u64());
-        let kept = self.kept(troubled, logged);
+        let kept = self.kept(troubled, logged, elapsed);
         let watched = self.telemetry.stories.taps.watched();
         if !logged && kept.is_none() && !watched {
             return;
@@ -40,10 +40,10 @@ impl Record {
     }
 
     /// Whether its story is kept, and why.
-    fn kept(&self, troubled: bool, logged: bool) -> Option<Kept> {
+    fn kept(&self, troubled: bool, logged: bool, elapsed: Duration) -> Option<Kept> {
         if troubled || self.dead_letter.is_some() || self.key_status.is_some_and(is_eventful) {
             Some(Kept::Troubled)
-        } else if self.is_slow() {
+        } else if self.is_slow(elapsed) {
             Some(Kept::Slow)
         } else {
             logged.then_some(Kept::Sampled)
@@ -51,8 +51,12 @@ impl Record {
     }
 
     /// Compared to its upstream, up to the head of its answer: a long body is not a slow answer.
-    fn is_slow(&self) -> bool {
+    fn is_slow(&self, elapsed: Duration) -> bool {
         let (Some(first), Some(upstream)) = (&self.first, self.upstream()) else { return false };
+        // Nearly always the whole request was fast enough, and so was its head.
+        if !upstream.is_slow(elapsed) {
+            return false;
+        }
         let answered = first.launched.saturating_duration_since(self.started).saturating_add(first.elapsed);
         upstream.is_slow(answered)
     }
@@ -111,7 +115,7 @@ impl Record {
             kind: note.kind,
             at: note.launched.saturating_duration_since(self.started),
             elapsed: note.elapsed,
-            left: note.left,
+            left: note.left(),
             end: note.end,
             ending: note.ending,
         }

@@ -105,8 +105,9 @@ impl Record {
 
     /// Attempts end in the order in which they are launched, so that their place is their number.
     fn span_of(&self, note: &AttemptNote) -> AttemptStory {
-        let AttemptNote { endpoint, kind, launched, left, elapsed, end, .. } = *note;
-        let launched = launched.saturating_duration_since(self.started);
+        let AttemptNote { endpoint, kind, elapsed, end, .. } = *note;
+        let left = note.left();
+        let launched = note.launched.saturating_duration_since(self.started);
         AttemptStory { endpoint, kind, launched, left, elapsed, end }
     }
 }

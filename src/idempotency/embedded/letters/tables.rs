@@ -62,7 +62,8 @@ pub(super) fn letter(row: &Row<'_>) -> Result<Letter> {
 
 pub(super) fn json<T: DeserializeOwned>(row: &Row<'_>, column: usize) -> Result<T> {
     let text = row.get_ref(column)?.as_str()?;
-    serde_json::from_str(text).map_err(|error| Error::FromSqlConversionFailure(column, Type::Text, Box::new(error)))
+    serde_json::from_slice(text.as_bytes())
+        .map_err(|error| Error::FromSqlConversionFailure(column, Type::Text, Box::new(error)))
 }
 
 /// Strings and numbers always can be written.
