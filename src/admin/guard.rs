@@ -17,6 +17,9 @@ use super::page;
 use super::problem::Problem;
 use super::words;
 
+const SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
+const SEC_FETCH_DEST: HeaderName = HeaderName::from_static("sec-fetch-dest");
+
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Guard {
     pub listen: SocketAddr,
@@ -51,7 +54,15 @@ impl Guard {
                 "call the API from the page it serves, or from outside a browser",
             ));
         }
-        if matches!(*request.method(), Method::GET | Method::HEAD) { Ok(()) } else { changing(headers) }
+        if !matches!(*request.method(), Method::GET | Method::HEAD) {
+            return changing(headers);
+        }
+        // A page that another site embeds us into, or that loads us as its image or script, learns nothing; but it could
+        // hold all live views open. A link to our page is fine.
+        if is_of_another_site(headers)? && single(headers, &SEC_FETCH_DEST)? != Some("document") {
+            return Err(foreign_page("a page of another site asked for this"));
+        }
+        Ok(())
     }
 
     fn host(self, headers: &HeaderMap) -> Result<&str, Problem> {
@@ -110,15 +121,8 @@ fn changing(headers: &HeaderMap) -> Result<(), Problem> {
             "use the outrigger command line, or add the header",
         ));
     }
-    // Sent by browsers only; `none` is a user's own doing.
-    if let Some(site) = single(headers, &HeaderName::from_static("sec-fetch-site"))?
-        && !matches!(site, "same-origin" | "none")
-    {
-        return Err(Problem::forbidden(
-            "foreign-origin",
-            "a page of another site asked for this change",
-            "call the API from the page it serves, or from outside a browser",
-        ));
+    if is_of_another_site(headers)? {
+        return Err(foreign_page("a page of another site asked for this change"));
     }
     let kind = single(headers, &header::CONTENT_TYPE)?.unwrap_or_default();
     let essence = kind.split(';').next().unwrap_or_default().trim();
@@ -132,6 +136,15 @@ fn changing(headers: &HeaderMap) -> Result<(), Problem> {
         format!("the body's type is {}, only JSON is read", words::quoted(kind, 100)),
         "send `content-type: application/json`",
     ))
+}
+
+/// By what browsers say of themselves; nobody else says it, and `none` is a user's own doing.
+fn is_of_another_site(headers: &HeaderMap) -> Result<bool, Problem> {
+    Ok(single(headers, &SEC_FETCH_SITE)?.is_some_and(|site| !matches!(site, "same-origin" | "none")))
+}
+
+fn foreign_page(detail: &str) -> Problem {
+    Problem::forbidden("foreign-origin", detail, "call the API from the page it serves, or from outside a browser")
 }
 
 /// The header's only value; two of a kind are refused, since two readers could pick different ones.
@@ -183,6 +196,22 @@ mod tests {
         for host in ours {
             assert!(guard("10.1.2.3:4490").names_us(host), "{host}");
         }
+    }
+
+    #[test]
+    fn what_a_page_of_another_site_embeds_is_refused_and_its_link_is_followed() {
+        let asked = |site: Option<&str>, dest: &str| {
+            let mut request = Request::builder().uri("/tap").header("host", "127.0.0.1:4490");
+            for (name, value) in [("sec-fetch-site", site), ("sec-fetch-dest", site.and(Some(dest)))] {
+                request = value.into_iter().fold(request, |request, value| request.header(name, value));
+            }
+            guard("127.0.0.1:4490").admit(&request.body(axum::body::Body::empty()).unwrap()).is_ok()
+        };
+        for dest in ["image", "script", "iframe", "empty", "embed"] {
+            assert!(!asked(Some("cross-site"), dest) && !asked(Some("same-site"), dest), "{dest}");
+            assert!(asked(Some("same-origin"), dest) && asked(Some("none"), dest), "{dest}");
+        }
+        assert!(asked(Some("cross-site"), "document") && asked(None, ""));
     }
 
     #[test]

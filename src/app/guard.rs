@@ -4,12 +4,13 @@
 #[cfg(test)]
 mod tests;
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use super::news::Door;
-use crate::policy::diff::{self, diff};
+use crate::admin::words;
+use crate::policy::diff::diff;
 use crate::policy::journal::{ChangeKind, Entry, GUARD};
 use crate::policy::store::{Applied, PolicyStore, Source};
 use crate::policy::{Direction, Guard as Mode, Policy};
@@ -20,6 +21,9 @@ use crate::telemetry::metrics::Metrics;
 
 /// Revisions that are watched at once. Beyond it the oldest is let go.
 const WATCHED_MAX: usize = 16;
+/// Revisions that come one after the other are compared with the time before the first for so long. Later that time says
+/// too little of what would be without them.
+const SUCCESSION_MAX: Duration = Duration::from_secs(120);
 /// Lines of what a revision changed of one upstream.
 const EFFECT_LINES_MAX: usize = 16;
 /// Keys of the process as a whole that can make every upstream do worse.
@@ -40,6 +44,8 @@ struct State {
     current: Option<(u64, Arc<Policy>)>,
     /// Oldest first.
     watched: Vec<Watched>,
+    /// Nobody is accused any more.
+    retired: bool,
 }
 
 /// A revision in its first minute.
@@ -62,10 +68,13 @@ struct Suspect {
     effect: Vec<String>,
     /// It is compared with the minute before this.
     since: Instant,
-    /// The revision that was in force in that minute, and the one that ended it.
+    /// The revision that was in force in that minute, its policy, and the revision that ended it.
     good: u64,
+    good_policy: Arc<Policy>,
     first: u64,
     baseline: Option<Baseline>,
+    /// It is treated as it was then. Whatever is wrong with it, there is nothing to take back.
+    undone: bool,
 }
 
 /// A revision that made matters worse.
@@ -83,7 +92,7 @@ pub struct Accusation {
     pub of_file: bool,
     /// Whom it concerns.
     pub upstream: String,
-    /// In what way, in words, such as `38 % of 240 requests failed, 0.1 % of 1203 in the minute before`.
+    /// In what way, in words, such as `38% of 240 requests failed, 0.1% of 1203 in the minute before`.
     pub worse: String,
     /// What the revision changed of the upstream.
     pub effect: Vec<String>,
@@ -104,10 +113,20 @@ impl Guard {
         self.lock().applied(applied, now);
     }
 
+    /// The process ends: what fails from now on is no policy's fault.
+    pub fn retire(&self) {
+        self.lock().retired = true;
+    }
+
     /// Looks at what happened; to be called once a second.
     pub fn look(&self, sum: Sum<'_>, mode: Mode, now: Instant) {
-        for accusation in self.lock().look(sum, mode, now) {
-            self.door.accuse(accusation);
+        let mut state = self.lock();
+        for accusation in state.look(sum, mode, now) {
+            let revision = accusation.revision;
+            if !self.door.accuse(accusation) {
+                // Too much happens at once to be written down: it is found again by the next look.
+                state.unsettle(revision);
+            }
         }
     }
 }
@@ -120,8 +139,13 @@ impl State {
         self.forget(now);
         let mut suspects =
             if applied.author == GUARD { Vec::new() } else { suspects(&old, &policy, before, revision, now) };
+        let mut since: HashMap<u64, Effects> = HashMap::new();
         for suspect in &mut suspects {
-            self.hand_over(suspect);
+            self.hand_over(suspect, now);
+            if suspect.good != before {
+                let of = || Effects::between(&suspect.good_policy, &policy);
+                suspect.undone = since.entry(suspect.good).or_insert_with(of).on(&suspect.name).is_empty();
+            }
         }
         if applied.author == GUARD {
             // Its minute is not told again; a revision that follows soon is compared with the time before it all.
@@ -142,15 +166,23 @@ impl State {
 
     /// Of two revisions in quick succession that change an upstream, the newer one answers for it, and the time before
     /// the first is what it is compared with.
-    fn hand_over(&mut self, suspect: &mut Suspect) {
+    fn hand_over(&mut self, suspect: &mut Suspect, now: Instant) {
         for watched in &mut self.watched {
             let same = |it: &Suspect| it.direction == suspect.direction && it.name == suspect.name;
             if let Some(at) = watched.suspects.iter().position(same) {
                 let earlier = watched.suspects.remove(at);
+                if now.saturating_duration_since(earlier.since) > SUCCESSION_MAX {
+                    continue;
+                }
                 (suspect.since, suspect.good, suspect.first) = (earlier.since, earlier.good, earlier.first);
+                suspect.good_policy = earlier.good_policy;
                 suspect.baseline = earlier.baseline.map(Baseline::afresh);
             }
         }
+    }
+
+    fn unsettle(&mut self, revision: u64) {
+        self.watched.iter_mut().filter(|watched| watched.revision == revision).for_each(|it| it.settled = false);
     }
 
     fn forget(&mut self, now: Instant) {
@@ -165,10 +197,11 @@ impl State {
             for suspect in &mut watched.suspects {
                 suspect.remember(sum);
             }
-            if watched.settled || mode == Mode::None {
+            if watched.settled || self.retired || mode == Mode::None {
                 continue;
             }
-            let judged = watched.suspects.iter_mut().map(|it| (it.judge(watched.at, sum, now), it));
+            let suspects = watched.suspects.iter_mut().filter(|it| !it.undone);
+            let judged = suspects.map(|it| (it.judge(watched.at, sum, now), it));
             // Each is asked: how often in a row it was found worse is counted.
             let bad: Vec<_> = judged.filter_map(|(worse, it)| Some((worse?, it))).collect();
             if let Some((worse, suspect)) = bad.first() {
@@ -209,59 +242,71 @@ impl Suspect {
 }
 
 /// The upstreams that `new` treats in another way than `old`.
-fn suspects(old: &Policy, new: &Policy, before: u64, revision: u64, now: Instant) -> Vec<Suspect> {
-    let changes = diff(old, new);
-    let is_global = |change: &&diff::Change| {
-        let touches = |key: &str| GLOBAL.iter().any(|prefix| key.starts_with(prefix));
-        change.subject == "outrigger" && change.settings.iter().any(|setting| touches(setting.key))
-    };
-    let global: Vec<String> = changes.iter().filter(is_global).map(ToString::to_string).collect();
+fn suspects(old: &Arc<Policy>, new: &Policy, before: u64, revision: u64, now: Instant) -> Vec<Suspect> {
+    let changed = Effects::between(old, new);
     let known: HashSet<&str> = old.upstreams.iter().map(|upstream| &*upstream.name).collect();
     // What is new has no time before.
     let kept = new.upstreams.iter().filter(|upstream| known.contains(&*upstream.name));
     let suspect = |upstream: &crate::policy::UpstreamPolicy| {
-        let own = changes.iter().filter(|change| subject(change) == &*upstream.name).map(ToString::to_string);
-        let effect: Vec<String> = own.chain(global.iter().cloned()).take(EFFECT_LINES_MAX).collect();
+        let effect = changed.on(&upstream.name);
         (!effect.is_empty()).then(|| Suspect {
             direction: upstream.direction,
             name: Arc::clone(&upstream.name),
             effect,
             since: now,
             good: before,
+            good_policy: Arc::clone(old),
             first: revision,
             baseline: None,
+            undone: false,
         })
     };
     kept.filter_map(suspect).collect()
 }
 
-/// The upstream of a change, which may be one of its routes.
-fn subject(change: &diff::Change) -> &str {
-    change.subject.split('/').next().unwrap_or_default()
+/// What one policy changes of another one.
+struct Effects {
+    /// By upstream.
+    own: HashMap<String, Vec<String>>,
+    /// Of every upstream.
+    global: Vec<String>,
+}
+
+impl Effects {
+    fn between(old: &Policy, new: &Policy) -> Effects {
+        let mut effects = Effects { own: HashMap::new(), global: Vec::new() };
+        let touches = |key: &str| GLOBAL.iter().any(|prefix| key.starts_with(prefix));
+        for change in diff(old, new) {
+            // It may be one of the upstream's routes.
+            let upstream = change.subject.split('/').next().unwrap_or_default();
+            if change.subject != "outrigger" {
+                effects.own.entry(upstream.to_owned()).or_default().push(change.to_string());
+            } else if change.settings.iter().any(|setting| touches(setting.key)) {
+                effects.global.push(change.to_string());
+            }
+        }
+        effects
+    }
+
+    fn on(&self, upstream: &str) -> Vec<String> {
+        let own = self.own.get(upstream).into_iter().flatten();
+        own.chain(&self.global).take(EFFECT_LINES_MAX).cloned().collect()
+    }
 }
 
 fn told(worse: Worse, first: u64) -> String {
     let before = format!("in the minute before revision {first}");
     let shares = |Shares { before: (was, of_before), after: (is, of_after) }: Shares, what: &str| {
-        let (was, is) = (percent(was), percent(is));
+        let (was, is) = (words::percent(was * 100.0), words::percent(is * 100.0));
         format!("{is} of {of_after} requests {what} since then, {was} of {of_before} {before}")
     };
     match worse {
         Worse::Failing(it) => shares(it, "failed"),
         Worse::Abandoned(it) => shares(it, "were given up by their clients"),
         Worse::Slower { before: was, after: is } => {
-            format!("half of the answers take more than {} since then, {} {before}", millis(is), millis(was))
+            format!("half of the answers take more than {} since then, {} {before}", words::span(is), words::span(was))
         }
     }
-}
-
-fn percent(share: f64) -> String {
-    let percent = share * 100.0;
-    if percent > 0.0 && percent < 10.0 { format!("{percent:.1} %") } else { format!("{percent:.0} %") }
-}
-
-fn millis(span: Duration) -> String {
-    format!("{:.0} ms", span.as_secs_f64() * 1e3)
 }
 
 impl Accusation {

@@ -239,6 +239,7 @@ impl App {
     fn shutdown_unless(mut self, forced: impl Future<Output = ()>) -> bool {
         let policy = Arc::clone(&self.store.snapshot().policy);
         self.core.draining.store(true, Ordering::Release);
+        self.core.guard.retire();
         let in_flight = self.core.in_flight();
         let (mut aborted, mut hurried) = (0, false);
         let timeout_ms = u64::try_from(policy.drain.timeout.as_millis()).unwrap_or(u64::MAX);

@@ -43,18 +43,20 @@ pub struct Door(SyncSender<News>);
 impl Door {
     /// Hands an event in.
     pub fn tell(&self, event: Event) {
-        self.hand_in(News::Happened(event));
-    }
-
-    /// Hands in what the guard found; it is acted upon.
-    pub fn accuse(&self, accusation: Accusation) {
-        self.hand_in(News::Accused(Box::new(accusation)));
-    }
-
-    fn hand_in(&self, news: News) {
-        match self.0.try_send(news) {
+        match self.0.try_send(News::Happened(event)) {
             Ok(()) | Err(TrySendError::Full(_) | TrySendError::Disconnected(_)) => {}
         }
+    }
+
+    /// Hands in what the guard found; it is acted upon. False: there is no room for it now.
+    pub fn accuse(&self, accusation: Accusation) -> bool {
+        self.0.try_send(News::Accused(Box::new(accusation))).is_ok()
+    }
+
+    /// One that nothing gets through.
+    #[cfg(test)]
+    pub fn shut() -> Door {
+        Door(sync_channel(1).0)
     }
 }
 
@@ -138,7 +140,7 @@ fn emit(event: &Event) -> Option<Repeatable> {
             let (failure_percent, samples) = (transition.failure_percent, transition.samples);
             events::Event::Circuit { upstream, from, to, cause, failure_percent, samples }.emit();
             let words = format!("{from} -> {to}");
-            let line = format!("{upstream}: circuit {words} ({cause}, {failure_percent:.0} % of {samples} failed)");
+            let line = format!("{upstream}: circuit {words} ({cause}, {failure_percent:.0}% of {samples} failed)");
             by_itself(ChangeKind::Breaker, upstream, words, line)
         }
         Event::Ejected { upstream, endpoint, for_ms, failure } => {

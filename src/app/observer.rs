@@ -1,6 +1,6 @@
 //! Looks at every upstream once a second and keeps what happened: what verdicts and the policy's guard are judged by.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
@@ -52,13 +52,12 @@ impl Observer {
     /// Takes in what happened since the last look. Returns the upstreams of which something else is to be said now.
     pub fn look(&self, snapshot: &Snapshot, now: Instant, changes: &[Change]) -> Vec<(Direction, Arc<str>)> {
         let mut board = self.board.lock().unwrap_or_else(PoisonError::into_inner);
-        board.watched.retain(|(direction, name), _| {
-            snapshot.upstreams.iter().any(|upstream| upstream.direction == *direction && upstream.name == *name)
-        });
+        let wanted: HashSet<Key> = snapshot.upstreams.iter().map(key_of).collect();
+        board.watched.retain(|key, _| wanted.contains(key));
         let mut findings: Vec<(Key, Option<Finding>)> = Vec::with_capacity(snapshot.upstreams.len());
         let parts = snapshot.upstreams.iter().zip(&snapshot.policy.upstreams).zip(&snapshot.meters);
         for ((upstream, policy), meters) in parts {
-            let key = (upstream.direction, Arc::clone(&upstream.name));
+            let key = key_of(upstream);
             let watched = board.watched.entry(key.clone()).or_insert_with(|| Watched::new(now));
             findings.push((key, watched.take_in(upstream, policy, meters, now, changes)));
         }
@@ -94,6 +93,10 @@ impl Observer {
     }
 }
 
+fn key_of(upstream: &Arc<Upstream>) -> Key {
+    (upstream.direction, Arc::clone(&upstream.name))
+}
+
 /// Whether the app fails because of what it depends on.
 fn settle_app(blame: &mut Blame, findings: &mut [(Key, Option<Finding>)], now: Instant) {
     let (apps, others): (Vec<_>, Vec<_>) =
@@ -109,7 +112,8 @@ fn settle_app(blame: &mut Blame, findings: &mut [(Key, Option<Finding>)], now: I
 /// Where condition or cause differ. An upstream that is new and well is no news.
 fn news(before: &[(Key, Option<Finding>)], after: &[(Key, Option<Finding>)]) -> Vec<Key> {
     let said = |found: &Option<Finding>| found.as_ref().map(|found| (found.condition, found.cause));
-    let known = |key: &Key| before.iter().find(|(other, _)| other == key).and_then(|(_, found)| said(found));
+    let before: HashMap<&Key, &Option<Finding>> = before.iter().map(|(key, found)| (key, found)).collect();
+    let known = |key: &Key| before.get(key).and_then(|found| said(found));
     after.iter().filter(|(key, found)| said(found) != known(key)).map(|(key, _)| key.clone()).collect()
 }
 

@@ -151,7 +151,7 @@ fn sentence(upstream: &str, gated: bool, route: &str, report: &Report) -> String
         let (low, high) = wilson(rescued, retries, Z95);
         let (some, of) = (words::grouped(rescued), words::grouped(retries));
         let (low, high, load) = (low * 100.0, high * 100.0, load(report));
-        format!("{some} of {of} rescued ({low:.1}–{high:.1} %), {load:.1}x load")
+        format!("{some} of {of} rescued ({low:.1}–{high:.1}%), {load:.1}x load")
     };
     let mut text = match report.verdict {
         Helpfulness::Unknown if retries == 0 => {
@@ -209,10 +209,10 @@ mod tests {
     fn the_sentence_says_what_is_known_and_what_follows() {
         assert_eq!(
             report(2, 208).text,
-            "Retries of payments/charge after timeouts do not help: 2 of 210 rescued (0.3–3.4 %), 1.9x load; they are held to one \
+            "Retries of payments/charge after timeouts do not help: 2 of 210 rescued (0.3–3.4%), 1.9x load; they are held to one \
              probe per 10 s."
         );
-        let helping = "Retries of payments/charge after timeouts help: 200 of 210 rescued (91.5–97.4 %), 1.9x load.";
+        let helping = "Retries of payments/charge after timeouts help: 200 of 210 rescued (91.5–97.4%), 1.9x load.";
         assert_eq!(report(200, 10).text, helping);
         let few = "Retries of payments/charge after timeouts: too few to tell, 1 of 4 rescued.";
         assert_eq!(report(1, 3).text, few);

@@ -1,5 +1,6 @@
 //! Findings in the words of the admin API, of the log and of the metrics; and the changes that may be their reason.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -28,12 +29,11 @@ pub fn all(core: &Core) -> Vec<Verdict> {
     let views = core.views();
     let now = clock::now();
     let findings = core.observer.findings();
-    let of = |view: &UpstreamView| {
-        let same = |(direction, name, _): &&(Direction, Arc<str>, Option<Finding>)| {
-            direction.as_str() == view.direction && **name == *view.name
-        };
-        findings.iter().find(same).and_then(|(_, _, found)| found.as_ref())
-    };
+    let findings: HashMap<(&str, &str), &Finding> = findings
+        .iter()
+        .filter_map(|(direction, name, found)| Some(((direction.as_str(), &**name), found.as_ref()?)))
+        .collect();
+    let of = |view: &UpstreamView| findings.get(&(view.direction.as_str(), view.name.as_str())).copied();
     views.iter().map(|view| verdict::of(view, of(view), now)).collect()
 }
 

@@ -141,7 +141,7 @@ mod tests {
     const TEXT: &str = "\
 payments
   14:02:11Z           5 s ago  circuit closed -> open
-  14:02:11Z           9 s ago  does clearly worse since policy revision 12 [guard]: 38 % of 240 requests failed
+  14:02:11Z           9 s ago  does clearly worse since policy revision 12 [guard]: 38% of 240 requests failed
                                  revision 12 changed payments: retry.attempts 1 -> 3
 policy
   14:02:11Z          20 s ago  policy revision 12 from policy.yaml [file]
@@ -155,7 +155,7 @@ process
             change("policy-guard", Some("payments"), "payments: does clearly worse since policy revision 12", 9);
         let guard = Change {
             author: Some("guard".to_owned()),
-            reason: Some("38 % of 240 requests failed".to_owned()),
+            reason: Some("38% of 240 requests failed".to_owned()),
             effects: vec!["revision 12 changed payments: retry.attempts 1 -> 3".to_owned()],
             ..guard
         };

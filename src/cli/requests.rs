@@ -143,18 +143,19 @@ fn line(story: &Story, colour: bool) -> String {
     // The day is today's.
     let time = story.at.split('T').nth(1).unwrap_or(&story.at).trim_end_matches('Z');
     let reason = story.reason.as_deref().or(story.retry_denied.as_deref()).unwrap_or("-");
-    let ending = format!("{:<19}", ending(story));
-    let text = format!(
-        "{time}  {}  {}  {:>9}  {}x  {reason}  {} {}  {}",
+    let ending = format!("{:<19}", print::line(&ending(story)));
+    format!(
+        "{}  {}  {}  {:>9}  {}x  {}  {} {}  {}",
+        print::line(time),
         if colour { tone(story).paint(&ending) } else { ending },
-        place(story),
+        print::line(&place(story)),
         print::milliseconds(Some(story.duration_ms)),
         story.attempts.len(),
-        story.method,
+        print::line(reason),
+        print::line(&story.method),
         words::plain(&story.path, PATH_CHARS_MAX),
-        story.trace_id,
-    );
-    if colour { text } else { print::line(&text) }
+        print::line(&story.trace_id),
+    )
 }
 
 /// The whole story.

@@ -114,7 +114,7 @@ fn control_group(report: &RetryReport) -> Option<String> {
         (holdout.effect_percent, holdout.effect_low_percent, holdout.effect_high_percent)
     else {
         return Some(format!(
-            "Control group of {name}: {} % of its requests; none has needed a retry yet.",
+            "Control group of {name}: {}% of its requests; none has needed a retry yet.",
             holdout.percent
         ));
     };

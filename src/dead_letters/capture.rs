@@ -21,6 +21,9 @@ const TARGET_SHOWN_MAX: usize = 8 * 1024;
 /// Of an answer's body, so many bytes are shown.
 const ANSWER_SHOWN_MAX: usize = 4 * 1024;
 
+/// In place of a value of which not even a digest is shown.
+const HIDDEN: &str = "[redacted]";
+
 /// Fields that hold secrets whatever the policy says.
 const CREDENTIALS: [HeaderName; 5] =
     [AUTHORIZATION, PROXY_AUTHORIZATION, COOKIE, SET_COOKIE, HeaderName::from_static("x-api-key")];
@@ -94,7 +97,7 @@ pub struct Place<'a> {
 pub struct Redaction<'a> {
     /// Fields, besides the usual ones.
     pub headers: &'a [HeaderName],
-    /// Parameters of the query, in any case.
+    /// Parameters of the query, in any case, whose values are shown by their digest. No value is shown as it is.
     pub query: &'a [String],
     /// The field with the idempotency key.
     pub key: Option<&'a HeaderName>,
@@ -197,7 +200,7 @@ pub fn shown_fields(fields: &HeaderMap, redaction: &Redaction<'_>) -> Vec<String
     lines
 }
 
-/// Path and query.
+/// Path and query, without the query's values: nobody knows which of them are secrets.
 pub fn shown_target(target: &Uri, redaction: &Redaction<'_>) -> String {
     let mut text = shown(target.path().as_bytes());
     if let Some(query) = target.query() {
@@ -209,12 +212,17 @@ pub fn shown_target(target: &Uri, redaction: &Redaction<'_>) -> String {
 }
 
 fn shown_parameter(part: &str, redaction: &Redaction<'_>) -> String {
-    let (name, value) = part.split_once('=').unwrap_or((part, ""));
-    let plain = unescaped(name);
+    let (name, value) = part.split_once('=').map_or((part, None), |(name, value)| (name, Some(value)));
+    let (plain, name) = (unescaped(name), shown(name.as_bytes()));
     if redaction.query.iter().any(|hidden| hidden.as_bytes().eq_ignore_ascii_case(&plain)) {
-        return format!("{}={}", shown(name.as_bytes()), redacted(value.as_bytes()));
+        return format!("{name}={}", redacted(value.unwrap_or_default().as_bytes()));
     }
-    shown(part.as_bytes())
+    match value {
+        Some(_) => format!("{name}={HIDDEN}"),
+        None if part.is_empty() => String::new(),
+        // It may be a value as well as a name.
+        None => HIDDEN.to_owned(),
+    }
 }
 
 /// The name that an application would read: a name in disguise hides nothing less.

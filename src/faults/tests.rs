@@ -178,7 +178,7 @@ async fn a_share_of_requests_fails_and_the_same_seed_chooses_the_same_ones() {
     }
     assert_eq!(runs[0], runs[1]);
     let failed = runs[0].iter().filter(|s| **s == 503).count();
-    assert!((30..=70).contains(&failed), "{failed} of 200 at 25 %");
+    assert!((30..=70).contains(&failed), "{failed} of 200 at 25%");
 }
 
 #[test]

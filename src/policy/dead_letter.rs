@@ -58,7 +58,8 @@ pub struct DeadLetterBounds {
     pub max_body: usize,
     /// `capture.redactHeaders`, and before them [`ALWAYS_REDACTED`]. Lower-case, each once.
     pub redact_headers: Vec<HeaderName>,
-    /// `capture.redactQuery`: names of parameters, as they are written in a query. Each once.
+    /// `capture.redactQuery`: names of parameters, as they are written in a query, whose values are shown by a digest; those
+    /// of all others are not shown at all. Each once.
     pub redact_query: Vec<String>,
     /// `capture.credentials`.
     pub credentials: Credentials,

@@ -13,8 +13,8 @@ use std::time::Duration;
 
 use super::routes::{Entry, HostPattern, PathMatch, RouteMatch};
 use super::{
-    AccessLog, DeadlinePolicy, Direction, Drain, FixedEndpoint, Listener, Policy, ProxyStatus, RoutePolicy, Target,
-    UpstreamPolicy, duration, size,
+    AccessLog, DeadlinePolicy, Direction, Drain, FixedEndpoint, Guard, Listener, Policy, ProxyStatus, RoutePolicy,
+    Target, UpstreamPolicy, duration, size,
 };
 use crate::reliability::attempts::RetryPolicy;
 use crate::reliability::backoff::{Backoff, Jitter};
@@ -97,13 +97,18 @@ pub fn process(policy: &Policy) -> Vec<Setting> {
         time("drain.timeout", timeout),
         number("accessLog.sampleRatio", sample_ratio),
         set("accessLog.errors", if errors_always { "always" } else { "sampled" }),
-        set("policy.guard", guard.as_str()),
+        self::guard(*guard),
         set("limits.replayBytes", size::print(*replay_bytes_max as u64)),
     ];
     settings.extend(self::tracing(tracing.as_ref()));
     settings.extend(idempotency::stores(stores));
     settings.extend(bounds(dead_letters.as_deref()));
     settings
+}
+
+/// What is done about a revision that makes matters worse.
+pub fn guard(guard: Guard) -> Setting {
+    set("policy.guard", guard.as_str())
 }
 
 /// What all routes of an upstream share.

@@ -163,6 +163,7 @@ fn values(
     }
     process.extend(effective::bounds(letters));
     process.extend(effective::tracing(policy.tracing.as_ref()));
+    process.push(effective::guard(policy.guard));
     for setting in process {
         let origin = origins.of(PROCESS, None, setting.key);
         rows.push((setting, origin));
@@ -245,7 +246,7 @@ fn notes(upstream: &UpstreamPolicy, route: &RoutePolicy, method: &Method, retrie
         let held_out = route.retry.holdout_percent;
         if held_out > 0.0 {
             note(format!(
-                "{held_out} % of the requests, by lot, are not retried: the control group (`outrigger retries`)."
+                "{held_out}% of the requests, by lot, are not retried: the control group (`outrigger retries`)."
             ));
         }
         if !method.is_idempotent() {

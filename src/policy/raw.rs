@@ -43,7 +43,7 @@ pub struct File {
     pub drain: Key<Drain>,
     /// How much the Proxy-Status header tells: full, basic (the error only) or none. Default full.
     pub proxy_status: Key<ProxyStatus>,
-    /// JSON lines about requests. Default: every failure, 1 % of the successes.
+    /// JSON lines about requests. Default: every failure, 1% of the successes.
     pub access_log: Key<AccessLog>,
     /// Traces of requests for a collector (OTLP). Default: as the environment says (OTEL_*).
     pub tracing: Key<Tracing>,

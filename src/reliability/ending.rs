@@ -159,10 +159,22 @@ impl Endings {
         self.sum(Ending::counts)
     }
 
+    /// What came since `earlier`, where both are readings of counters modulo 2^32. Nothing counts to 2^31 between two
+    /// looks: a counter that seems to has begun anew, because what it belongs to was replaced.
+    pub fn since(&self, earlier: &Endings) -> Endings {
+        let came = *self - *earlier;
+        if came.0.iter().any(|count| began_anew(*count)) { *self } else { came }
+    }
+
     /// Those that are the upstream's failure.
     pub fn failed(&self) -> u64 {
         self.sum(Ending::is_upstreams_failure)
     }
+}
+
+/// Whether a difference of two readings modulo 2^32 says that the counter ran backwards.
+pub const fn began_anew(came: u32) -> bool {
+    came > u32::MAX / 2
 }
 
 impl AddAssign for Endings {

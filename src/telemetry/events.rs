@@ -201,6 +201,24 @@ impl Event<'_> {
             Event::ExportFailed { endpoint, error, spans_lost } => {
                 warn!(target: "outrigger", event, endpoint, error, spans_lost, "spans did not reach the collector");
             }
+            Event::Draining { in_flight, timeout_ms } => {
+                info!(target: "outrigger", event, in_flight, timeout_ms, "draining");
+            }
+            Event::Stopped { aborted } => info!(target: "outrigger", event, aborted, "stopped"),
+            Event::Circuit { .. }
+            | Event::Verdict { .. }
+            | Event::Ejected { .. }
+            | Event::Returned { .. }
+            | Event::Endpoints { .. }
+            | Event::ResolveFailed { .. }
+            | Event::Retries { .. }
+            | Event::Resolved { .. } => self.emit_of_upstream(),
+        }
+    }
+
+    fn emit_of_upstream(&self) {
+        let event = self.name();
+        match *self {
             Event::Circuit { upstream, from, to, cause, failure_percent, samples } => {
                 let message = format_args!("circuit breaker: {from} -> {to}");
                 warn!(target: "outrigger", event, upstream, from, to, cause, failure_percent, samples, "{message}");
@@ -236,10 +254,8 @@ impl Event<'_> {
             Event::Resolved { upstream, endpoints } => {
                 info!(target: "outrigger", event, upstream, endpoints, "name resolved again");
             }
-            Event::Draining { in_flight, timeout_ms } => {
-                info!(target: "outrigger", event, in_flight, timeout_ms, "draining");
-            }
-            Event::Stopped { aborted } => info!(target: "outrigger", event, aborted, "stopped"),
+            // All others are the process's, and written above.
+            _ => {}
         }
     }
 }

@@ -249,7 +249,8 @@ impl Metrics {
 
     /// What retries achieved; told before a scrape.
     pub fn retries_seen(&self, seen: Vec<RetryGauge>) {
-        *self.retries.lock().unwrap_or_else(PoisonError::into_inner) = seen;
+        let mut retries = self.retries.lock().unwrap_or_else(PoisonError::into_inner);
+        *retries = gauges::only_growing(&retries, seen);
     }
 
     /// How many that were, in all queues.

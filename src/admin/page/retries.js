@@ -26,14 +26,14 @@ const placed = (report) => `${report.upstream}/${report.route}`;
 function detail(report) {
   const facts = [`window ${whole(report.windowSeconds)}`, `${grouped(report.firstFailed)} of ${many(report.requests, 'request')} failed at first`];
   if (typeof report.efficiency === 'number') {
-    facts.push(`efficiency ${percent(report.efficiency * 100)} (95 %: ${percent(report.efficiencyLow * 100)} to ${percent(report.efficiencyHigh * 100)})`);
+    facts.push(`efficiency ${percent(report.efficiency * 100)} (95%: ${percent(report.efficiencyLow * 100)} to ${percent(report.efficiencyHigh * 100)})`);
   }
   if (typeof report.upliftPercent === 'number') facts.push(`uplift ${report.upliftPercent.toFixed(1)} points`);
   if (report.denied?.length) facts.push(`not made: ${report.denied.map(([why, count]) => `${plain(why, 40)} ${grouped(count)}`).join(', ')}`);
   const held = report.holdout;
   if (held && typeof held.effectPercent === 'number') {
-    facts.push(`control group of ${held.percent} %: retries add ${held.effectPercent.toFixed(1)} points `
-      + `(95 %: ${held.effectLowPercent?.toFixed(1)} to ${held.effectHighPercent?.toFixed(1)})`);
+    facts.push(`control group of ${held.percent}%: retries add ${held.effectPercent.toFixed(1)} points `
+      + `(95%: ${held.effectLowPercent?.toFixed(1)} to ${held.effectHighPercent?.toFixed(1)})`);
   }
   facts.push(`all time: ${many(report.lifetimeRetries ?? 0, 'retry', 'retries')}, ${grouped(report.lifetimeRescued ?? 0)} rescued`);
   return h('p', { class: 'line soft' }, facts.map((fact) => h('span', null, fact)));

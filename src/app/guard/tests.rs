@@ -87,7 +87,7 @@ fn a_revision_after_which_its_upstream_fails_is_named_once_with_what_it_changed(
     assert_eq!(world.named(), [(2, "payments", 1, Mode::Warn)]);
     let found = &world.found[0];
     assert_eq!(found.effect, ["payments/default: timeouts.backendRequest 500ms -> 1ms"]);
-    assert!(found.worse.contains("100 % of") && found.worse.contains("in the minute before revision 2"), "{found:?}");
+    assert!(found.worse.contains("100% of") && found.worse.contains("in the minute before revision 2"), "{found:?}");
     world.pass(60, &["payments"], Mode::Warn);
     assert_eq!(world.found.len(), 1, "told once");
 }
@@ -143,6 +143,65 @@ fn a_harmless_revision_behind_a_bad_one_takes_no_blame_and_is_not_taken_back_wit
 }
 
 #[test]
+fn who_takes_a_revision_back_by_hand_is_not_accused_of_what_stays_bad_all_the_same() {
+    let mut world = World::new(policy(USUAL, USUAL, ""));
+    world.pass(70, &[], Mode::Rollback);
+    world.apply(policy(QUICK, USUAL, ""), "file");
+    world.pass(2, &["payments"], Mode::Rollback);
+    // Something else of the policy has changed as well: what counts is how the upstream is treated.
+    world.apply(policy(USUAL, QUICK, ""), "alice");
+    world.pass(58, &["payments"], Mode::Rollback);
+    assert!(world.found.is_empty(), "{:?}", world.found);
+    // The time before it all still serves whoever comes next.
+    world.apply(policy(QUICK, QUICK, ""), "alice");
+    world.pass(8, &["payments"], Mode::Rollback);
+    assert_eq!(world.named(), [(4, "payments", 1, Mode::Rollback)]);
+}
+
+#[test]
+fn revisions_that_follow_one_another_without_end_are_not_compared_with_a_time_long_gone() {
+    let mut world = World::new(policy(USUAL, USUAL, ""));
+    world.pass(70, &[], Mode::Rollback);
+    for number in 1..=6 {
+        world.apply(policy(&format!("timeouts: {{ backendRequest: {number}ms }}"), USUAL, ""), "file");
+        world.pass(45, if number < 5 { &[] } else { &["payments"] }, Mode::Rollback);
+    }
+    let good: Vec<u64> = world.found.iter().map(|it| it.good).collect();
+    assert!(!good.is_empty() && good.iter().all(|good| *good > 1), "{:?}", world.named());
+}
+
+#[test]
+fn a_process_that_drains_blames_no_revision_for_what_it_cuts() {
+    let mut world = World::new(policy(USUAL, USUAL, ""));
+    world.pass(70, &[], Mode::Rollback);
+    world.apply(policy(QUICK, USUAL, ""), "file");
+    let guard = Guard { door: Door::shut(), state: Mutex::new(std::mem::take(&mut world.state)) };
+    guard.retire();
+    world.state = guard.state.into_inner().unwrap();
+    world.pass(30, &["payments"], Mode::Rollback);
+    assert!(world.found.is_empty(), "{:?}", world.found);
+}
+
+#[test]
+fn what_the_desk_has_no_room_for_is_found_again_by_the_next_look() {
+    let mut world = World::new(policy(USUAL, USUAL, ""));
+    world.pass(70, &[], Mode::Warn);
+    world.apply(policy(QUICK, USUAL, ""), "file");
+    world.pass(5, &["payments"], Mode::None);
+    let guard = Guard { door: Door::shut(), state: Mutex::new(std::mem::take(&mut world.state)) };
+    for ahead in 0..6 {
+        let histories = &world.histories;
+        let sum = |_: Direction, name: &str, from: Instant, to: Instant| {
+            histories.iter().find(|(known, _)| *known == name).map(|(_, history)| history.sum(from, to))
+        };
+        guard.look(&sum, Mode::Warn, world.now() + Duration::from_millis(ahead));
+    }
+    world.state = guard.state.into_inner().unwrap();
+    world.pass(2, &["payments"], Mode::Warn);
+    assert_eq!(world.named(), [(2, "payments", 1, Mode::Warn)]);
+}
+
+#[test]
 fn the_guards_own_rollback_is_not_watched_and_the_same_mistake_soon_after_is_found_again() {
     let mut world = World::new(policy(USUAL, USUAL, ""));
     world.pass(70, &[], Mode::Rollback);
@@ -175,7 +234,7 @@ fn accusation(mode: Mode) -> Accusation {
         mode,
         of_file: true,
         upstream: "payments".to_owned(),
-        worse: "38 % of 240 requests failed since then, 0.1 % of 1203 in the minute before revision 2".to_owned(),
+        worse: "38% of 240 requests failed since then, 0.1% of 1203 in the minute before revision 2".to_owned(),
         effect: vec!["payments/default: timeouts.backendRequest 500ms -> 1ms".to_owned()],
     }
 }
@@ -187,7 +246,7 @@ fn what_is_said_names_the_next_step() {
     assert!(next.contains("the file still holds it: its next different content is taken"), "{next}");
     let text = accusation(Mode::Warn).text();
     assert!(
-        text.starts_with("payments does clearly worse since policy revision 2: 38 % of 240 requests failed"),
+        text.starts_with("payments does clearly worse since policy revision 2: 38% of 240 requests failed"),
         "{text}"
     );
 }
@@ -197,7 +256,7 @@ fn shares_and_times_are_told_as_people_say_them() {
     let shares = Shares { before: (0.001, 1203), after: (0.38, 240) };
     assert_eq!(
         told(Worse::Failing(shares), 12),
-        "38 % of 240 requests failed since then, 0.1 % of 1203 in the minute before revision 12"
+        "38% of 240 requests failed since then, 0.1% of 1203 in the minute before revision 12"
     );
     let slower = Worse::Slower { before: Duration::from_millis(4), after: Duration::from_millis(210) };
     assert_eq!(
@@ -215,7 +274,7 @@ fn a_rollback_is_made_once_with_author_and_reason_and_not_if_the_policy_has_chan
     let changes = store.changes();
     let last: Vec<_> = changes.iter().rev().take(2).map(|change| (change.kind, change.author.as_str())).collect();
     assert_eq!(last, [(ChangeKind::Rollback, GUARD), (ChangeKind::Guard, GUARD)]);
-    assert!(changes.last().unwrap().reason.as_deref().unwrap().contains("38 % of 240"), "{changes:?}");
+    assert!(changes.last().unwrap().reason.as_deref().unwrap().contains("38% of 240"), "{changes:?}");
     // The same again: revision 2 is not in force any more.
     act(&store, &metrics, &accusation(Mode::Rollback));
     assert_eq!(store.snapshot().revision, 3);

@@ -45,7 +45,7 @@ fn of(original: &Original) -> Captured {
 #[test]
 fn a_letter_says_what_was_asked_and_where_it_went() {
     let letter = of(&request("/pay?a=1", &[("host", "bank"), ("content-type", "text/plain")]));
-    assert_eq!((&*letter.method, &*letter.host, &*letter.target), ("POST", "bank", "/pay?a=1"));
+    assert_eq!((&*letter.method, &*letter.host, &*letter.target), ("POST", "bank", "/pay?a=[redacted]"));
     assert_eq!(letter.fields, ["host: bank", "content-type: text/plain"]);
     assert_eq!((letter.body_bytes, letter.not_replayable), (6, None));
     assert_eq!(letter.body_sha256, "018fbb9d0c43d38027f9808637d418e75e1b4c8cdec3f0581aaf344dea80dcb1");
@@ -74,9 +74,21 @@ fn secrets_are_shown_by_their_digest_alone() {
         |name: &str| letter.fields.iter().find_map(|line| line.strip_prefix(name).map(str::to_owned)).expect("a line");
     assert_eq!(digest("x-api-key: "), digest("x-session: "));
     assert_ne!(digest("x-api-key: "), digest("cookie: "));
-    assert!(!letter.target.contains("s3cret") && letter.target.contains("&b=1&"), "{}", letter.target);
+    assert!(!letter.target.contains("s3cret") && letter.target.contains("&b=[redacted]&"), "{}", letter.target);
     assert_eq!(letter.target.matches("[redacted:").count(), 4, "{}", letter.target);
     assert_eq!(letter.key_origin, KeyOrigin::Client);
+}
+
+#[test]
+fn no_value_of_a_query_is_shown_and_all_of_them_are_kept_for_a_replay() {
+    let shown = |target: &str| of(&request(target, &[])).target;
+    assert_eq!(
+        shown("/pay?key=s3cret&s3cret&a=&&b=x=s3cret"),
+        "/pay?key=[redacted]&[redacted]&a=[redacted]&&b=[redacted]"
+    );
+    assert_eq!((shown("/pay").as_str(), shown("/pay?").as_str()), ("/pay", "/pay?"));
+    let kept = contents(&request("/pay?key=s3cret&s3cret", &[]), &bounds()).expect("contents");
+    assert_eq!(kept.target, "/pay?key=s3cret&s3cret");
 }
 
 #[test]

@@ -163,7 +163,7 @@ impl Shelf {
             }
         }
         Ok(Err(Refusal::Full(format!(
-            "open dead letters take all that is allowed: {} letters, {} bytes, {} % for one queue",
+            "open dead letters take all that is allowed: {} letters, {} bytes, {}% for one queue",
             bounds.letters_max, bounds.bytes_max, bounds.share_max
         ))))
     }

@@ -24,8 +24,20 @@ fn a_control_group_is_told() {
     let policy = POLICY.replace("attempts: 2 }", "attempts: 2, holdoutPercent: 1 }");
     let compiled = load("p.yaml", &policy).unwrap();
     let text = request(&compiled, "p.yaml", &Method::GET, "http://127.0.0.1:4400/").unwrap();
-    assert!(text.contains("1 % of the requests, by lot, are not retried"), "{text}");
+    assert!(text.contains("1% of the requests, by lot, are not retried"), "{text}");
     assert!(!explained("GET", "http://127.0.0.1:4400/").unwrap().contains("by lot"));
+}
+
+#[test]
+fn what_the_guard_would_do_is_among_the_values() {
+    let line = |policy: &str| {
+        let text = request(&load("p.yaml", policy).unwrap(), "p.yaml", &Method::GET, "http://127.0.0.1:4400/").unwrap();
+        let line = text.lines().find(|line| line.trim_start().starts_with("policy.guard")).unwrap_or_default();
+        line.split_whitespace().map(str::to_owned).collect::<Vec<_>>()
+    };
+    assert_eq!(line(POLICY), ["policy.guard", "warn", "built", "in"]);
+    let set = POLICY.replace("version: 1\n", "version: 1\npolicy: { guard: rollback }\n");
+    assert_eq!(line(&set), ["policy.guard", "rollback", "p.yaml:2:18"]);
 }
 
 #[test]

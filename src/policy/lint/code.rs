@@ -44,7 +44,7 @@ codes! {
         "Raise timeouts.request, lower timeouts.backendRequest, or ask for fewer attempts.";
     RetriesWithoutBudget = "OR003", Warning, "Retries are asked for, and the budget allows none",
         "retryBudget with percent: 0 and minPerSecond: 0 denies every retry.",
-        "Remove the retryBudget block to get the default of 20 %, or the retry block.";
+        "Remove the retryBudget block to get the default of 20%, or the retry block.";
     UnsafeWithoutContract = "OR004", Warning, "Retries for methods that must not be repeated",
         "The route has a retry block, but all its methods are unsafe to repeat (POST, PATCH, ...) and nothing says that the upstream recognises a repeated request. Only attempts of which provably nothing was sent are repeated; codes, timeouts and resets after sending are not.",
         "If the upstream deduplicates, say so: idempotency: { contract: dedupes }. If a 5xx from it means that nothing happened: contract: atomic5xx. Otherwise remove the retry block.";

@@ -32,7 +32,7 @@ pub struct Capture {
     pub max_body: Key<Text<Size>>,
     /// Headers whose values are shown to nobody, besides Authorization, Proxy-Authorization, Cookie, Set-Cookie and X-Api-Key. Default none.
     pub redact_headers: Key<Vec<At<Text<Header>>>>,
-    /// Parameters of the query whose values are shown to nobody. Default none.
+    /// Parameters of the query whose values are shown by a short digest; all others are not shown at all. Default none.
     pub redact_query: Key<Vec<At<Text<QueryName>>>>,
     /// seal: kept, so that a replay can authenticate, and readable with the key alone; drop: not kept. Default seal.
     pub credentials: Key<Credentials>,

@@ -3,6 +3,7 @@
 use super::finding::{EndpointSeen, Symptom};
 use super::rates::{self, Counted, of_attempts};
 use crate::reliability::ending::{Ending, Endings};
+use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
 /// Seconds that are kept of each endpoint.
@@ -85,14 +86,19 @@ impl Endpoints {
     pub fn look(&mut self, now: Instant, seen: &[EndpointSeen]) {
         self.total = seen.len();
         self.second = (self.second + 1) % SECONDS;
-        self.watched.retain(|watched| seen.iter().any(|s| s.name == watched.name));
-        for seen in seen.iter().take(WATCHED_MAX) {
-            match self.watched.iter_mut().find(|watched| watched.name == seen.name) {
-                Some(watched) => watched.take_in(self.second, seen, now),
-                None => self.watched.push(Watched::new(seen)),
-            }
+        let seen = seen.get(..WATCHED_MAX).unwrap_or(seen);
+        if !self.watched.iter().map(|watched| &watched.name).eq(seen.iter().map(|seen| &seen.name)) {
+            self.follow(seen);
         }
+        self.watched.iter_mut().zip(seen).for_each(|(watched, seen)| watched.take_in(self.second, seen, now));
         self.find_slow(now);
+    }
+
+    /// The set has changed: these, in their order, are watched from now on.
+    fn follow(&mut self, seen: &[EndpointSeen]) {
+        let before = std::mem::take(&mut self.watched).into_iter();
+        let mut before: HashMap<String, Watched> = before.map(|watched| (watched.name.clone(), watched)).collect();
+        self.watched = seen.iter().map(|s| before.remove(&s.name).unwrap_or_else(|| Watched::new(s))).collect();
     }
 
     /// How many there are.
@@ -150,22 +156,15 @@ impl Endpoints {
     }
 
     fn find_slow(&mut self, now: Instant) {
-        let means: Vec<Option<Duration>> = (0..self.watched.len()).map(|at| self.peers_mean(at)).collect();
-        for (watched, peers) in self.watched.iter_mut().zip(means) {
-            let Some(peers) = peers else {
-                watched.slow_at = None;
-                continue;
-            };
-            watched.judge(self.second, now, peers);
+        let means: Vec<Option<Duration>> = self.watched.iter().map(|watched| mean(&watched.sum())).collect();
+        let mut sorted: Vec<Duration> = means.iter().flatten().copied().collect();
+        sorted.sort_unstable();
+        for (watched, own) in self.watched.iter_mut().zip(means) {
+            match peers_mean(&sorted, own) {
+                Some(peers) => watched.judge(self.second, now, peers),
+                None => watched.slow_at = None,
+            }
         }
-    }
-
-    /// The median of the others' means. Without answers of others nothing can be compared.
-    fn peers_mean(&self, of: usize) -> Option<Duration> {
-        let others = self.watched.iter().enumerate().filter(|(at, _)| *at != of);
-        let mut means: Vec<Duration> = others.filter_map(|(_, watched)| mean(&watched.sum())).collect();
-        means.sort_unstable();
-        means.get(means.len() / 2).copied()
     }
 }
 
@@ -187,7 +186,7 @@ impl Watched {
         let read = Second::read(seen);
         if let Some(slot) = self.seconds.get_mut(second) {
             *slot = Second {
-                endings: read.endings - self.read.endings,
+                endings: read.endings.since(&self.read.endings),
                 answered: read.answered.saturating_sub(self.read.answered),
                 answered_in: read.answered_in.saturating_sub(self.read.answered_in),
             };
@@ -267,6 +266,13 @@ impl Second {
     }
 }
 
+/// The median of the others' means, out of those of all, sorted. Without answers of others nothing can be compared.
+fn peers_mean(sorted: &[Duration], own: Option<Duration>) -> Option<Duration> {
+    let middle = (sorted.len() - usize::from(own.is_some())) / 2;
+    let own_place = own.map_or(sorted.len(), |own| sorted.partition_point(|mean| *mean < own));
+    sorted.get(middle + usize::from(middle >= own_place)).copied()
+}
+
 fn mean(second: &Second) -> Option<Duration> {
     let answered = u32::try_from(second.answered).unwrap_or(u32::MAX);
     second.answered_in.checked_div(answered)
@@ -289,4 +295,50 @@ fn endings_of(watched: &[&Watched]) -> Endings {
 
 fn names(watched: &[&Watched]) -> Vec<String> {
     watched.iter().map(|watched| watched.name.clone()).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn seen(name: usize, refused: u32) -> EndpointSeen {
+        let mut endings = Endings::default();
+        endings.add(Ending::Refused, refused);
+        let (answered, answered_in, ejected, last_failure) = (0, Duration::ZERO, false, None);
+        EndpointSeen { name: name.to_string(), endings, answered, answered_in, ejected, last_failure }
+    }
+
+    #[test]
+    fn the_median_of_the_others_is_the_same_as_counted_one_by_one() {
+        let lists: [&[u64]; 6] = [&[], &[5], &[1, 2], &[3, 3, 3], &[1, 2, 2, 9], &[1, 4, 6, 8, 20]];
+        for list in lists {
+            let sorted: Vec<Duration> = list.iter().map(|ms| Duration::from_millis(*ms)).collect();
+            assert_eq!(peers_mean(&sorted, None), sorted.get(sorted.len() / 2).copied());
+            for at in 0..sorted.len() {
+                let mut others = sorted.clone();
+                let own = others.remove(at);
+                assert_eq!(peers_mean(&sorted, Some(own)), others.get(others.len() / 2).copied(), "{list:?} {at}");
+            }
+        }
+    }
+
+    #[test]
+    fn of_a_large_set_only_the_first_are_kept_however_its_order_turns() {
+        let (now, mut endpoints) = (Instant::now(), Endpoints::default());
+        for turn in 0..5 {
+            let set: Vec<EndpointSeen> = (0..1_000).map(|at| seen((at + turn * 200) % 1_000, 0)).collect();
+            endpoints.look(now, &set);
+            assert_eq!((endpoints.watched.len(), endpoints.total()), (WATCHED_MAX, 1_000));
+            assert_eq!(endpoints.watched[0].name, (turn * 200).to_string());
+        }
+    }
+
+    #[test]
+    fn an_address_that_comes_back_with_new_counters_has_not_failed_billions_of_times() {
+        let (now, mut endpoints) = (Instant::now(), Endpoints::default());
+        for refused in [0, 9, 1] {
+            endpoints.look(now, &[seen(1, refused), seen(2, 0)]);
+        }
+        assert_eq!(endpoints.watched[0].sum().endings.failed(), 10);
+    }
 }

@@ -1,6 +1,6 @@
 //! What was counted of one upstream, second by second for a minute and in steps of ten seconds for ten minutes.
 
-use crate::reliability::ending::Endings;
+use crate::reliability::ending::{Endings, began_anew};
 use std::ops::AddAssign;
 use std::time::{Duration, Instant};
 
@@ -65,15 +65,19 @@ pub struct Tick {
 }
 
 impl Tick {
-    /// What came after `earlier`, where both are readings of counters that only grow, modulo 2^32.
+    /// What came after `earlier`, where both are readings of counters that only grow, modulo 2^32. Counters that ran
+    /// backwards have begun anew: an upstream that is removed and comes back within a second is another one.
     pub fn since(&self, earlier: &Tick) -> Tick {
-        Tick {
+        let came = Tick {
             requests: self.requests - earlier.requests,
             attempts: self.attempts - earlier.attempts,
             retries: self.retries.wrapping_sub(earlier.retries),
             rescued: self.rescued.wrapping_sub(earlier.rescued),
             latencies: Latencies(std::array::from_fn(|at| self.latencies.0[at].wrapping_sub(earlier.latencies.0[at]))),
-        }
+        };
+        let endings = came.requests.0.iter().chain(&came.attempts.0);
+        let mut counts = endings.chain([&came.retries, &came.rescued]).chain(&came.latencies.0);
+        if counts.any(|count| began_anew(*count)) { *self } else { came }
     }
 }
 
@@ -230,6 +234,19 @@ mod tests {
             let minute = history.sum(t0 + seconds(gap), t0 + seconds(60 + gap));
             assert!(minute.requests.total() <= 10, "after {gap} s: {}", minute.requests.total());
         }
+    }
+
+    #[test]
+    fn counters_that_begin_anew_are_not_taken_for_billions() {
+        let mut before = one();
+        before.requests.add(Ending::Error, 7);
+        before.retries = 3;
+        let mut after = Tick::default();
+        after.attempts.add(Ending::Success, 2);
+        assert_eq!(after.since(&before), after, "another upstream of that name");
+        assert_eq!(after.requests.since(&before.requests).total(), 0);
+        let wrapped = |count: u32| Tick { retries: count, ..Tick::default() };
+        assert_eq!(wrapped(4).since(&wrapped(u32::MAX - 5)).retries, 10, "one that wraps goes on");
     }
 
     #[test]

@@ -91,7 +91,7 @@ impl Watched {
                 self.usual.0 = self.usual.0 * KEEP + old.bad as f64;
                 self.usual.1 = self.usual.1 * KEEP + old.all as f64;
             }
-            *slot = read - self.read;
+            *slot = read.since(&self.read);
         }
         self.read = read;
     }

@@ -1,5 +1,7 @@
 //! What is read at scrape time: the state of the upstreams, the policy, and the metrics' own health.
 
+use std::collections::HashMap;
+
 use super::PolicyStatus;
 use super::exposition::{Exposition, Family, Type};
 use crate::reliability::efficacy::Helpfulness;
@@ -121,6 +123,24 @@ pub struct RetryGauge {
     pub wasted: u64,
     /// Whether they help.
     pub verdict: Helpfulness,
+}
+
+/// `seen`, such that no count is less than it was `before`. A rescue whose client turns out to have gone is taken back,
+/// and to Prometheus a counter that falls by one has begun anew and risen to what it is. The next rescue makes good for
+/// it.
+pub(super) fn only_growing(before: &[RetryGauge], mut seen: Vec<RetryGauge>) -> Vec<RetryGauge> {
+    let told: HashMap<(&str, &str), &RetryGauge> =
+        before.iter().map(|gauge| ((gauge.upstream.as_str(), gauge.route.as_str()), gauge)).collect();
+    for gauge in &mut seen {
+        let all = gauge.rescued + gauge.wasted;
+        let before = told.get(&(gauge.upstream.as_str(), gauge.route.as_str()));
+        // With fewer in all it is a new ledger, of a route that was away.
+        if let Some(before) = before.filter(|before| before.rescued + before.wasted <= all) {
+            gauge.rescued = gauge.rescued.max(before.rescued);
+            gauge.wasted = all - gauge.rescued;
+        }
+    }
+    seen
 }
 
 /// Version of the policy format that this program reads.
@@ -254,4 +274,28 @@ pub(super) fn ourselves(out: &mut Exposition, ourselves: &Ourselves) {
     out.samples(&JOURNAL_LOST, [(NO_LABELS, *journal_records_lost as f64)]);
     out.samples(&SERIES, [(NO_LABELS, *series as f64)]);
     out.samples(&OVERFLOWS, [(NO_LABELS, *overflows as f64)]);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_rescue_that_is_taken_back_makes_no_counter_fall() {
+        let gauge = |rescued, wasted| RetryGauge {
+            upstream: "payments".to_owned(),
+            route: "charge".to_owned(),
+            rescued,
+            wasted,
+            verdict: Helpfulness::Unknown,
+        };
+        let mut told = vec![gauge(0, 0)];
+        let mut course = Vec::new();
+        // The last one is a ledger that began anew.
+        for (rescued, wasted) in [(10, 5), (9, 6), (9, 7), (11, 7), (1, 1)] {
+            told = only_growing(&told, vec![gauge(rescued, wasted)]);
+            course.push((told[0].rescued, told[0].wasted));
+        }
+        assert_eq!(course, [(10, 5), (10, 5), (10, 6), (11, 7), (1, 1)]);
+    }
 }
