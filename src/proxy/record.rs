@@ -324,14 +324,14 @@ impl Record {
             let reason = error.map_or("none", Failure::token);
             return self.telemetry.metrics.unrouted(self.direction, reason);
         };
-        let rescued = !self.more.is_empty() && outcome == RequestOutcome::Success;
+        let ending = self.ending(outcome);
+        let rescued = !self.more.is_empty() && ending == Ending::Success;
         if outcome != RequestOutcome::Success
             && let Some(rescue) = self.rescue
         {
             let now = self.started + elapsed;
             upstream.decide(|dependency| dependency.efficacy.on_late(now, rescue));
         }
-        let ending = self.ending(outcome);
         upstream.tally.request(ending, rescued);
         if outcome == RequestOutcome::Refused && ending.counts() {
             upstream.totals.refused.fetch_add(1, Ordering::Relaxed);
@@ -347,6 +347,8 @@ impl Record {
     /// How it ended, for verdicts.
     fn ending(&self, outcome: RequestOutcome) -> Ending {
         match (outcome, self.failure) {
+            // To the log it is an answer like others; whoever asked for something did not get it.
+            (RequestOutcome::Success, _) if self.status == 429 && self.first.is_some() => Ending::Overload,
             (RequestOutcome::Success, _) => Ending::Success,
             (RequestOutcome::ClientGone, _) => Ending::Cancelled,
             (_, Some((failure, _))) => Ending::of_failure(failure),

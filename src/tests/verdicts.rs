@@ -87,3 +87,14 @@ async fn a_policy_that_breaks_an_upstream_is_the_suspect() {
     let change = found["summary"][1].as_str().unwrap_or_default();
     assert!(change.contains("rose from 0% to") && change.contains("revision 2 (up: "), "{change}");
 }
+
+#[tokio::test]
+async fn an_answer_429_after_retries_is_neither_served_nor_rescued() {
+    let (_server, program) = proxied(Answer::status(429), "retry: { attempts: 1 }").await;
+    let found = until(&program, Duration::from_secs(15), |status| caused(status, "overloaded")).await;
+    let (verdict, totals) = (&found["verdicts"][0], &found["upstreams"][0]["totals"]);
+    let text = verdict["text"].as_str().unwrap_or_default();
+    assert!(text.contains("of requests fail") && !text.contains("rescue"), "{text}");
+    assert_eq!((&verdict["condition"], &totals["rescued"]), (&"failing".into(), &0.into()), "{found:#}");
+    assert_eq!(totals["requestsFailed"], totals["requests"]);
+}
