@@ -57,7 +57,7 @@ fn the_demo_tells_every_phase_and_does_better_in_trouble() {
         assert!(account.contains(told), "`{told}` is missing:\n{account}");
     }
     let status = account.split("outrigger status, at the end:").nth(1).expect("the status at the end");
-    for told in ["healthy", "UPSTREAM", "payments", "policy: revision"] {
+    for told in ["UPSTREAM", "payments", "policy: revision", "is refused"] {
         assert!(status.contains(told), "`{told}` is missing:\n{status}");
     }
     // What commands print is shown as they print it.
