@@ -37,14 +37,14 @@ const CASES: [Case; 2] = [
     Case {
         name: "GET",
         request: b"GET /item/1 HTTP/1.1\r\nHost: up\r\nUser-Agent: test\r\nAccept: */*\r\n\r\n",
-        blocks_max: 15.5,
-        bytes_max: 18_944.0,
+        blocks_max: 9.5,
+        bytes_max: 9_728.0,
     },
     Case {
         name: "POST of 5 bytes",
         request: b"POST /item/1 HTTP/1.1\r\nHost: up\r\nUser-Agent: test\r\nContent-Length: 5\r\n\r\n12345",
-        blocks_max: 16.5,
-        bytes_max: 19_200.0,
+        blocks_max: 11.5,
+        bytes_max: 10_240.0,
     },
 ];
 
