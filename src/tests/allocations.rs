@@ -24,8 +24,9 @@ const WARM_UP: u64 = 300;
 const ROUNDS: u64 = 5;
 const REQUESTS: u64 = 200;
 
-/// A request, and the most that it may allocate. The bounds are what was measured, rounded up to the next half
-/// block and the next 256 bytes: whoever adds an allocation finds this test, whoever removes one lowers the bound.
+/// A request, and the most that it may allocate. The bounds are what was measured, rounded up to the next half block and,
+/// with some room for chance, to full 256 bytes: whoever adds an allocation finds this test, whoever removes one lowers
+/// the bound.
 struct Case {
     name: &'static str,
     request: &'static [u8],
@@ -38,13 +39,13 @@ const CASES: [Case; 2] = [
         name: "GET",
         request: b"GET /item/1 HTTP/1.1\r\nHost: up\r\nUser-Agent: test\r\nAccept: */*\r\n\r\n",
         blocks_max: 9.5,
-        bytes_max: 9_728.0,
+        bytes_max: 9_984.0,
     },
     Case {
         name: "POST of 5 bytes",
         request: b"POST /item/1 HTTP/1.1\r\nHost: up\r\nUser-Agent: test\r\nContent-Length: 5\r\n\r\n12345",
         blocks_max: 11.5,
-        bytes_max: 10_240.0,
+        bytes_max: 10_496.0,
     },
 ];
 

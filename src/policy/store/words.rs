@@ -99,7 +99,7 @@ impl fmt::Display for ApplyError {
 
 impl std::error::Error for ApplyError {}
 
-/// What the store did, told to [`Observe`].
+/// What the store did, told to the observer of `Parts`.
 #[derive(Clone, Copy, Debug)]
 pub enum StoreEvent<'a> {
     /// A policy is in force.
