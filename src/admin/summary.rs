@@ -58,7 +58,8 @@ fn healthy(upstreams: &[UpstreamView]) -> String {
         0 => "no requests yet".to_owned(),
         _ => {
             let good = words::share(requests.saturating_sub(failed), requests);
-            format!("{} requests since the start, {good} succeeded", words::grouped(requests))
+            let s = if requests == 1 { "" } else { "s" };
+            format!("{} request{s} since the start, {good} succeeded", words::grouped(requests))
         }
     };
     format!("Everything is healthy: {} {many}, {told}.", upstreams.len())

@@ -37,7 +37,7 @@ const refused = ({ policy }) => policy.reload.failed && h('details', { class: 'r
 /** Since when, how sure, how many: what stands under a verdict's sentence. */
 function facts(verdict) {
   const told = [];
-  if (verdict.since) told.push(['since ', since(verdict.since, (verdict.sinceSeconds ?? 0) + drift(), whole)]);
+  if (verdict.since) told.push(['for ', since(verdict.since, (verdict.sinceSeconds ?? 0) + drift(), whole)]);
   if (typeof verdict.share === 'number') told.push(`${percent(verdict.share * 100)} of its requests`);
   if (verdict.cause) told.push(['cause: ', said(verdict.cause, 40)]);
   if (verdict.route) told.push(['route ', said(verdict.route, 60)]);
