@@ -14,7 +14,7 @@ use super::Shop;
 const CALM: Duration = Duration::from_secs(170);
 const TROUBLE: Duration = Duration::from_secs(75);
 /// Of the picture, so that the repository stays small.
-const BYTES_MAX: u64 = 300_000;
+const BYTES_MAX: u64 = 400_000;
 
 /// Most answers come soon, some take their time: no failure until somebody shortens the timeout.
 fn paid() -> Behaviour {
