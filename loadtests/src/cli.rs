@@ -1,7 +1,5 @@
 //! The command line. Every error names the next step.
 
-mod library;
-
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -14,6 +12,7 @@ use crate::arms::{Arm, Choice, Kind, find};
 use crate::compare::{Thresholds, compare};
 use crate::drill::{self, Drill};
 use crate::generate::args::{self, LoadArgs};
+use crate::library::{DRILLS, SCENARIOS};
 use crate::results::{Run, Skipped};
 use crate::run::{Plan, read, run};
 use crate::scenario::Scenario;
@@ -196,9 +195,9 @@ fn play(arguments: RunArgs) -> Result<Outcome, String> {
 }
 
 fn drills(arguments: DrillArgs) -> Result<Outcome, String> {
-    let all = || drill::library::names().into_iter().map(str::to_owned).collect();
+    let all = || DRILLS.names().into_iter().map(str::to_owned).collect();
     let names: Vec<String> = if arguments.drills.is_empty() { all() } else { arguments.drills };
-    let read = |name: &String| drill::library::find(name).and_then(|(text, file)| Drill::parse(&text, &file));
+    let read = |name: &String| DRILLS.find(name).and_then(|(text, file)| Drill::parse(&text, &file));
     let mut drills = names.iter().map(read).collect::<Result<Vec<_>, _>>()?;
     if let Some(seconds) = arguments.calm {
         drills.iter_mut().for_each(|drill| drill.warm_up = Duration::from_secs(seconds));
@@ -235,9 +234,9 @@ fn plan(arguments: RunArgs) -> Result<Plan, String> {
 
 /// Named ones, or all, or the short ones.
 fn scenarios(named: &[String], quick: bool) -> Result<Vec<Scenario>, String> {
-    let all = || library::names().into_iter().map(str::to_owned).collect();
+    let all = || SCENARIOS.names().into_iter().map(str::to_owned).collect();
     let names: Vec<String> = if named.is_empty() { all() } else { named.to_vec() };
-    let parse = |name: &String| library::find(name).and_then(|(text, file)| Scenario::parse(&text, &file));
+    let parse = |name: &String| SCENARIOS.find(name).and_then(|(text, file)| Scenario::parse(&text, &file));
     // All findings of all files in one go.
     let (good, bad): (Vec<_>, Vec<_>) = names.iter().map(parse).partition(Result::is_ok);
     if !bad.is_empty() {
@@ -330,8 +329,8 @@ fn cores(arguments: &RunArgs) -> Result<(Option<u32>, Option<u32>), String> {
 fn list() -> Result<Outcome, String> {
     let mut out = io::stdout().lock();
     let mut text = String::from("scenarios\n");
-    for name in library::names() {
-        let (source, file) = library::find(name)?;
+    for name in SCENARIOS.names() {
+        let (source, file) = SCENARIOS.find(name)?;
         let title = Scenario::parse(&source, &file).map(|scenario| {
             let short = if scenario.quick { " (quick)" } else { "" };
             format!("{}{short}", scenario.title)

@@ -11,6 +11,7 @@ mod compare;
 mod drill;
 mod gates;
 mod generate;
+mod library;
 mod measure;
 mod report;
 mod results;

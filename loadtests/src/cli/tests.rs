@@ -27,7 +27,7 @@ fn every_scenario_of_the_repository_is_embedded() {
         .map(|path| path.file_stem().expect("a name").to_string_lossy().into_owned())
         .collect();
     files.sort();
-    let mut names = library::names();
+    let mut names = SCENARIOS.names();
     names.sort_unstable();
     assert_eq!(names, files);
 }
@@ -35,7 +35,7 @@ fn every_scenario_of_the_repository_is_embedded() {
 #[test]
 fn every_scenario_of_ours_is_a_good_one() {
     let all = scenarios(&[], false).unwrap_or_else(|findings| panic!("{findings}"));
-    assert_eq!(all.len(), library::names().len());
+    assert_eq!(all.len(), SCENARIOS.names().len());
     let quick = scenarios(&[], true).unwrap_or_else(|findings| panic!("{findings}"));
     assert!(!quick.is_empty() && quick.iter().all(|scenario| scenario.quick));
 }
@@ -58,11 +58,11 @@ fn an_unknown_scenario_is_answered_with_those_that_there_are() {
 
 #[test]
 fn a_stretched_scenario_keeps_the_shape_of_its_faults() {
-    let name = library::names().into_iter().find(|name| {
-        let (text, file) = library::find(name).expect("ours");
+    let name = SCENARIOS.names().into_iter().find(|name| {
+        let (text, file) = SCENARIOS.find(name).expect("ours");
         Scenario::parse(&text, &file).is_ok_and(|scenario| !scenario.faults.is_empty())
     });
-    let (text, file) = library::find(name.expect("one with faults")).expect("ours");
+    let (text, file) = SCENARIOS.find(name.expect("one with faults")).expect("ours");
     let before = Scenario::parse(&text, &file).expect("good");
     let mut after = Scenario::parse(&text, &file).expect("good");
     let seconds = u32::try_from(before.duration.as_secs() * 2).expect("short");

@@ -7,7 +7,6 @@
 
 mod cast;
 mod judge;
-pub mod library;
 mod play;
 mod script;
 #[cfg(test)]

@@ -1,11 +1,11 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::judge::Seen;
-use super::library::EMBEDDED;
 use super::script::{Drill, Trouble, fill};
+use crate::library::DRILLS;
 
 fn drill(name: &str) -> Drill {
-    let (text, file) = super::library::find(name).expect("a drill");
+    let (text, file) = DRILLS.find(name).expect("a drill");
     Drill::parse(&text, &file).expect("a good drill")
 }
 
@@ -20,7 +20,7 @@ fn filled(text: &str) -> String {
 
 #[test]
 fn every_drill_that_comes_with_the_tool_is_good_and_so_are_its_policies() {
-    for (name, text) in EMBEDDED {
+    for (name, text) in DRILLS.files {
         let drill = Drill::parse(text, name).unwrap_or_else(|e| panic!("{e}"));
         outrigger::policy::compile::load(name, &filled(&drill.policy)).unwrap_or_else(|e| panic!("{name}: {e}"));
         for trouble in &drill.trouble {
@@ -38,13 +38,13 @@ fn every_file_of_the_folder_comes_with_the_tool() {
     let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/loadtests/drills");
     let files = std::fs::read_dir(folder).expect("the folder").map(|entry| entry.expect("an entry").file_name());
     let files: BTreeSet<String> = files.map(|file| file.to_string_lossy().into_owned()).collect();
-    let embedded: BTreeSet<String> = EMBEDDED.iter().map(|(name, _)| format!("{name}.yaml")).collect();
+    let embedded: BTreeSet<String> = DRILLS.files.iter().map(|(name, _)| format!("{name}.yaml")).collect();
     assert_eq!(files, embedded);
 }
 
 #[test]
 fn a_broken_drill_is_refused_with_its_place() {
-    let (text, _) = super::library::find("refused").expect("a drill");
+    let (text, _) = DRILLS.find("refused").expect("a drill");
     let wrong = |from: &str, to: &str| Drill::parse(&text.replace(from, to), "x.yaml").expect_err("it is broken");
     assert!(wrong("what: dead", "what: daed").contains("daed"), "{}", wrong("what: dead", "what: daed"));
     assert!(wrong("servers: [e1, e2, e3] }", "servers: [e9] }").contains("there is no server `e9`"));
