@@ -10,10 +10,15 @@ use crate::admin::control::ChangesFilter;
 use crate::clock;
 use crate::policy::journal::{self, ChangeKind};
 
-/// Seconds since a moment of the past.
+/// Seconds since a moment of the past; 0 for one of the future.
 pub fn age(rfc3339: &str) -> u64 {
-    let now = Timestamp::try_from(clock::wall()).unwrap_or_default();
-    rfc3339.parse::<Timestamp>().map_or(0, |then| now.duration_since(then).as_secs().max(0) as u64)
+    let wall = Timestamp::try_from(clock::wall()).unwrap_or_default();
+    since(rfc3339, wall).map_or(0, |age| age.as_secs())
+}
+
+/// `None`: it lies in the future, because the clock was set back. Nobody knows when it was.
+pub fn since(rfc3339: &str, wall: Timestamp) -> Option<Duration> {
+    Duration::try_from(wall.duration_since(rfc3339.parse::<Timestamp>().ok()?)).ok()
 }
 
 /// The newest that match, newest first.
@@ -198,5 +203,13 @@ mod tests {
         assert!(!wanted(&filter(Some("ledger"), None), &change));
         assert!(!wanted(&filter(Some("payments"), Some("policy")), &change));
         assert!(wanted(&filter(None, Some("policy")), &told(entry(ChangeKind::Rollback))));
+    }
+
+    #[test]
+    fn a_change_that_the_clock_has_not_come_to_yet_is_not_taken_for_one_of_this_moment() {
+        let wall = "2026-11-23T14:00:00Z".parse().unwrap();
+        assert_eq!(since("2026-11-23T13:59:56Z", wall), Some(Duration::from_secs(4)));
+        assert_eq!(since("2026-11-23T14:30:00Z", wall), None);
+        assert_eq!(since("no time", wall), None);
     }
 }

@@ -74,7 +74,7 @@ pub fn changes(core: &Core, store: &PolicyStore, policy: &Policy) -> Vec<Change>
     let (now, wall) = (clock::now(), Timestamp::try_from(clock::wall()).unwrap_or_default());
     let began = now.saturating_duration_since(core.started);
     let read = |change: journal::Change| {
-        let age = age(&change.time, wall)?;
+        let age = super::changes::since(&change.time, wall)?;
         if age > RECENT {
             return None;
         }
@@ -96,11 +96,6 @@ pub fn changes(core: &Core, store: &PolicyStore, policy: &Policy) -> Vec<Change>
         Some(Change { at, kind, upstreams, summary, effects, revision })
     };
     store.changes().into_iter().filter_map(read).collect()
-}
-
-/// `None`: it lies in the future, because the clock was set back. Nobody knows when it was.
-fn age(rfc3339: &str, wall: Timestamp) -> Option<Duration> {
-    Duration::try_from(wall.duration_since(rfc3339.parse::<Timestamp>().ok()?)).ok()
 }
 
 /// What kind of reason it can be, and for which upstreams; none: for all. `None`: it is a consequence, not a reason.
@@ -144,17 +139,4 @@ fn named(effect: &[String], policy: &Policy) -> Option<Vec<String>> {
         }
     }
     (!named.is_empty() || effect.is_empty()).then_some(named)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_change_that_the_clock_has_not_come_to_yet_is_not_taken_for_one_of_this_moment() {
-        let wall = "2026-11-23T14:00:00Z".parse().unwrap();
-        assert_eq!(age("2026-11-23T13:59:56Z", wall), Some(Duration::from_secs(4)));
-        assert_eq!(age("2026-11-23T14:30:00Z", wall), None);
-        assert_eq!(age("no time", wall), None);
-    }
 }

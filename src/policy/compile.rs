@@ -20,13 +20,12 @@ mod upstreams;
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use sha2::{Digest, Sha256};
-
 use super::diagnostic::{Diagnostic, Diagnostics};
 use super::lint::{self, Code};
 use super::origin::Origins;
 use super::raw::scalar::{AddressOrNone, At, Key, Position, Text};
 use super::raw::{self, LogErrors, LogFormat};
+use super::store::content_hash;
 use super::{AccessLog, Drain, Guard, Policy};
 use environment::Environment;
 use read::{Layer, PROCESS, Reader};
@@ -151,7 +150,7 @@ impl Context {
             dead_letters,
             listeners,
             upstreams: upstreams.into_iter().map(|upstream| upstream.policy).collect(),
-            hash: hash(text),
+            hash: content_hash(text),
             text: text.to_owned(),
         }
     }
@@ -230,11 +229,6 @@ impl Context {
         let errors_always = reader.take("accessLog.errors", block.pick(|log| &log.errors), always, true);
         AccessLog { sample_ratio, errors_always }
     }
-}
-
-/// What `sha256sum` prints.
-fn hash(text: &str) -> String {
-    Sha256::digest(text.as_bytes()).iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 #[cfg(test)]

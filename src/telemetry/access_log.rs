@@ -132,7 +132,7 @@ impl Serialize for Text<'_> {
 }
 
 /// Milliseconds with microsecond precision.
-fn millis(duration: Duration) -> f64 {
+pub fn millis(duration: Duration) -> f64 {
     duration.as_micros() as f64 / 1e3
 }
 

@@ -9,17 +9,13 @@ use crate::admin::api::{RequestLine, StoriesKept, Story, StoryAttempt};
 use crate::reliability::Failure;
 use crate::reliability::attempts::{Denied, Stop};
 use crate::reliability::idempotency::KeyStatus;
+use crate::telemetry::access_log::millis;
 use crate::telemetry::metrics::AttemptEnd;
 use crate::telemetry::stories::told::{Kept, Told, ToldAttempt};
 use crate::telemetry::stories::{Holdings, OTHERS_MAX, TROUBLED_MAX};
 
 /// A deadline that far away is none: the route has no limit.
 const NO_DEADLINE: Duration = Duration::from_secs(30 * 24 * 3600);
-
-/// Milliseconds with microsecond precision.
-fn millis(duration: Duration) -> f64 {
-    duration.as_micros() as f64 / 1e3
-}
 
 fn age(at: Timestamp, now: SystemTime) -> u64 {
     now.duration_since(at.into()).map_or(0, |age| age.as_secs())

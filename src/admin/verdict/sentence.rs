@@ -13,6 +13,9 @@ use crate::upstreams::view::{TotalsView, UpstreamView};
 
 /// Longest error text repeated in a sentence, in characters.
 pub(super) const ERROR_CHARS_MAX: usize = 160;
+/// What an operator does to a circuit.
+const HELD_OPEN: &str = "an operator holds its circuit open, every request is refused";
+const HELD_CLOSED: &str = "an operator holds its circuit closed, the breaker cannot act";
 /// Endpoints named in a sentence.
 const ENDPOINTS_MAX: usize = 2;
 /// Fewer attempts than this prove nothing.
@@ -74,8 +77,8 @@ fn headline(view: &UpstreamView, finding: &Finding, age: Duration) -> String {
             let error = error().unwrap_or_else(|| "no reason was kept".to_owned());
             format!("its name no longer resolves ({error}), the last good endpoints are kept")
         }
-        Symptom::Held(Hold::Open) => "an operator holds its circuit open, every request is refused".to_owned(),
-        Symptom::Held(Hold::Closed) => "an operator holds its circuit closed, the breaker cannot act".to_owned(),
+        Symptom::Held(Hold::Open) => HELD_OPEN.to_owned(),
+        Symptom::Held(Hold::Closed) => HELD_CLOSED.to_owned(),
         Symptom::Full => full(view, finding, &since),
         Symptom::Recovering if finding.numbers.requests_failed > 0 => {
             format!("it answers again, and {share} of requests are still refused while traffic returns step by step")
@@ -218,14 +221,8 @@ pub(super) const fn word(ending: Ending) -> &'static str {
 pub(super) fn at_this_moment(view: &UpstreamView) -> Option<(Condition, Cause, String)> {
     let circuit = view.circuit.as_ref()?;
     match (circuit.held.as_deref(), circuit.state.as_str()) {
-        (Some("open"), _) => {
-            let said = "an operator holds its circuit open, every request is refused";
-            Some((Condition::Failing, Cause::Held, said.to_owned()))
-        }
-        (Some(_), _) => {
-            let said = "an operator holds its circuit closed, the breaker cannot act";
-            Some((Condition::Degraded, Cause::Held, said.to_owned()))
-        }
+        (Some("open"), _) => Some((Condition::Failing, Cause::Held, HELD_OPEN.to_owned())),
+        (Some(_), _) => Some((Condition::Degraded, Cause::Held, HELD_CLOSED.to_owned())),
         (None, "open") => {
             let said = "its circuit is open and requests are refused at once";
             Some((Condition::Failing, Cause::Down, said.to_owned()))
