@@ -21,9 +21,10 @@ const GRAPH: &[(&str, &[&str])] = &[
     ("policy", &["clock", "reliability"]),
     ("dead_letters", &["clock", "policy", "random", "reliability"]),
     ("idempotency", &["clock", "dead_letters", "policy", "random", "reliability", "sabotage"]),
-    ("wire", &["clock", "drain", "reliability", "sabotage"]),
+    ("tls", &["clock", "policy", "reliability"]),
+    ("wire", &["clock", "drain", "reliability", "sabotage", "tls"]),
     ("telemetry", &["clock", "policy", "random", "reliability", "upstreams::view"]),
-    ("upstreams", &["clock", "drain", "policy", "random", "reliability", "telemetry", "wire"]),
+    ("upstreams", &["clock", "drain", "policy", "random", "reliability", "telemetry", "tls", "wire"]),
     (
         "proxy",
         &[
@@ -36,6 +37,7 @@ const GRAPH: &[(&str, &[&str])] = &[
             "reliability",
             "sabotage",
             "telemetry",
+            "tls",
             "upstreams",
             "wire",
         ],
@@ -70,9 +72,14 @@ const HOMES: &[(&str, &[&str])] = &[
     ("redis", &["idempotency/redis"]),
     ("rusqlite", &["idempotency/embedded"]),
     ("rustix", &["sabotage.rs", "cli/top/terminal.rs"]),
+    ("rcgen", &["testing/"]),
+    ("rustls", &["tls/", "testing/", "faults/"]),
+    ("rustls_native_certs", &["tls/"]),
     ("schemars", &["policy/"]),
     ("serde_saphyr", &["policy/compile", "policy/raw"]),
+    ("tokio_rustls", &["tls/", "testing/", "faults/"]),
     ("tracing_subscriber", &["telemetry/events.rs"]),
+    ("webpki", &["tls/"]),
 ];
 
 /// Things with a home: a path that holds these segments in a row, where it may stand, and why.

@@ -122,7 +122,7 @@ impl Core {
     fn install(&self, policy: &Arc<Policy>, revision: u64) -> Result<(), String> {
         let prepared = self.listeners.prepare(&policy.listeners)?;
         let stores = Arc::new(self.stores.follow(policy)?);
-        let mut snapshot = self.registry.reconcile(Arc::clone(policy), revision);
+        let mut snapshot = self.registry.reconcile(Arc::clone(policy), revision)?;
         snapshot.tracing = self.traces.follow(policy);
         let proxy = match self.proxy.get() {
             Some(proxy) => {
@@ -312,7 +312,7 @@ fn build(
     Ok(Core {
         proxy: OnceLock::new(),
         listeners: Listeners::new(data.handle().clone()),
-        registry: Registry::new(Arc::clone(metrics), events, control.handle().clone()),
+        registry: Registry::new(Arc::clone(metrics), Arc::default(), events, control.handle().clone()),
         stores: stores::Open::new(data.handle().clone()),
         metrics: Arc::clone(metrics),
         telemetry: Arc::new(Telemetry { metrics: Arc::clone(metrics), access_log, stories: Arc::default() }),

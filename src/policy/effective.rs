@@ -126,6 +126,8 @@ pub fn upstream(policy: &UpstreamPolicy) -> Vec<Setting> {
         connect_timeout: _,
         idle_connections_max,
         idle_connection_timeout,
+        tls: _,
+        protocol: _,
         routes: _,
     } = policy;
     let Limits { connections, requests, pending } = *limits;

@@ -16,6 +16,7 @@ pub mod routes;
 pub mod schema;
 pub mod size;
 pub mod store;
+pub mod tls;
 pub mod tracing;
 pub mod watch;
 pub mod words;
@@ -126,6 +127,8 @@ pub struct Listener {
     pub connections_max: u32,
     /// How long an idle client connection is kept; also the limit for reading a head. `timeouts.idle`.
     pub idle: Duration,
+    /// Encrypted. None: HTTP/1.1 and HTTP/2 with prior knowledge in clear.
+    pub tls: Option<Arc<tls::ServerTls>>,
 }
 
 /// One dependency, or the app behind `inbound`.
@@ -142,7 +145,11 @@ pub struct UpstreamPolicy {
     pub limits: Limits,
     pub dependency: DependencyPolicy,
     pub ejection: EjectionPolicy,
-    /// `timeouts.connect`.
+    /// Encrypted. Some iff the target is `https`.
+    pub tls: Option<Arc<tls::ClientTls>>,
+    /// Which HTTP is spoken.
+    pub protocol: tls::Protocol,
+    /// `timeouts.connect`; with TLS of its handshake, too.
     pub connect_timeout: Duration,
     /// Idle upstream connections kept per endpoint. Default = `limits.connections`.
     pub idle_connections_max: u32,

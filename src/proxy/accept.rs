@@ -25,6 +25,7 @@ use super::Proxy;
 use super::connection::{ClientStream, Connection, Idle};
 use crate::clock;
 use crate::drain::Stop;
+use crate::tls::Transport;
 use crate::wire::alarm::{Bell, alarmed};
 
 /// A larger head is answered with 431.
@@ -49,7 +50,7 @@ enum Pause {
     /// It ended.
     Closed,
     /// Nothing has come for a while: its stream, and what was read of a request that has not come whole.
-    Parked(TcpStream, Bytes),
+    Parked(Transport, Bytes),
 }
 
 /// Serves one connection until it ends, `stop` asks it to finish, or everything is forced to end.
@@ -57,7 +58,7 @@ pub async fn serve(proxy: Arc<Proxy>, stream: TcpStream, connection: Connection,
     let _ = stream.set_nodelay(true);
     let force = proxy.tasks.force().clone();
     let client = Client { proxy, connection: Arc::new(connection), stop, force };
-    let (mut stream, mut read) = (stream, Bytes::new());
+    let (mut stream, mut read) = (Transport::Plain(stream), Bytes::new());
     while client.next_byte(&stream).await {
         // Boxed: a parked connection must not hold the room of one in use.
         match Box::pin(client.in_use(stream, read)).await {
@@ -69,10 +70,10 @@ pub async fn serve(proxy: Arc<Proxy>, stream: TcpStream, connection: Connection,
 
 impl Client {
     /// Waits for the next byte, or for the signal to finish (what is served then is the last). False: it is over.
-    async fn next_byte(&self, stream: &TcpStream) -> bool {
+    async fn next_byte(&self, stream: &Transport) -> bool {
         let alarm = self.connection.alarm();
         alarm.ask(self.connection.idle_until());
-        let (mut arrives, mut stopping) = (pin!(stream.readable()), pin!(self.stop.clone().cancelled_owned()));
+        let (mut arrives, mut stopping) = (pin!(stream.tcp().readable()), pin!(self.stop.clone().cancelled_owned()));
         let mut forced = pin!(self.force.cancelled());
         let waits = std::future::poll_fn(|cx| {
             if let Poll::Ready(readable) = arrives.as_mut().poll(cx) {
@@ -87,7 +88,7 @@ impl Client {
     }
 
     /// Serves requests until the connection ends or has been idle for a moment.
-    async fn in_use(&self, stream: TcpStream, read: Bytes) -> Pause {
+    async fn in_use(&self, stream: Transport, read: Bytes) -> Pause {
         let (proxy, connection) = (Arc::clone(&self.proxy), Arc::clone(&self.connection));
         let service = service_fn(move |request: Request<Incoming>| {
             let (proxy, connection) = (Arc::clone(&proxy), Arc::clone(&connection));

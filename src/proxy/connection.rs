@@ -11,12 +11,12 @@ use std::time::{Duration, Instant};
 
 use bytes::{Buf, Bytes};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::net::TcpStream;
 use tokio::time::Sleep;
 
 use super::listeners::Place;
 use crate::clock;
 use crate::sabotage::{Point, crash_point};
+use crate::tls::{Peer, Transport};
 use crate::wire::Alarm;
 
 /// A connection that has been idle for so long is parked.
@@ -29,6 +29,8 @@ pub struct Connection {
     pub peer: SocketAddr,
     /// The address in the policy on which it was accepted.
     pub listener: SocketAddr,
+    /// Who the client is, where a certificate was demanded.
+    pub identity: Option<Arc<Peer>>,
     opened: Instant,
     /// Nanoseconds since `opened` by which the current exchange must have ended; 0 = none in progress.
     deadline: AtomicU64,
@@ -77,6 +79,7 @@ impl Connection {
         Connection {
             peer,
             listener,
+            identity: None,
             opened: clock::now(),
             deadline: AtomicU64::new(0),
             stalled: AtomicBool::new(false),
@@ -202,7 +205,7 @@ impl Connection {
 /// hyper asks a response body for more only while it can write, so a deadline inside the body never fires for
 /// a client that stops reading. Here a write that stays pending beyond the deadline fails.
 pub struct ClientStream {
-    inner: TcpStream,
+    inner: Transport,
     /// Read before, and not yet handed on.
     begun: Bytes,
     connection: Arc<Connection>,
@@ -215,7 +218,7 @@ pub struct ClientStream {
 
 impl ClientStream {
     /// Wraps an accepted stream. `begun`: what was read of the next request before the connection was parked.
-    pub fn new(inner: TcpStream, begun: Bytes, connection: Arc<Connection>) -> ClientStream {
+    pub fn new(inner: Transport, begun: Bytes, connection: Arc<Connection>) -> ClientStream {
         // What was begun is scanned from its start.
         connection.framing.restart.store(true, Ordering::Relaxed);
         let scanner = HeadScanner::default();
@@ -224,7 +227,7 @@ impl ClientStream {
 
     /// The socket, and what was read of a request that has not come whole: `read` by hyper, or begun before.
     /// `None` if that cannot be told apart.
-    pub fn into_stream(self, read: Bytes) -> Option<(TcpStream, Bytes)> {
+    pub fn into_stream(self, read: Bytes) -> Option<(Transport, Bytes)> {
         match (read.is_empty(), self.begun.is_empty()) {
             (_, true) => Some((self.inner, read)),
             (true, false) => Some((self.inner, self.begun)),

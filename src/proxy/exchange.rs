@@ -15,6 +15,7 @@ use crate::drain::Tasks;
 use crate::reliability::deadline;
 use crate::reliability::{Failure, Sent};
 use crate::sabotage::{Point, crash_point};
+use crate::tls::Transport;
 use crate::upstreams::endpoint::{Endpoint, InFlight};
 use crate::upstreams::pool_limits;
 use crate::wire::h1::Link;
@@ -113,7 +114,7 @@ impl Attempt<'_> {
         let limits = pool_limits(self.route.upstream);
         let opening = endpoint.pool.open(&limits).ok_or(Failure::ConnectionLimit)?;
         let by = self.cutoff.min(clock::now() + self.route.upstream.connect_timeout);
-        let linked = dial::tcp(endpoint.addr, by).await.map(|stream| Link::new(stream, opening));
+        let linked = dial::tcp(endpoint.addr, by).await.map(|stream| Link::new(Transport::Plain(stream), opening));
         match &linked {
             Ok(_) => state.meters.connection_opened(),
             Err(_) => state.on_connect_failure(),

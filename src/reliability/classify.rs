@@ -239,9 +239,17 @@ const fn trigger(failure: Failure) -> Trigger {
         | Failure::ConnectTimeout
         | Failure::Unroutable
         | Failure::ConnectFailed
+        | Failure::TlsTimeout
+        | Failure::TlsFailed
+        | Failure::TlsCertificate
+        | Failure::TlsAlert
         | Failure::ConnectionLimit => Trigger::Connect,
         Failure::DnsTimeout | Failure::DnsError => Trigger::Resolve,
-        Failure::ConnectionTerminated | Failure::ResponseMalformed | Failure::ResponseIncomplete => Trigger::Reset,
+        Failure::ConnectionTerminated
+        | Failure::StreamRefused
+        | Failure::StreamReset
+        | Failure::ResponseMalformed
+        | Failure::ResponseIncomplete => Trigger::Reset,
         Failure::TryTimeout | Failure::IdleTimeout => Trigger::Timeout,
         Failure::BadRequest
         | Failure::MethodNotAllowed
@@ -340,13 +348,18 @@ const fn blame(failure: Failure) -> Blame {
         | Failure::ConnectTimeout
         | Failure::Unroutable
         | Failure::ConnectFailed
+        | Failure::TlsTimeout
+        | Failure::TlsFailed
+        | Failure::TlsCertificate
+        | Failure::TlsAlert
         | Failure::ConnectionTerminated
         | Failure::TryTimeout
         | Failure::DeadlineExceeded
         | Failure::IdleTimeout
         | Failure::ResponseMalformed
         | Failure::ResponseIncomplete => Blame::Endpoint,
-        Failure::ResponseHeadTooLarge => Blame::Answer,
+        // The connection lives, and other requests go on over it.
+        Failure::ResponseHeadTooLarge | Failure::StreamRefused | Failure::StreamReset => Blame::Answer,
         Failure::DnsTimeout | Failure::DnsError | Failure::NoEndpoint => Blame::Dependency,
         // A refused upgrade depends on what was asked for, not on health.
         Failure::UpgradeFailed

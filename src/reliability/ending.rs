@@ -76,7 +76,10 @@ impl Ending {
                 Ending::Unreachable
             }
             Failure::TryTimeout | Failure::DeadlineExceeded | Failure::IdleTimeout => Ending::TimedOut,
+            Failure::TlsTimeout | Failure::TlsFailed | Failure::TlsCertificate | Failure::TlsAlert => Ending::Tls,
             Failure::ConnectionTerminated
+            | Failure::StreamRefused
+            | Failure::StreamReset
             | Failure::ResponseMalformed
             | Failure::ResponseHeadTooLarge
             | Failure::ResponseIncomplete

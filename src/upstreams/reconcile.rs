@@ -15,6 +15,7 @@ use crate::reliability::balance::Balance;
 use crate::reliability::efficacy::RouteNumber;
 use crate::telemetry::metrics::{Metrics, RouteMeters};
 use crate::telemetry::traces::Plan;
+use crate::tls::{self, Acceptor, Connector};
 use crate::wire::discover::Resolver;
 
 /// A policy with everything a request needs resolved: upstreams and metric handles by index.
@@ -25,6 +26,10 @@ pub struct Snapshot {
     pub revision: u64,
     /// Parallel to `policy.upstreams`.
     pub upstreams: Vec<Arc<Upstream>>,
+    /// Parallel to `policy.upstreams`; `None` for those in clear.
+    pub connectors: Vec<Option<Arc<Connector>>>,
+    /// Parallel to `policy.listeners`; `None` for those in clear.
+    pub acceptors: Vec<Option<Arc<Acceptor>>>,
     /// Parallel to `policy.upstreams` and their routes.
     pub meters: Vec<Vec<Arc<RouteMeters>>>,
     /// Parallel to `policy.upstreams` and their routes; `None` for those that never retry.
@@ -39,6 +44,7 @@ pub struct Snapshot {
 pub struct Registry {
     alive: Mutex<HashMap<(Direction, Arc<str>), Entry>>,
     metrics: Arc<Metrics>,
+    tls: Arc<tls::Registry>,
     events: Events,
     resolver: Arc<Resolver>,
     /// Where names are looked up: not on the data plane's runtime.
@@ -62,12 +68,12 @@ impl Drop for Entry {
 
 impl Registry {
     /// An empty registry. `control`: the runtime for name look-ups.
-    pub fn new(metrics: Arc<Metrics>, events: Events, control: Handle) -> Registry {
+    pub fn new(metrics: Arc<Metrics>, tls: Arc<tls::Registry>, events: Events, control: Handle) -> Registry {
         let resolver = {
             let _inside = control.enter();
             Arc::new(Resolver::from_system())
         };
-        Registry { alive: Mutex::default(), metrics, events, resolver, control }
+        Registry { alive: Mutex::default(), metrics, tls, events, resolver, control }
     }
 
     /// Brings the living state in line with `policy`.
@@ -75,7 +81,15 @@ impl Registry {
     /// Kept where direction and name stay: budget, breaker, throttle, limits in use, totals, the ledgers of
     /// routes that stay, and every
     /// endpoint whose address stays (with its connections, latency and ejection).
-    pub fn reconcile(&self, policy: Arc<Policy>, revision: u64) -> Snapshot {
+    ///
+    /// # Errors
+    /// A sentence that names a certificate or key that cannot be used. Nothing has changed then.
+    pub fn reconcile(&self, policy: Arc<Policy>, revision: u64) -> Result<Snapshot, String> {
+        let connectors =
+            policy.upstreams.iter().map(|u| u.tls.as_ref().map(|spec| self.tls.connector(spec)).transpose());
+        let connectors = connectors.collect::<Result<Vec<_>, String>>()?;
+        let acceptors = policy.listeners.iter().map(|l| l.tls.as_ref().map(|spec| self.tls.acceptor(spec)).transpose());
+        let acceptors = acceptors.collect::<Result<Vec<_>, String>>()?;
         let now = clock::now();
         let mut alive = self.alive.lock().unwrap_or_else(PoisonError::into_inner);
         let upstreams: Vec<Arc<Upstream>> =
@@ -97,7 +111,7 @@ impl Registry {
         let pairs = policy.upstreams.iter().zip(&upstreams);
         let ledgers = pairs.map(|(wanted, upstream)| upstream.keep_ledgers(&wanted.routes, now)).collect();
         let proxy_name = policy.name.as_ref().map_or_else(|| "outrigger".to_owned(), |n| format!("outrigger/{n}"));
-        Snapshot { policy, revision, upstreams, meters, ledgers, tracing: None, proxy_name }
+        Ok(Snapshot { policy, revision, upstreams, connectors, acceptors, meters, ledgers, tracing: None, proxy_name })
     }
 
     fn upstream(

@@ -21,7 +21,6 @@ use std::time::Instant;
 use bytes::BytesMut;
 use http::{Method, Response, StatusCode};
 use tokio::io::AsyncWrite;
-use tokio::net::TcpStream;
 use tokio_util::io::poll_read_buf;
 
 use super::RequestBody;
@@ -30,6 +29,7 @@ use super::pool::Opening;
 use crate::clock;
 use crate::reliability::{Failure, Sent};
 use crate::sabotage::{Point, crash_point};
+use crate::tls::Transport;
 
 pub use answer::{Answer, AnswerBody};
 pub use late::Late;
@@ -52,7 +52,7 @@ pub struct Link(Box<Socket>);
 
 #[derive(Debug)]
 struct Socket {
-    stream: TcpStream,
+    stream: Transport,
     opening: Opening,
     idle_since: Instant,
     outgoing: Outgoing,
@@ -91,7 +91,7 @@ pub struct Terms<'a> {
 
 impl Link {
     /// Speaks HTTP/1.1 on a fresh stream.
-    pub fn new(stream: TcpStream, opening: Opening) -> Link {
+    pub fn new(stream: Transport, opening: Opening) -> Link {
         Link(Box::new(Socket {
             stream,
             opening,
@@ -111,9 +111,8 @@ impl Link {
 
     /// Whether the peer has neither closed nor sent anything unasked, as far as the reactor has seen. Costs no
     /// system call while it has not. A passed probe is no proof; it narrows the keep-alive race.
-    pub fn usable(&self) -> bool {
-        let nothing = self.0.stream.try_read(&mut [0; 1]);
-        self.0.arrived.is_empty() && nothing.is_err_and(|e| e.kind() == io::ErrorKind::WouldBlock)
+    pub fn usable(&mut self) -> bool {
+        self.0.arrived.is_empty() && self.0.stream.is_quiet()
     }
 
     /// Frees the buffers of a connection that has been idle for a while.
@@ -166,7 +165,7 @@ impl Link {
     }
 
     /// Its stream, for an exchange that hyper drives. `None` if something has arrived that nobody asked for.
-    pub(super) fn into_stream(self) -> Option<(TcpStream, Opening)> {
+    pub(super) fn into_stream(self) -> Option<(Transport, Opening)> {
         let Socket { stream, opening, arrived, .. } = *self.0;
         arrived.is_empty().then_some((stream, opening))
     }

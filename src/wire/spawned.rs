@@ -136,7 +136,7 @@ async fn run_connection(
     }
     let parts = connection.into_parts();
     if parts.read_buf.is_empty() {
-        let link = Link::new(parts.io.into_inner().inner, opening);
+        let mut link = Link::new(parts.io.into_inner().inner, opening);
         if link.usable() {
             link.into_idle(idle_max);
         }

@@ -8,12 +8,12 @@ use std::task::{Context, Poll};
 
 use http::Request;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::net::TcpStream;
 
 use super::RequestBody;
 use super::body::upload_failure;
 use super::h1::SendError;
 use crate::reliability::{Failure, Sent};
+use crate::tls::Transport;
 
 pub(super) type TrySendError = hyper::client::conn::TrySendError<Request<RequestBody>>;
 
@@ -40,7 +40,7 @@ impl Traffic {
 /// A stream that counts what moves.
 #[derive(Debug)]
 pub(super) struct Counted {
-    pub(super) inner: TcpStream,
+    pub(super) inner: Transport,
     pub(super) traffic: Arc<Traffic>,
 }
 

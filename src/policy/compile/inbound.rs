@@ -10,6 +10,7 @@ use super::{Context, target};
 use crate::policy::lint::Code;
 use crate::policy::raw;
 use crate::policy::raw::scalar::Position;
+use crate::policy::tls::Protocol;
 use crate::policy::{Direction, FixedEndpoint, ProxyStatus, RoutePolicy, Target, UpstreamPolicy};
 use crate::reliability::balance::Balance;
 use crate::reliability::dependency::DependencyPolicy;
@@ -54,6 +55,8 @@ impl Context {
             connect_timeout: routes.last().map(|route| route.timeouts.connect).unwrap_or_default(),
             idle_connections_max: limits.requests,
             idle_connection_timeout: Duration::from_secs(30),
+            tls: None,
+            protocol: Protocol::Auto,
             routes,
         };
         Compiled { policy, routes: matches, raw: None, position }

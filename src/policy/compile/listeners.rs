@@ -108,7 +108,7 @@ impl Context {
             .collect();
         let table = self.table(entries, upstreams);
         let direction = Direction::Outbound;
-        Some(Listener { addr, direction, table, connections_max: OUTBOUND_CONNECTIONS, idle })
+        Some(Listener { addr, direction, table, connections_max: OUTBOUND_CONNECTIONS, idle, tls: None })
     }
 
     /// The hosts by which each member is found. Written ones first; a member without any is found by its
@@ -179,7 +179,7 @@ impl Context {
         self.take_address(taken, Taken { addr, what, position: Some(at.position) }, Code::PortTaken);
         let table = self.single(index, upstream);
         let (direction, connections_max) = (Direction::Outbound, OUTBOUND_CONNECTIONS);
-        Some(Listener { addr, direction, table, connections_max, idle: idle(upstream) })
+        Some(Listener { addr, direction, table, connections_max, idle: idle(upstream), tls: None })
     }
 
     fn inbound_listener(
@@ -198,7 +198,7 @@ impl Context {
         let position = inbound.listen.position().or(Some(app.position));
         self.take_address(taken, Taken { addr, what: "inbound".to_owned(), position }, Code::PortTaken);
         let (table, direction) = (self.single(index, app), Direction::Inbound);
-        Some(Listener { addr, direction, table, connections_max: limits.connections, idle: idle(app) })
+        Some(Listener { addr, direction, table, connections_max: limits.connections, idle: idle(app), tls: None })
     }
 
     fn single(&mut self, index: u32, upstream: &Compiled<'_>) -> RouteTable {

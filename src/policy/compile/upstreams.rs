@@ -13,6 +13,7 @@ use crate::policy::lint::Code;
 use crate::policy::raw::scalar::{At, Host, Key, Method as MethodKind, Path, Position, Text};
 use crate::policy::raw::{self, Defaults};
 use crate::policy::routes::{HostPattern, PathMatch, RouteMatch};
+use crate::policy::tls::Protocol;
 use crate::policy::{Direction, FixedEndpoint, ProxyStatus, RoutePolicy, Target, UpstreamPolicy};
 use crate::reliability::dependency::DependencyPolicy;
 
@@ -134,6 +135,8 @@ impl Context {
             connect_timeout: routes.last().map(|route| route.timeouts.connect).unwrap_or_default(),
             idle_connections_max: keep_alive.0,
             idle_connection_timeout: keep_alive.1,
+            tls: None,
+            protocol: Protocol::Auto,
             routes,
         };
         Compiled { policy, routes: matches, raw: Some(own), position: name.position }

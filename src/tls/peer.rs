@@ -1,0 +1,12 @@
+//! Who is at the other end, as its certificate says.
+
+use std::sync::Arc;
+
+/// The identity of a peer whose certificate was verified.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Peer {
+    /// Its SPIFFE id: the one URI of its certificate, if that is a `spiffe://` id.
+    pub spiffe: Option<Arc<str>>,
+    /// The names that its certificate is for, as far as they are DNS names.
+    pub names: Arc<[Box<str>]>,
+}
