@@ -12,6 +12,8 @@ mod framing;
 mod late;
 mod request;
 mod response;
+#[cfg(feature = "testing")]
+pub mod whole;
 
 use std::io;
 use std::pin::Pin;
