@@ -61,6 +61,8 @@ const HOMES: &[(&str, &[&str])] = &[
     ("clap", &["cli/"]),
     ("dashmap", &["idempotency/waiting.rs"]),
     ("getrandom", &["random.rs"]),
+    // The program speaks HTTP/2 through hyper; its peers in tests need what lies below.
+    ("h2", &["faults/", "testing/"]),
     ("hickory_resolver", &["wire/discover.rs"]),
     ("hmac", &["idempotency/identity.rs"]),
     ("httpdate", &["proxy/attempt.rs", "faults/"]),
@@ -69,6 +71,7 @@ const HOMES: &[(&str, &[&str])] = &[
     ("mimalloc", &["main.rs"]),
     ("notify", &["policy/watch"]),
     ("pingora_ketama", &["upstreams/ring.rs"]),
+    ("rcgen", &["testing/"]),
     ("redis", &["idempotency/redis"]),
     ("rusqlite", &["idempotency/embedded"]),
     ("rustix", &["sabotage.rs", "cli/top/terminal.rs"]),
