@@ -57,8 +57,8 @@ pub async fn serve(proxy: Arc<Proxy>, stream: TcpStream, mut connection: Connect
                 connection.identity = peer;
                 (stream, Some(http2))
             }
-            Err(Some(failed)) => return proxy.handshake_failed(&connection, failed),
-            Err(None) => return,
+            // It has told why, if there is anything to tell.
+            Err(_) => return,
         },
     };
     let client = Client { proxy, connection: Arc::new(connection), stop, force };
