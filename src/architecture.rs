@@ -61,6 +61,7 @@ const HOMES: &[(&str, &[&str])] = &[
     ("clap", &["cli/"]),
     ("dashmap", &["idempotency/waiting.rs"]),
     ("getrandom", &["random.rs"]),
+    ("h2", &["wire/h2", "testing/", "faults/"]),
     ("hickory_resolver", &["wire/discover.rs"]),
     ("hmac", &["idempotency/identity.rs"]),
     ("httpdate", &["proxy/attempt.rs", "faults/"]),
