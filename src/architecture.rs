@@ -61,6 +61,7 @@ const HOMES: &[(&str, &[&str])] = &[
     ("clap", &["cli/"]),
     ("dashmap", &["idempotency/waiting.rs"]),
     ("getrandom", &["random.rs"]),
+    // Upstream as it is (see `wire/h2.rs`); clients come through hyper, which stands on it.
     ("h2", &["wire/h2", "testing/", "faults/"]),
     ("hickory_resolver", &["wire/discover.rs"]),
     ("hmac", &["idempotency/identity.rs"]),
@@ -70,6 +71,7 @@ const HOMES: &[(&str, &[&str])] = &[
     ("mimalloc", &["main.rs"]),
     ("notify", &["policy/watch"]),
     ("pingora_ketama", &["upstreams/ring.rs"]),
+    ("rcgen", &["testing/"]),
     ("redis", &["idempotency/redis"]),
     ("rusqlite", &["idempotency/embedded"]),
     ("rustix", &["sabotage.rs", "cli/top/terminal.rs"]),
