@@ -59,6 +59,8 @@ const IDEMPOTENCY: CounterName = CounterName(
     "outrigger_idempotency_total",
     "Requests of routes that deduplicate, by what became of their key (the words of Idempotency-Status).",
 );
+const CALLS: CounterName =
+    CounterName("outrigger_grpc_calls_total", "gRPC calls whose end their client was told, by status.");
 const TRANSITIONS: CounterName =
     CounterName("outrigger_circuit_transitions_total", "State changes of the circuit breaker.");
 const OPENED: CounterName = CounterName("outrigger_connections_opened_total", "Connections opened to the upstream.");
@@ -75,11 +77,12 @@ const LETTERS_LOST: CounterName = CounterName(
     "outrigger_dlq_lost_total",
     "Requests that could not be served and should have been kept, and were not, by reason.",
 );
-const COUNTERS: [&CounterName; 12] = [
+const COUNTERS: [&CounterName; 13] = [
     &REQUESTS,
     &ATTEMPTS,
     &RETRIES,
     &IDEMPOTENCY,
+    &CALLS,
     &TRANSITIONS,
     &OPENED,
     &REUSED,

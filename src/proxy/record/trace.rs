@@ -93,6 +93,8 @@ impl Record {
             version: self.spans.version,
             user_agent: self.spans.user_agent.clone(),
             status: self.status,
+            grpc: self.grpc,
+            call: self.call,
             failure: self.failure,
             outcome,
             attempts: self.first.iter().chain(&self.more).map(|note| self.span_of(note)).collect(),
