@@ -151,6 +151,3 @@ pub(super) fn left(record: &mut Record, in_flight: Option<&InFlight>) {
         in_flight.endpoint().tally.add(Code::Ok.ending(false));
     }
 }
-
-#[cfg(test)]
-mod tests;

@@ -6,7 +6,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::header::{CONTENT_LENGTH, CONTENT_TYPE, HeaderName, HeaderValue, RETRY_AFTER};
+use http::header::{CONTENT_LENGTH, CONTENT_TYPE, HeaderName, HeaderValue, RETRY_AFTER, TRAILER};
 use http::{HeaderMap, Response, StatusCode};
 use serde::Serialize;
 
@@ -239,6 +239,9 @@ pub fn pass(answer: Answer, stop: Stop, mut end: End) -> Response<Body> {
     end.record.answered(status);
     if let Some(Standing::Ended { code, .. }) = ended {
         end.record.called(code);
+    }
+    if ended == Some(Standing::Begun) && end.record.is_http1() && !head.headers.contains_key(TRAILER) {
+        call::announce_usual(&mut head.headers);
     }
     if status >= 500 || !matches!(stop, Stop::Answered) {
         if let Some(value) = received_status(&end, status) {

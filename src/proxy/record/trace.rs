@@ -50,6 +50,11 @@ pub(super) fn begin<B>(snapshot: &Snapshot, request: &Request<B>, present: Prese
 }
 
 impl Record {
+    /// Whether its client speaks HTTP/1.
+    pub fn is_http1(&self) -> bool {
+        self.spans.version < Version::HTTP_2
+    }
+
     /// What attempts tell their upstreams of the trace. None = what the caller sent goes on as it came.
     pub fn lineage(&self) -> Option<Lineage> {
         self.spans.told.then_some(Lineage { context: self.trace, seed: self.spans.seed })

@@ -59,10 +59,22 @@ fn pushback(explained: &Explained<'_>, gave_up: bool) -> Option<HeaderValue> {
 
 /// Tells callers not to repeat a call that we have given up on, where they look: beside its status.
 pub(super) fn forbid_retry(head: &mut HeaderMap, body: &mut AnswerBody) {
-    let fields = if head.contains_key(STATUS) { Some(head) } else { body.trailers_mut() };
-    if let Some(fields) = fields.filter(|fields| grpc::code_in(fields).is_some_and(Code::is_failure)) {
-        fields.insert(PUSHBACK, NEVER);
+    if let Some(code) = grpc::code_in(head) {
+        if code.is_failure() {
+            head.insert(PUSHBACK, NEVER);
+        }
+        return;
     }
+    let Some(trailers) = body.trailers_mut() else { return };
+    if grpc::code_in(trailers).is_some_and(Code::is_failure) {
+        trailers.insert(PUSHBACK, NEVER);
+        announce(head, trailers);
+    }
+}
+
+/// Trailers that are to come are not known yet; these are those of gRPC.
+pub(super) fn announce_usual(headers: &mut HeaderMap) {
+    headers.insert(TRAILER, HeaderValue::from_static("grpc-status, grpc-message, grpc-status-details-bin"));
 }
 
 /// Names the trailers that follow: over HTTP/1 they are not sent otherwise.
