@@ -317,14 +317,9 @@ impl Body {
             clock.sleep.as_mut().reset(end.deadline.min(clock.idle_at).into());
         }
     }
-}
 
-impl http_body::Body for Body {
-    type Data = Bytes;
-    type Error = Cut;
-
-    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Cut>>> {
-        let this = &mut *self;
+    fn next_frame(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Cut>>> {
+        let this = self;
         let frame = match &mut this.kind {
             Kind::Empty => return Poll::Ready(this.trailers.take().map(|trailers| Ok(Frame::trailers(*trailers)))),
             Kind::Full(bytes) => {
@@ -370,6 +365,19 @@ impl http_body::Body for Body {
                 Poll::Ready(failure) => this.cut(failure),
             },
         }
+    }
+}
+
+impl http_body::Body for Body {
+    type Data = Bytes;
+    type Error = Cut;
+
+    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Cut>>> {
+        let frame = self.next_frame(cx);
+        if let Some(end) = &self.end {
+            end.record.connection().handed(frame.is_ready());
+        }
+        frame
     }
 
     fn is_end_stream(&self) -> bool {

@@ -450,6 +450,9 @@ impl Drop for Record {
         self.connection.end_exchange(now);
         self.leave_call();
         let outcome = self.settle();
+        if outcome != RequestOutcome::ClientGone {
+            self.connection.served();
+        }
         let elapsed = now.saturating_duration_since(self.started);
         self.count(outcome, elapsed);
         self.tell(outcome, elapsed, now);

@@ -71,6 +71,8 @@ const SET_CHANGES: CounterName =
     CounterName("outrigger_endpoint_set_changes_total", "Changes of the set of addresses of the upstream.");
 const UNROUTED: CounterName =
     CounterName("outrigger_unrouted_requests_total", "Requests answered before a route was chosen, by reason.");
+const HANDSHAKES_FAILED: CounterName =
+    CounterName("outrigger_tls_handshakes_failed_total", "TLS handshakes of clients that failed, by reason.");
 const LETTERS_CAPTURED: CounterName =
     CounterName("outrigger_dlq_captured_total", "Requests that could not be served and are kept, by cause and class.");
 const LETTERS_LOST: CounterName = CounterName(
@@ -89,6 +91,7 @@ const COUNTERS: [&CounterName; 13] = [
     &EJECTIONS,
     &SET_CHANGES,
     &UNROUTED,
+    &HANDSHAKES_FAILED,
     &LETTERS_CAPTURED,
     &LETTERS_LOST,
 ];
@@ -222,10 +225,15 @@ impl Metrics {
         upstreams.entry((direction, upstream.into())).or_insert_with(new).clone()
     }
 
-    /// A request was answered before a route was chosen. `reason`: a failure's token, or `malformed` for bytes that
-    /// are no request at all. Looks labels up: not for the usual path.
+    /// A request was answered before a route was chosen. `reason`: a failure's token, `malformed` for bytes that
+    /// are no request at all, or `abuse` for a connection that opens streams to give them up. Looks labels up: not for the usual path.
     pub fn unrouted(&self, direction: Direction, reason: &'static str) {
         self.rare(&UNROUTED, &[("direction", direction.as_str()), ("reason", reason)]);
+    }
+
+    /// A client's handshake failed. Looks labels up: not for the usual path.
+    pub fn handshake_failed(&self, direction: Direction, reason: &'static str) {
+        self.rare(&HANDSHAKES_FAILED, &[("direction", direction.as_str()), ("reason", reason)]);
     }
 
     /// A request that could not be served is kept. `queue` comes from the policy. Looks labels up.
