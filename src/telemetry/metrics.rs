@@ -79,7 +79,7 @@ const LETTERS_LOST: CounterName = CounterName(
     "outrigger_dlq_lost_total",
     "Requests that could not be served and should have been kept, and were not, by reason.",
 );
-const COUNTERS: [&CounterName; 13] = [
+const COUNTERS: [&CounterName; 14] = [
     &REQUESTS,
     &ATTEMPTS,
     &RETRIES,

@@ -1,3 +1,5 @@
+mod http2;
+
 use std::time::{Duration, Instant};
 
 use outrigger::faults::{Answer, Behaviour, FaultServer, Mode, Script};
