@@ -23,7 +23,7 @@ use crate::telemetry::tally::EndingTally;
 pub enum RequestOutcome {
     /// the upstream's answer below 500
     Success,
-    /// the upstream's answer, 5xx
+    /// the upstream's answer, 5xx or a gRPC status that weighs as one
     UpstreamError,
     /// our own failure answer, or the answer was cut
     Failed,
