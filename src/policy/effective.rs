@@ -26,6 +26,7 @@ use crate::reliability::classify::RetryOn;
 use crate::reliability::deadline::Timeouts;
 use crate::reliability::dependency::DependencyPolicy;
 use crate::reliability::ejection::EjectionPolicy;
+use crate::reliability::grpc::Code;
 use crate::reliability::limit::Limits;
 use crate::reliability::throttle::ThrottlePolicy;
 
@@ -298,7 +299,17 @@ fn words(flags: &[(bool, &str)]) -> String {
 }
 
 fn retry(policy: &RetryPolicy, replay_body_max: usize) -> Vec<Setting> {
-    let RetryPolicy { retries, on, codes, backoff, respect_retry_after, contract: _, holdout_percent } = policy;
+    let RetryPolicy {
+        retries,
+        on,
+        codes,
+        grpc_codes,
+        backoff,
+        respect_retry_after,
+        contract: _,
+        all_methods,
+        holdout_percent,
+    } = policy;
     let mut settings = vec![count("retry.attempts", *retries)];
     if *retries > 0 {
         let RetryOn { connect_failure, refused_stream, reset, timeout } = *on;
@@ -310,9 +321,11 @@ fn retry(policy: &RetryPolicy, replay_body_max: usize) -> Vec<Setting> {
             (timeout, "timeout"),
         ];
         let codes: Vec<String> = codes.iter().map(|code| code.to_string()).collect();
+        let grpc_codes: Vec<&str> = grpc_codes.iter().map(Code::as_str).collect();
         settings.extend([
             set("retry.retryOn", words(&on)),
             set("retry.codes", format!("[{}]", codes.join(", "))),
+            set("retry.grpcCodes", format!("[{}]", grpc_codes.join(", "))),
             time("retry.backoff", base),
             time("retry.maxBackoff", cap),
             set(
@@ -323,6 +336,7 @@ fn retry(policy: &RetryPolicy, replay_body_max: usize) -> Vec<Setting> {
                     Jitter::None => "none",
                 },
             ),
+            set("retry.methods", if *all_methods { "all" } else { "idempotent" }),
             set("retry.respectRetryAfter", respect_retry_after.to_string()),
             set("retry.maxBody", size::print(replay_body_max as u64)),
             set("retry.holdoutPercent", holdout_percent.to_string()),

@@ -182,7 +182,8 @@ impl Lint<'_> {
     /// A retry block of the route's own for methods that are never repeated after sending.
     fn unsafe_methods(&mut self, own_retry: Position, label: &str, methods: &[Method], route: &RoutePolicy) {
         let unsafe_only = !methods.is_empty() && !methods.iter().any(Method::is_idempotent);
-        if unsafe_only && route.retry.retries > 0 && route.retry.contract == Contract::Opaque {
+        let nothing_said = route.retry.contract == Contract::Opaque && !route.retry.all_methods;
+        if unsafe_only && route.retry.retries > 0 && nothing_said {
             let list: Vec<&str> = methods.iter().map(Method::as_str).collect();
             let message = format!("{label}: {} is retried only if nothing was sent: no contract", list.join(", "));
             self.report(Code::UnsafeWithoutContract, Some(own_retry), message);

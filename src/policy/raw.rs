@@ -23,8 +23,8 @@ pub use tls::{InboundTls, UpstreamTls};
 pub use tracing::Tracing;
 
 use scalar::{
-    Address, AddressOrNone, At, Flag, HashOn, Host, Key, Method, Name, Named, Path, Percent, Rate, Ratio, Size, Text,
-    Time, UpstreamUrl, Url, Version, Whole,
+    Address, AddressOrNone, At, Flag, GrpcCode, HashOn, Host, Key, Method, Name, Named, Path, Percent, Rate, Ratio,
+    Size, Text, Time, UpstreamUrl, Url, Version, Whole,
 };
 
 /// An Outrigger policy: how requests to dependencies, and to the app itself, are protected.
@@ -271,13 +271,15 @@ pub struct Retry {
     pub retry_on: Key<Vec<At<RetryOn>>>,
     /// Statuses that are retried. Default 502, 503, 504.
     pub codes: Key<Vec<At<Text<Whole>>>>,
+    /// Ends of gRPC calls that are retried, such as UNAVAILABLE or ABORTED. A call is a POST: see methods. Default UNAVAILABLE.
+    pub grpc_codes: Key<Vec<At<Text<GrpcCode>>>>,
     /// The first wait; doubles with each retry. Default 25ms.
     pub backoff: Key<Text<Time>>,
     /// The longest wait. Default 250ms.
     pub max_backoff: Key<Text<Time>>,
     /// full: 0 to the wait; equal: half to the wait; none. Default full.
     pub jitter: Key<Jitter>,
-    /// Always idempotent: GET, HEAD, OPTIONS, TRACE, PUT, DELETE. Others only as far as idempotency.contract permits.
+    /// idempotent: GET, HEAD, OPTIONS, TRACE, PUT, DELETE; others only as far as idempotency.contract permits. all: every request may be sent twice, also POST and gRPC calls; not in defaults. Default idempotent.
     pub methods: Key<RetryMethods>,
     /// Wait at least as long as the answer's Retry-After says. Default true.
     pub respect_retry_after: Key<Text<Flag>>,
@@ -476,7 +478,7 @@ words! {
         Reset = "reset",
         Timeout = "timeout",
     }
-    RetryMethods { Idempotent = "idempotent" }
+    RetryMethods { Idempotent = "idempotent", All = "all" }
     Jitter { Full = "full", Equal = "equal", None = "none" }
     Mode { Enforce = "enforce", Observe = "observe", None = "none" }
     ObserveMode { Enforce = "enforce", Observe = "observe" }

@@ -9,8 +9,8 @@ use http_body::Body as _;
 
 use super::attempt::Outgoing;
 use super::connect::{Tongue, Way};
-use super::hygiene;
 use super::route::Route;
+use super::{grpc, hygiene};
 use crate::clock;
 use crate::drain::Tasks;
 use crate::reliability::deadline;
@@ -54,7 +54,12 @@ impl Attempt<'_> {
         }
         let key = request.hash_key.as_ref().map(HeaderValue::as_bytes);
         let chosen = state.pick(self.route.upstream, key, self.used, now).map_err(|failure| (failure, Sent::No))?;
-        self.exchange(in_flight.insert(chosen).endpoint(), request, now).await
+        let answer = self.exchange(in_flight.insert(chosen).endpoint(), request, now).await?;
+        if !request.present.grpc() {
+            return Ok(answer);
+        }
+        // What is held has been sent; what streams is still being sent.
+        Box::pin(grpc::judged(answer, request.body.is_some(), self.cutoff)).await
     }
 
     /// Over a kept connection if there is one. One that the endpoint has closed meanwhile says nothing of the
@@ -112,7 +117,8 @@ impl Attempt<'_> {
     /// byte of an answer came, but it may have read the request: only what may be repeated is sent again
     /// (RFC 9112 §9.3.1), once, over a connection that cannot have been idle.
     fn may_have_raced(&self, request: &Outgoing, failure: Failure) -> bool {
-        failure == Failure::ConnectionTerminated && self.route.policy.retry.may_repeat(request.is_idempotent())
+        failure == Failure::ConnectionTerminated
+            && self.route.policy.retry.may_repeat(request.is_idempotent(&self.route.policy.retry))
     }
 
     /// What is held in memory is written by this task, and can be written again.

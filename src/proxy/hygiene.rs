@@ -12,6 +12,7 @@ use http::{Method, Request, Uri, Version};
 use crate::policy::DeadlinePolicy;
 use crate::reliability::Failure;
 use crate::reliability::deadline;
+use crate::reliability::grpc;
 use crate::wire::OwnFields;
 
 const ATTEMPT_COUNT: HeaderName = HeaderName::from_static("x-envoy-attempt-count");
@@ -55,14 +56,16 @@ impl Present {
     const GRPC_TIMEOUT: u32 = 1 << 12;
     const TRACE: u32 = 1 << 13;
     const REQUEST_ID: u32 = 1 << 14;
+    const GRPC: u32 = 1 << 15;
 
-    /// Looks at each name once.
+    /// Looks at each field once.
     pub fn of(headers: &HeaderMap) -> Present {
-        Present(headers.keys().map(|name| Present::bit(name.as_str())).fold(0, |all, bit| all | bit))
+        Present(headers.iter().map(|(name, value)| Present::bit(name.as_str(), value)).fold(0, |all, bit| all | bit))
     }
 
-    fn bit(name: &str) -> u32 {
+    fn bit(name: &str, value: &HeaderValue) -> u32 {
         match name {
+            "content-type" if grpc::is_content_type(value.as_bytes()) => Present::GRPC,
             "connection" => Present::CONNECTION,
             "keep-alive" => Present::KEEP_ALIVE,
             "proxy-connection" => Present::PROXY_CONNECTION,
@@ -99,6 +102,11 @@ impl Present {
     /// The caller's own name for the request.
     pub fn request_id(self) -> bool {
         self.any(Present::REQUEST_ID)
+    }
+
+    /// A gRPC call.
+    pub fn grpc(self) -> bool {
+        self.any(Present::GRPC)
     }
 
     /// `Content-Length` or `Transfer-Encoding`.
@@ -367,8 +375,12 @@ pub fn set_attempt(
     own.begin_attempt();
     if present.any(Present::ATTEMPT) {
         headers.remove(ATTEMPT_COUNT);
+        headers.remove(GRPC_PREVIOUS_ATTEMPTS);
     }
     own.number(&ATTEMPT_COUNT, u64::from(count));
+    if present.grpc() && count > 1 {
+        own.number(&GRPC_PREVIOUS_ATTEMPTS, u64::from(count - 1));
+    }
     if !policy.propagate || left > PROPAGATED_MAX {
         return;
     }
@@ -376,7 +388,8 @@ pub fn set_attempt(
         headers.remove(EXPECTED_TIMEOUT);
     }
     own.number(&EXPECTED_TIMEOUT, left.as_millis().max(1) as u64);
-    if present.any(Present::GRPC_TIMEOUT)
+    // A server of gRPC acts on its own header alone, whether or not the caller has sent one.
+    if present.any(Present::GRPC_TIMEOUT | Present::GRPC)
         && let Ok(value) = HeaderValue::try_from(deadline::format_grpc_timeout(left))
     {
         headers.remove(GRPC_TIMEOUT);

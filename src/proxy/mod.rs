@@ -9,6 +9,7 @@ pub mod connection;
 mod dead_letters;
 mod exchange;
 mod execution;
+pub mod grpc;
 pub mod hygiene;
 mod keeper;
 mod keyed;
@@ -32,7 +33,7 @@ use hyper::body::Incoming;
 
 use self::admit::Refusal;
 use self::attempt::{Outgoing, Verdict};
-use self::body::{Body, End, Held, ReadAhead, ReplayBytes};
+use self::body::{Body, Bounds, End, Held, ReadAhead, ReplayBytes};
 use self::connection::Connection;
 use self::dead_letters::Watch;
 use self::hygiene::Present;
@@ -270,7 +271,8 @@ impl Proxy {
             }
         };
         let bound = dead_letters::held_max(route, record, request.method());
-        let mut prepared = self.prepare(connection, route, request, present, record, (deadline, bound)).await?;
+        let bounds = Bounds { deadline, bytes: bound, talks: present.grpc() };
+        let mut prepared = self.prepare(connection, route, request, present, record, bounds).await?;
         // Of what is held for a letter alone, no retry was ever meant to be made.
         prepared.too_large &= route.policy.replay_body_max > 0;
         Ok(Admitted { prepared, slot })
@@ -300,7 +302,7 @@ impl Proxy {
         }
     }
 
-    /// The body, as far as `bound` bytes of it are held, and the head as the next hop gets it.
+    /// The body, as far as it is held, and the head as the next hop gets it.
     async fn prepare(
         &self,
         connection: &Connection,
@@ -308,14 +310,15 @@ impl Proxy {
         mut request: Request<Incoming>,
         present: Present,
         record: &mut Record,
-        (deadline, bound): (Instant, usize),
+        bounds: Bounds,
     ) -> Result<Prepared, Failure> {
+        let deadline = bounds.deadline;
         let upgrade = hygiene::wants_upgrade(&request, present, !request.body().is_end_stream());
         let client_upgrade = upgrade.then(|| hyper::upgrade::on(&mut request));
         let (head, body) = request.into_parts();
         let policy = record.snapshot().policy.replay_bytes_max;
         let ReadAhead { body, held, too_large, crowded } =
-            body::read_ahead(body, bound, &self.replay_bytes, policy, deadline).await?;
+            body::read_ahead(body, bounds, &self.replay_bytes, policy).await?;
         record.request_bytes = body.size_hint().lower();
 
         let hash_key = route.upstream.hash_on.as_ref().and_then(|name| head.headers.get(name).cloned());

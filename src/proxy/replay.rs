@@ -18,6 +18,7 @@ use super::attempt::{self, Outgoing, Verdict};
 use super::body::{Body, End, Held};
 use super::connection::Connection;
 use super::execution::Execution;
+use super::grpc;
 use super::hygiene::{self, Present};
 use super::keyed::handle::{Keyed, as_anyone};
 use super::keyed::{self, Asked, Told};
@@ -32,6 +33,7 @@ use crate::policy::routes::RouteId;
 use crate::reliability::Failure;
 use crate::reliability::classify::PeerMark;
 use crate::reliability::dead_letters::{Class, of_answer, of_failure};
+use crate::reliability::grpc::Code;
 use crate::reliability::idempotency::{KeyStatus, is_refusal};
 use crate::wire::alarm::alarmed;
 use crate::wire::{Alarm, OwnFields, RequestBody};
@@ -212,8 +214,8 @@ impl Proxy {
             late: self.late.clone(),
         };
         let response = execution.run().await;
-        let (status, key_status) = (response.status().as_u16(), respond::key_status(&response));
-        let reason = reason(response).await;
+        let key_status = respond::key_status(&response);
+        let (status, reason) = reason(response).await;
         let failed = |class| Ended::Failed { status: Some(status), reason, class: Some(class) };
         match key_status {
             Some(KeyStatus::Stored | KeyStatus::StoreFailed) if status < 500 => Ended::Answered { status },
@@ -246,19 +248,15 @@ impl Proxy {
                 Ended::Failed { status: None, reason: failure.token().to_owned(), class }
             }
             Verdict::Answered { answer, in_flight, stop, earlier } => {
-                let status = answer.status().as_u16();
                 let mark = answer.headers().get(respond::RETRY_MARK).map_or(PeerMark::None, respond::read_mark);
                 let idle = route.policy.timeouts.idle;
                 let end = End { record, slot: Some(slot), in_flight: Some(in_flight), deadline, idle, keeper: None };
-                drain(respond::pass(answer, stop, end)).await;
+                let (status, reason) = reason(respond::pass(answer, stop, end)).await;
                 match of_answer(status, mark, earlier, route.policy.retry.contract) {
-                    Some((_, class)) => {
-                        Ended::Failed { status: Some(status), reason: format!("status-{status}"), class: Some(class) }
-                    }
+                    Some((_, class)) => Ended::Failed { status: Some(status), reason, class: Some(class) },
                     // Who is not let in has not been served: a letter with an old token stays open.
                     None if is_refusal(status) => {
-                        let (reason, class) = (format!("status-{status}"), Some(Class::NotExecuted));
-                        Ended::Failed { status: Some(status), reason, class }
+                        Ended::Failed { status: Some(status), reason, class: Some(Class::NotExecuted) }
                     }
                     None => Ended::Answered { status },
                 }
@@ -303,24 +301,28 @@ async fn refused(response: Response<Body>, failure: Failure) -> Ended {
 const READ_MAX: usize = 16 * 1024;
 
 /// Reads an answer to its end: its record, its place and its connection are settled there. Returns its beginning.
-async fn drain(response: Response<Body>) -> Vec<u8> {
-    let mut body = response.into_body();
-    let mut begun = Vec::new();
+async fn drain(response: Response<Body>) -> (Vec<u8>, Option<Code>) {
+    let (head, mut body) = response.into_parts();
+    let (mut begun, mut code) = (Vec::new(), grpc::code_in(&head.headers));
     // It has a deadline of its own.
     while let Some(Ok(frame)) = std::future::poll_fn(|cx| Pin::new(&mut body).poll_frame(cx)).await {
         if let Some(data) = frame.data_ref().filter(|data| begun.len() + data.len() <= READ_MAX) {
             begun.extend_from_slice(data);
         }
+        code = frame.trailers_ref().and_then(grpc::code_in).or(code);
     }
-    begun
+    (begun, code)
 }
 
-/// What an answer says went wrong, in a word.
-async fn reason(response: Response<Body>) -> String {
+/// The status that an answer weighs as, and what it says went wrong, in a word.
+async fn reason(response: Response<Body>) -> (u16, String) {
     let status = response.status().as_u16();
     let is_ours = respond::is_problem(&response);
-    let begun = drain(response).await;
+    let (begun, code) = drain(response).await;
+    if let Some(code) = code {
+        return (code.as_status(), code.as_str().to_ascii_lowercase().replace('_', "-"));
+    }
     let word = || serde_json::from_slice::<serde_json::Value>(&begun).ok()?.get("reason")?.as_str().map(str::to_owned);
     let word = if is_ours { word() } else { None };
-    word.unwrap_or_else(|| format!("status-{status}"))
+    (status, word.unwrap_or_else(|| format!("status-{status}")))
 }

@@ -59,6 +59,8 @@ const IDEMPOTENCY: CounterName = CounterName(
     "outrigger_idempotency_total",
     "Requests of routes that deduplicate, by what became of their key (the words of Idempotency-Status).",
 );
+const CALLS: CounterName =
+    CounterName("outrigger_grpc_calls_total", "gRPC calls whose end their client was told, by status.");
 const TRANSITIONS: CounterName =
     CounterName("outrigger_circuit_transitions_total", "State changes of the circuit breaker.");
 const OPENED: CounterName = CounterName("outrigger_connections_opened_total", "Connections opened to the upstream.");
@@ -77,11 +79,12 @@ const LETTERS_LOST: CounterName = CounterName(
 );
 const TLS_REFUSED: CounterName =
     CounterName("outrigger_tls_refused_total", "TLS handshakes that came to nothing, by reason.");
-const COUNTERS: [&CounterName; 13] = [
+const COUNTERS: [&CounterName; 14] = [
     &REQUESTS,
     &ATTEMPTS,
     &RETRIES,
     &IDEMPOTENCY,
+    &CALLS,
     &TRANSITIONS,
     &OPENED,
     &REUSED,

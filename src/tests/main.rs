@@ -29,6 +29,9 @@ mod retrying;
 /// Whether retries help, as it is measured and told, and what follows from it.
 mod helping;
 
+/// Calls of gRPC: how they end, what is made of that, and what callers are told.
+mod grpc;
+
 /// How much runs at once, and what happens to the rest.
 mod limits;
 

@@ -8,6 +8,7 @@ use super::sentences::sentences;
 use crate::admin::api::{RequestLine, StoriesKept, Story, StoryAttempt};
 use crate::reliability::Failure;
 use crate::reliability::attempts::{Denied, Stop};
+use crate::reliability::grpc::Code;
 use crate::reliability::idempotency::KeyStatus;
 use crate::telemetry::access_log::millis;
 use crate::telemetry::metrics::AttemptEnd;
@@ -61,6 +62,7 @@ pub(super) fn of(told: &Told, now: SystemTime) -> Story {
 fn attempt(told: &Told, index: usize, one: &ToldAttempt) -> StoryAttempt {
     let (status, error) = match one.end {
         AttemptEnd::Status(status) => (Some(status), None),
+        AttemptEnd::Call(code) => (Some(200), Some(code.as_str()).filter(|_| code != Code::Ok)),
         AttemptEnd::Failed(failure) => (None, Some(failure.token())),
         AttemptEnd::Cancelled => (None, Some("cancelled")),
     };

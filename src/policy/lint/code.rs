@@ -47,7 +47,7 @@ codes! {
         "Remove the retryBudget block to get the default of 20%, or the retry block.";
     UnsafeWithoutContract = "OR004", Warning, "Retries for methods that must not be repeated",
         "The route has a retry block, but all its methods are unsafe to repeat (POST, PATCH, ...) and nothing says that the upstream recognises a repeated request. Only attempts of which provably nothing was sent are repeated; codes, timeouts and resets after sending are not.",
-        "If the upstream deduplicates, say so: idempotency: { contract: dedupes }. If a 5xx from it means that nothing happened: contract: atomic5xx. Otherwise remove the retry block.";
+        "If the upstream deduplicates, say so: idempotency: { contract: dedupes }. If a 5xx from it means that nothing happened: contract: atomic5xx. If all these requests may be sent twice, as gRPC calls that only read: retry: { methods: all }. Otherwise remove the retry block.";
     UnreachableRoute = "OR005", Warning, "No request reaches a route",
         "An earlier route of the same upstream matches the same path, hosts and methods. The order is: exact path, longest prefix, hosts given, methods given, order in the file.",
         "Remove it, or give it a match of its own.";

@@ -191,6 +191,8 @@ kinds! {
     Host => { "type": "string", "minLength": 1 };
     /// `GET`, `POST`.
     Method => { "type": "string", "pattern": "^[A-Z][A-Z-]*$" };
+    /// `UNAVAILABLE`, or `unavailable` as Envoy writes it.
+    GrpcCode => { "type": "string", "pattern": "^([A-Z_]+|[a-z-]+)$" };
     /// `header:NAME`.
     HashOn => { "type": "string", "pattern": "^header:.+$" };
 }

@@ -94,6 +94,7 @@ impl Record {
             route: target.map(|(_, r)| Arc::clone(&r.name)),
             outcome,
             status: self.status_sent(),
+            call: self.call,
             failure: self.failure,
             duration: elapsed,
             waited: self.waited,
@@ -138,6 +139,7 @@ impl Record {
                 duration: note.elapsed,
                 end: match note.end {
                     AttemptEnd::Status(status) => AttemptEndEntry::Status(status),
+                    AttemptEnd::Call(code) => AttemptEndEntry::Call(code),
                     AttemptEnd::Failed(failure) => AttemptEndEntry::Failed(failure),
                     AttemptEnd::Cancelled => AttemptEndEntry::Cancelled,
                 },
@@ -159,6 +161,7 @@ impl Record {
             upstream: target.map(|(u, _)| &*u.name),
             route: target.map(|(_, r)| &*r.name),
             outcome,
+            call: self.call,
             failure: self.failure.map(|(failure, _)| failure),
             sent: self.failure.map(|(_, sent)| sent),
             waited: self.waited,

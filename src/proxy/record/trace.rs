@@ -50,6 +50,11 @@ pub(super) fn begin<B>(snapshot: &Snapshot, request: &Request<B>, present: Prese
 }
 
 impl Record {
+    /// Whether its client speaks HTTP/1.
+    pub fn is_http1(&self) -> bool {
+        self.spans.version < Version::HTTP_2
+    }
+
     /// What attempts tell their upstreams of the trace. None = what the caller sent goes on as it came.
     pub fn lineage(&self) -> Option<Lineage> {
         self.spans.told.then_some(Lineage { context: self.trace, seed: self.spans.seed })
@@ -93,6 +98,8 @@ impl Record {
             version: self.spans.version,
             user_agent: self.spans.user_agent.clone(),
             status: self.status,
+            grpc: self.grpc,
+            call: self.call,
             failure: self.failure,
             outcome,
             attempts: self.first.iter().chain(&self.more).map(|note| self.span_of(note)).collect(),

@@ -12,7 +12,7 @@ const ATTEMPTS: [AttemptEntry<'static>; 2] = [
         at: Duration::from_micros(500),
         backoff: None,
         duration: Duration::from_millis(2),
-        end: AttemptEndEntry::Status(503),
+        end: AttemptEndEntry::Call(Code::Unavailable),
     },
     AttemptEntry {
         endpoint: "10.0.0.2:80",
@@ -38,6 +38,7 @@ fn entry<'a>() -> AccessEntry<'a> {
         upstream: Some("payments"),
         route: Some("charge"),
         outcome: RequestOutcome::Failed,
+        call: Some(Code::DeadlineExceeded),
         failure: Some(Failure::TryTimeout),
         sent: Some(Sent::Maybe),
         waited: Duration::from_micros(400),
@@ -113,6 +114,7 @@ fn a_line_tells_what_happened_and_never_the_query() {
         "outrigger.upstream": "payments",
         "outrigger.route": "charge",
         "outrigger.outcome": "failed",
+        "rpc.response.status_code": "DEADLINE_EXCEEDED",
         "error.type": "http_response_timeout",
         "outrigger.reason": "try-timeout",
         "outrigger.side": "upstream",
@@ -120,7 +122,7 @@ fn a_line_tells_what_happened_and_never_the_query() {
         "outrigger.sent": "maybe",
         "outrigger.queue_ms": 0.4,
         "outrigger.attempts": [
-            {"endpoint": "10.0.0.1:80", "kind": "first", "at_ms": 0.5, "ms": 2.0, "status": 503},
+            {"endpoint": "10.0.0.1:80", "kind": "first", "at_ms": 0.5, "ms": 2.0, "status": 200, "code": "UNAVAILABLE"},
             {"endpoint": "10.0.0.2:80", "kind": "retry", "at_ms": 35.0, "backoff_ms": 32.5, "ms": 500.0, "error": "try-timeout"},
         ],
         "outrigger.retry_denied": "budget",

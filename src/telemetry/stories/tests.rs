@@ -36,6 +36,7 @@ pub(crate) fn rescued() -> Told {
         outcome: RequestOutcome::Success,
         status: Some(200),
         failure: None,
+        call: None,
         duration: Duration::from_millis(52),
         waited: Duration::ZERO,
         attempts: [attempt(Kind::First, 0, 12, 503), attempt(Kind::Retry, 43, 9, 200)].into(),

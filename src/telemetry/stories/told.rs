@@ -8,6 +8,7 @@ use jiff::Timestamp;
 use crate::policy::Direction;
 use crate::reliability::attempts::{Denied, Kind, Stop};
 use crate::reliability::ending::Ending;
+use crate::reliability::grpc::Code;
 use crate::reliability::idempotency::KeyStatus;
 use crate::reliability::{Failure, Sent};
 use crate::telemetry::metrics::{AttemptEnd, RequestOutcome};
@@ -62,6 +63,8 @@ pub struct Told {
     /// What the client was sent; `None` if it left before that.
     pub status: Option<u16>,
     pub failure: Option<(Failure, Sent)>,
+    /// How a gRPC call ended, where its client was told.
+    pub call: Option<Code>,
     /// To the end of the answer.
     pub duration: Duration,
     /// How long it waited for a slot.

@@ -60,6 +60,8 @@ fn story() -> Story {
         version: Version::HTTP_11,
         user_agent: Some(HeaderValue::from_static("curl/8")),
         status: 200,
+        grpc: false,
+        call: None,
         failure: None,
         outcome: RequestOutcome::Success,
         attempts: vec![

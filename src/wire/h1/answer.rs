@@ -4,7 +4,7 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
-use http::Response;
+use http::{HeaderMap, Response};
 use http_body::{Body, Frame, SizeHint};
 
 use super::framing::{Framing, Piece};
@@ -33,6 +33,8 @@ impl std::error::Error for Broken {}
 pub struct AnswerBody {
     /// Read before, and goes first.
     read: Bytes,
+    /// Read before, and goes last.
+    trailers: Option<Box<HeaderMap>>,
     source: Source,
 }
 
@@ -50,7 +52,7 @@ enum Source {
 
 impl From<Source> for AnswerBody {
     fn from(source: Source) -> AnswerBody {
-        AnswerBody { read: Bytes::new(), source }
+        AnswerBody { read: Bytes::new(), trailers: None, source }
     }
 }
 
@@ -90,6 +92,16 @@ impl AnswerBody {
     /// Puts back what was read of it.
     pub fn preceded_by(self, read: Bytes) -> AnswerBody {
         AnswerBody { read, ..self }
+    }
+
+    /// Puts back what was read of it: its end.
+    pub fn ended_by(self, trailers: HeaderMap) -> AnswerBody {
+        AnswerBody { trailers: Some(Box::new(trailers)), ..self }
+    }
+
+    /// The trailers that were put back.
+    pub fn trailers_mut(&mut self) -> Option<&mut HeaderMap> {
+        self.trailers.as_deref_mut()
     }
 
     /// Reads and discards the rest, so that the connection can be used again. At most `bytes_max`.
@@ -147,6 +159,9 @@ impl Body for AnswerBody {
         if !self.read.is_empty() {
             return Poll::Ready(Some(Ok(Frame::data(std::mem::take(&mut self.read)))));
         }
+        if let Some(trailers) = self.trailers.take() {
+            return Poll::Ready(Some(Ok(Frame::trailers(*trailers))));
+        }
         let held = match &mut self.source {
             Source::Arrived(bytes) if bytes.is_empty() => return Poll::Ready(None),
             Source::Arrived(bytes) => return Poll::Ready(Some(Ok(Frame::data(std::mem::take(bytes))))),
@@ -174,10 +189,14 @@ impl Body for AnswerBody {
             Source::Streamed(streamed) => streamed.is_end_stream(),
             Source::Shared(received) => received.is_end_stream(),
         };
-        ended && self.read.is_empty()
+        ended && self.read.is_empty() && self.trailers.is_none()
     }
 
     fn size_hint(&self) -> SizeHint {
+        if self.trailers.is_some() {
+            // Of a body with a known length no trailers are sent over HTTP/1.
+            return SizeHint::default();
+        }
         let rest = match &self.source {
             Source::Arrived(bytes) => SizeHint::with_exact(bytes.len() as u64),
             Source::Held(held) => held.framing.left().map_or_else(SizeHint::default, SizeHint::with_exact),
