@@ -34,10 +34,10 @@ pub use self::run::run;
 
 use crate::clock;
 use crate::drain::Tasks;
+use crate::policy::Policy;
 use crate::policy::journal::Journal;
 use crate::policy::store::{ApplyError, PolicyStore};
 use crate::policy::watch::Watcher;
-use crate::policy::Policy;
 use crate::proxy::Proxy;
 use crate::proxy::listeners::Listeners;
 use crate::proxy::record::Telemetry;

@@ -2,11 +2,11 @@
 
 use http::Method;
 
+use super::Exit;
 use super::args::ProbeArgs;
 use super::client::ClientError;
 use super::print;
 use super::session::{Failure, Session};
-use super::Exit;
 
 impl Session<'_> {
     /// Exit code 1 also when nothing answers: a probe knows only yes and no.

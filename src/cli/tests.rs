@@ -96,8 +96,7 @@ impl Drop for Server {
 
 #[test]
 fn run_and_demo_are_handed_their_arguments() {
-    let words =
-        "run --policy p.yaml --workers 4 --state-dir /var/lib/outrigger --log-format text --admin-listen 127.0.0.1:1 --quit-endpoint";
+    let words = "run --policy p.yaml --workers 4 --state-dir /var/lib/outrigger --log-format text --admin-listen 127.0.0.1:1 --quit-endpoint";
     say(&words.split(' ').collect::<Vec<_>>()).exited(41);
     say(&["run", "--policy", "p.yaml"]).exited(40);
     say(&["demo", "--seconds", "20"]).exited(51);
