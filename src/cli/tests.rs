@@ -3,6 +3,7 @@
 mod answers;
 mod failures;
 mod letters;
+mod printed;
 mod repairs;
 mod requests;
 

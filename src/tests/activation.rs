@@ -1,5 +1,7 @@
 //! The program under systemd, with a test in its place: sockets that outlive the process, and what it is told.
 
+mod units;
+
 use std::fs::{self, File};
 use std::net::{SocketAddr, TcpListener, UdpSocket};
 use std::os::fd::OwnedFd;
