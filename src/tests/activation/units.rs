@@ -53,7 +53,7 @@ fn systemd_finds_nothing_wrong_with_the_units() {
     assert_eq!(findings(str::to_owned), "");
     let wrong =
         findings(|text| text.replace("ProtectSystem=", "ProtectSytem=").replace("NoDelay=true", "NoDelay=maybe"));
-    assert!(wrong.contains("ProtectSytem") && wrong.contains("NoDelay"), "mistakes are found: {wrong}");
+    assert!(wrong.contains("ProtectSytem") && wrong.contains("maybe"), "mistakes are found: {wrong}");
 }
 
 #[test]
