@@ -1,7 +1,7 @@
 # Outrigger. `make help` lists what there is.
 
 .DEFAULT_GOAL := help
-.PHONY: help demo build test drill fuzz check bench sim peers compare-tool compare compare-full image chroot-proof tools clean
+.PHONY: printed help demo build test drill fuzz check bench sim peers compare-tool compare compare-full image chroot-proof tools clean
 
 CARGO ?= cargo
 TARGET := $(or $(CARGO_TARGET_DIR),target)
@@ -64,6 +64,9 @@ image: ## the container image (needs docker, podman or buildah)
 
 chroot-proof: ## the image's content without an engine: the program alone in an empty root (needs root)
 	deploy/chroot-proof.sh
+
+printed: ## shell completions and the manual page, from the words of the command line
+	OUTRIGGER_WRITE_PRINTED=1 $(CARGO) test --locked --profile quick --lib cli::tests::printed
 
 tools: # installs what the tests call, through apt
 	@deploy/test-tools.sh

@@ -10,6 +10,7 @@ needed=(
   "promtool prometheus"       # judges the metrics page, the rules and their tests
   "chromium chromium"         # reads the page of the admin listener
   "redis-server redis-server" # the store that replicas share
+  "systemd-analyze systemd"   # judges the units
 )
 
 commands=() packages=()

@@ -34,6 +34,8 @@ pub struct Control {
     pub uptime: Ask<Duration>,
     /// Shutdown has begun: what is in flight finishes, nothing new is accepted.
     pub draining: Ask<bool>,
+    /// Asks for the end of the process, where that is permitted.
+    pub quit: Option<Ask<()>>,
     pub readiness: Ask<Readiness>,
     /// Outbound dependencies in file order, then the app behind `inbound`.
     pub views: Ask<Vec<UpstreamView>>,

@@ -15,6 +15,7 @@ use axum::response::{IntoResponse, Response};
 use super::CHANGE_HEADER;
 use super::page;
 use super::problem::Problem;
+use super::quit;
 use super::words;
 
 const SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
@@ -55,7 +56,9 @@ impl Guard {
             ));
         }
         if !matches!(*request.method(), Method::GET | Method::HEAD) {
-            return changing(headers);
+            // Jobs call it with whatever their image has, by the words that other sidecars have taught them.
+            let plain = request.uri().path() == quit::PATH;
+            return if plain { not_of_another_site(headers) } else { changing(headers) };
         }
         // A page that another site embeds us into, or that loads us as its image or script, learns nothing; but it could
         // hold all live views open. A link to our page is fine.
@@ -121,9 +124,7 @@ fn changing(headers: &HeaderMap) -> Result<(), Problem> {
             "use the outrigger command line, or add the header",
         ));
     }
-    if is_of_another_site(headers)? {
-        return Err(foreign_page("a page of another site asked for this change"));
-    }
+    not_of_another_site(headers)?;
     let kind = single(headers, &header::CONTENT_TYPE)?.unwrap_or_default();
     let essence = kind.split(';').next().unwrap_or_default().trim();
     if essence.eq_ignore_ascii_case("application/json") {
@@ -136,6 +137,13 @@ fn changing(headers: &HeaderMap) -> Result<(), Problem> {
         format!("the body's type is {}, only JSON is read", words::quoted(kind, 100)),
         "send `content-type: application/json`",
     ))
+}
+
+fn not_of_another_site(headers: &HeaderMap) -> Result<(), Problem> {
+    if is_of_another_site(headers)? {
+        return Err(foreign_page("a page of another site asked for this change"));
+    }
+    Ok(())
 }
 
 /// By what browsers say of themselves; nobody else says it, and `none` is a user's own doing.

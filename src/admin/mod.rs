@@ -18,6 +18,7 @@ pub mod letters;
 mod page;
 mod policy;
 mod problem;
+mod quit;
 mod requests;
 mod retries;
 mod serve;
@@ -106,7 +107,8 @@ const METRICS_PATHS: [&str; 4] = ["/metrics", "/livez", "/readyz", "/healthz"];
 /// The whole API, for the loopback listener.
 pub fn router(control: Arc<Control>) -> Router {
     let guard = guard::Guard { listen: control.listen };
-    probes()
+    let known = if control.quit.is_some() { probes().route(quit::PATH, post(quit::quit)) } else { probes() };
+    known
         .route("/", get(index))
         .route("/status", get(status::status))
         .route("/upstreams", get(status::upstreams))

@@ -7,6 +7,7 @@
 //! kubelet's probe must get through a crowd of silent connections.
 
 use std::collections::VecDeque;
+use std::net::SocketAddr;
 use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -40,6 +41,10 @@ const HEAD_BYTES_MAX: usize = 16 * 1024;
 #[derive(Clone, Default)]
 pub(super) struct Stay(Arc<AtomicBool>);
 
+/// With every request: who asks.
+#[derive(Clone, Copy)]
+pub(super) struct Peer(pub SocketAddr);
+
 impl Stay {
     /// This connection carries a live view.
     pub fn ask(&self) {
@@ -65,7 +70,7 @@ pub async fn serve(listener: TcpListener, router: Router, shutdown: Cancellation
             accepted = listener.accept() => accepted,
         };
         match accepted {
-            Ok((stream, _)) => connections.start(connection(stream, router.clone(), shutdown.clone())),
+            Ok((stream, peer)) => connections.start(connection((stream, peer), router.clone(), shutdown.clone())),
             Err(error) => {
                 tracing::warn!(%error, "the admin listener could not accept a connection");
                 tokio::time::sleep(ACCEPT_PAUSE).await;
@@ -95,11 +100,12 @@ impl Connections {
     }
 }
 
-async fn connection(stream: TcpStream, router: Router, shutdown: CancellationToken) {
+async fn connection((stream, peer): (TcpStream, SocketAddr), router: Router, shutdown: CancellationToken) {
     let (stay, router) = (Stay::default(), TowerToHyperService::new(router));
     let asked = stay.clone();
     let service = service_fn(move |mut request: hyper::Request<hyper::body::Incoming>| {
         request.extensions_mut().insert(asked.clone());
+        request.extensions_mut().insert(Peer(peer));
         router.call(request)
     });
     let served = http1::Builder::new()

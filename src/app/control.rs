@@ -9,6 +9,7 @@ use tokio::net::TcpListener;
 use tokio::runtime::Runtime;
 use tokio_util::sync::CancellationToken;
 
+use super::activation::Sockets;
 use super::{Core, StartError, changes, curves, keys, letters, retries, verdicts};
 use crate::admin::api::{Applied, CircuitAction, PolicyDocument, PolicySummary, Readiness, Reload};
 use crate::admin::control::{Ask, AskWith, CircuitOrder, Control, Refused, ReloadOrder, RollbackOrder};
@@ -27,23 +28,37 @@ pub struct Sources {
     pub path: PathBuf,
 }
 
+/// Where operators, scrapers and probes come in.
+pub struct Doors {
+    pub admin: Option<SocketAddr>,
+    pub metrics: Option<SocketAddr>,
+    pub sockets: Sockets,
+    /// Whether the end of the process may be asked for there.
+    pub quit: bool,
+}
+
 /// Binds both listeners and serves them on the control runtime.
 ///
 /// # Errors
-/// An address cannot be had.
+/// An address cannot be had, or is none on which the end of the process may be asked for.
 pub fn serve(
     control: &Runtime,
     sources: Sources,
-    admin: Option<SocketAddr>,
-    metrics: Option<SocketAddr>,
+    doors: &Doors,
     stop: &CancellationToken,
 ) -> Result<(Option<SocketAddr>, Option<SocketAddr>), StartError> {
-    let admin = admin.map(|addr| bind(control, addr, "admin.listen")).transpose()?;
-    let metrics = metrics.map(|addr| bind(control, addr, "metrics.listen")).transpose()?;
+    if doors.quit && !doors.admin.is_some_and(|addr| addr.ip().is_loopback()) {
+        let why = "--quit-endpoint needs `admin.listen` on loopback: whoever reaches it can end this process. Set \
+                   `admin: { listen: 127.0.0.1:4490 }` in the policy, or leave the option out";
+        return Err(StartError::Process(why.to_owned()));
+    }
+    let admin = doors.admin.map(|addr| bind(control, addr, "admin.listen", &doors.sockets)).transpose()?;
+    let metrics = doors.metrics.map(|addr| bind(control, addr, "metrics.listen", &doors.sockets)).transpose()?;
     let addrs = (admin.as_ref().map(|(_, addr)| *addr), metrics.as_ref().map(|(_, addr)| *addr));
     // Without an admin listener nobody can name it in a Host header.
     let named = addrs.0.unwrap_or(SocketAddr::from(([127, 0, 0, 1], 0)));
-    let control_points = Arc::new(points(&sources, named));
+    let quit = doors.quit.then(|| ask(&sources, |s| s.core.quit.notify_one()));
+    let control_points = Arc::new(Control { quit, ..points(&sources, named) });
     if let Some((listener, _)) = admin {
         let router = crate::admin::router(Arc::clone(&control_points));
         control.spawn(crate::admin::serve(listener, router, stop.clone()));
@@ -55,8 +70,20 @@ pub fn serve(
     Ok(addrs)
 }
 
-fn bind(control: &Runtime, addr: SocketAddr, key: &str) -> Result<(TcpListener, SocketAddr), StartError> {
-    let bound = control.block_on(TcpListener::bind(addr)).and_then(|l| l.local_addr().map(|local| (l, local)));
+fn bind(
+    control: &Runtime,
+    addr: SocketAddr,
+    key: &str,
+    sockets: &Sockets,
+) -> Result<(TcpListener, SocketAddr), StartError> {
+    let bound = match sockets.get(addr) {
+        Some(inherited) => {
+            let _inside = control.enter();
+            inherited.and_then(TcpListener::from_std)
+        }
+        None => control.block_on(TcpListener::bind(addr)),
+    };
+    let bound = bound.and_then(|l| l.local_addr().map(|local| (l, local)));
     bound.map_err(|e| {
         StartError::Process(format!(
             "cannot listen on {addr} ({key}): {e}. Another outrigger may be running; set {key} in the policy"
@@ -83,6 +110,7 @@ fn points(sources: &Sources, listen: SocketAddr) -> Control {
         listen,
         uptime: ask(s, |s| clock::now().saturating_duration_since(s.core.started)),
         draining: ask(s, |s| s.core.draining.load(Ordering::Acquire)),
+        quit: None,
         readiness: ask(s, readiness),
         views: ask(s, |s| s.core.views()),
         curves: ask(s, |s| curves::curves(&s.core)),

@@ -29,6 +29,9 @@ const ANSWER_MAX: Duration = Duration::from_millis(1_500);
 /// …and no longer for several.
 const ANSWERS_MAX: Duration = Duration::from_secs(4);
 
+/// Kubernetes kills 2 s after SIGTERM once the grace period is used up. The disk gets most of that.
+const SECURE_MAX: Duration = Duration::from_millis(1_500);
+
 /// What is open, and by which words of the policy.
 pub struct Open {
     state: Mutex<State>,
@@ -101,6 +104,16 @@ impl Open {
         let bounded = async { tokio::time::timeout(ANSWERS_MAX, asked).await };
         let late = |_| Refused::Store("a store does not answer; whether the order took effect is not known".to_owned());
         self.data.block_on(bounded).map_err(late)
+    }
+
+    /// Brings what was acknowledged to the disk. False: not within its time. A store of replicas keeps its own.
+    pub async fn secure(&self) -> bool {
+        let embedded = {
+            let state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+            state.embedded.as_ref().map(|(_, store)| Arc::clone(store))
+        };
+        let Some(store) = embedded else { return true };
+        tokio::time::timeout(SECURE_MAX, store.secure()).await.unwrap_or(false)
     }
 
     /// The runtime of traffic.

@@ -134,7 +134,8 @@ impl Client {
         self.ask_within(TIMEOUT, method, path, body)
     }
 
-    fn ask_within(
+    /// As [`Client::ask`], with a time of its own.
+    pub fn ask_within(
         &self,
         timeout: Duration,
         method: Method,
@@ -275,7 +276,7 @@ impl Client {
     }
 
     fn late(&self, timeout: Duration) -> ClientError {
-        self.unreachable(format!("no answer within {} s", timeout.as_secs()))
+        self.unreachable(format!("no answer within {}", crate::admin::words::span(timeout)))
     }
 
     fn unreachable(&self, why: String) -> ClientError {

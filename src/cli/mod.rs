@@ -13,6 +13,7 @@ mod letters;
 mod policy;
 pub mod policy_commands;
 mod print;
+mod probe;
 mod requests;
 mod retries;
 mod session;

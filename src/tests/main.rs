@@ -57,6 +57,12 @@ mod traces;
 /// Start, drain, end.
 mod lifecycle;
 
+/// A Pod from its start to its end.
+mod kubelet;
+
+/// Sockets that systemd passes on, and what it is told.
+mod activation;
+
 /// What becomes known of single requests, and what never does.
 mod requests;
 

@@ -251,6 +251,7 @@ fn control(process: &Arc<Mutex<Process>>, listen: SocketAddr) -> Control {
         listen,
         uptime: ask(process, |_| Duration::from_secs(7_500)),
         draining: ask(process, |process| process.draining),
+        quit: None,
         readiness: ask(process, |process| process.readiness.clone()),
         views: ask(process, |process| process.views.clone()),
         verdicts: ask(process, |process| process.verdicts.clone()),
