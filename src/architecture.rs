@@ -59,6 +59,7 @@ const HOMES: &[(&str, &[&str])] = &[
     ("clap", &["cli/"]),
     ("dashmap", &["idempotency/waiting.rs"]),
     ("getrandom", &["random.rs"]),
+    ("granit_parser", &["cli/k8s/"]),
     ("hickory_resolver", &["wire/discover.rs"]),
     ("hmac", &["idempotency/identity.rs"]),
     ("httpdate", &["proxy/attempt.rs", "faults/"]),
@@ -84,7 +85,7 @@ const PLACES: &[(&[&str], &[&str], &str)] = &[
     (&["TokioExecutor"], &["drain.rs", "faults/", "testing/"], "hyper's tasks are waited for, too"),
     (
         &["TcpListener"],
-        &["proxy/listeners.rs", "admin/", "app", "demo", "faults/", "testing/"],
+        &["proxy/listeners.rs", "admin/", "app", "cli/doctor/", "demo", "faults/", "testing/"],
         "whoever listens is listed here",
     ),
     (
