@@ -132,8 +132,17 @@ fn scalar(text: &str) -> String {
     const WORDS: [&str; 9] = ["true", "false", "yes", "no", "on", "off", "null", "y", "n"];
     let begins = text.starts_with(|c: char| c.is_ascii_alphabetic() || c == '/') || text.starts_with("--");
     let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '/' | '_' | '-' | ':' | '@');
+    if is_quantity(text) {
+        return text.to_owned();
+    }
     let safe = begins && text.chars().all(plain) && !text.ends_with(':') && text != "---";
     if safe && !WORDS.contains(&text.to_ascii_lowercase().as_str()) { text.to_owned() } else { quoted(text) }
+}
+
+/// `50m`, `32Mi`, `30s`: a number to nobody.
+fn is_quantity(text: &str) -> bool {
+    let number = ["Mi", "m", "s"].iter().find_map(|unit| text.strip_suffix(unit));
+    number.is_some_and(|number| !number.is_empty() && number.bytes().all(|byte| byte.is_ascii_digit()))
 }
 
 #[cfg(test)]
@@ -142,10 +151,10 @@ mod tests {
 
     #[test]
     fn what_another_reader_might_take_for_something_else_is_quoted() {
-        for plain in ["outrigger:0.1.0", "/etc/outrigger", "--policy", "outrigger.dev/sidecar", "ALL"] {
+        for plain in ["outrigger:0.1.0", "/etc/outrigger", "--policy", "outrigger.dev/sidecar", "ALL", "30s", "32Mi"] {
             assert_eq!(scalar(plain), plain);
         }
-        for other in ["true", "Yes", "4491", "30s", "", "a: b", "a #b", "-x", "1e3", "~", "key:", "---", "*a", "n"] {
+        for other in ["true", "Yes", "4491", "30h", "", "a: b", "a #b", "-x", "1e3", "~", "key:", "---", "*a", "n"] {
             assert_eq!(scalar(other), format!("\"{other}\""));
         }
     }

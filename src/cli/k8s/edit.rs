@@ -51,6 +51,10 @@ impl<'t> Editor<'t> {
             done = done.max(edit.at + edit.remove);
         }
         out.push_str(self.text.get(done..).unwrap_or_default());
+        // A file whose last line has no end keeps it so, also when that line is taken away.
+        if !self.text.ends_with('\n') {
+            out.truncate(out.strip_suffix(self.newline).unwrap_or(&out).len());
+        }
         out
     }
 
@@ -231,12 +235,7 @@ impl<'t> Editor<'t> {
     }
 
     fn remove_lines(&mut self, start: usize, end: usize) {
-        let (mut start, end) = (self.line_start(start), self.after(end));
-        if end == self.text.len() && !self.text.ends_with('\n') {
-            let before = self.text.get(..start).unwrap_or_default();
-            start = before.strip_suffix('\n').map_or(before, |line| line.strip_suffix('\r').unwrap_or(line)).len();
-        }
-        self.cut(start, end);
+        self.cut(self.line_start(start), self.after(end));
     }
 
     /// With the commas that separate: those before them, and at the front the one behind.

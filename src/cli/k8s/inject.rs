@@ -207,15 +207,17 @@ impl<'n> Pod<'n, '_, '_> {
                 return Ok(());
             }
         };
+        let mut missing = Vec::new();
         for (key, entries) in groups {
             match self.entry(metadata, key)? {
-                None => self.editor.add_entries(metadata, Place::Last, style, &[(key, Value::Map(entries))]),
+                None => missing.push((key, Value::Map(entries))),
                 Some((_, entry)) if entry.value.is_null() => {
                     self.editor.fill(metadata, entry, style, &Value::Map(entries));
                 }
                 Some((_, entry)) => self.editor.add_entries(&entry.value, Place::Last, style, &entries),
             }
         }
+        self.editor.add_entries(metadata, Place::Last, style, &missing);
         Ok(())
     }
 

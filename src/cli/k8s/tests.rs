@@ -262,8 +262,8 @@ fn a_claim_template_of_a_stateful_set_is_mounted_and_a_claim_of_many_replicas_is
 #[test]
 fn the_grace_period_of_the_pod_is_told_to_the_sidecar() {
     let pod = DEPLOYMENT.replace("      containers:", "      terminationGracePeriodSeconds: 75\n      containers:");
-    assert!(inject(&pod).contains("value: \"75s\""));
-    assert!(inject(DEPLOYMENT).contains("value: \"30s\""));
+    assert!(inject(&pod).contains("value: 75s"));
+    assert!(inject(DEPLOYMENT).contains("value: 30s"));
 }
 
 #[test]

@@ -143,8 +143,8 @@ pub(super) fn entry<'n>(
         Some((_, Entry { value, .. })) if matches!(value.kind, Kind::Alias) => {
             problem(value, format!("`{key}` is a reference (`*`); write it out"))
         }
-        Some((_, Entry { value, .. })) if document.is_shared(value) => problem(
-            value,
+        Some((_, entry)) if document.is_shared(&entry.value) => problem(
+            &entry.key,
             format!("another place refers to this `{key}` (`*`), and would change with it; write both out"),
         ),
         first => Ok(first),
