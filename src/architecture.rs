@@ -61,6 +61,7 @@ const HOMES: &[(&str, &[&str])] = &[
     ("clap", &["cli/"]),
     ("dashmap", &["idempotency/waiting.rs"]),
     ("getrandom", &["random.rs"]),
+    ("granit_parser", &["cli/k8s/"]),
     // Upstream as it is (see `wire/h2.rs`); clients come through hyper, which stands on it, and says why they left.
     ("h2", &["proxy/accept/http2.rs", "wire/h2", "testing/", "faults/"]),
     ("hickory_resolver", &["wire/discover.rs"]),
@@ -94,7 +95,7 @@ const PLACES: &[(&[&str], &[&str], &str)] = &[
     (&["TokioExecutor"], &["drain.rs", "faults/", "testing/"], "hyper's tasks are waited for, too"),
     (
         &["TcpListener"],
-        &["proxy/listeners.rs", "admin/", "app", "demo", "faults/", "testing/"],
+        &["proxy/listeners.rs", "admin/", "app", "cli/doctor/", "demo", "faults/", "testing/"],
         "whoever listens is listed here",
     ),
     (

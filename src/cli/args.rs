@@ -64,6 +64,16 @@ served until it has gone, `drain.timeout` at most. SIGINT only finishes what is 
     #[command(flatten)]
     File(PolicyCommand),
 
+    /// Kubernetes manifests: add the sidecar
+    K8s {
+        #[command(subcommand)]
+        action: super::k8s::K8s,
+    },
+
+    /// Look for what goes wrong in a Pod; exit code 1 if something was found
+    #[command(after_help = super::doctor::EXAMPLES)]
+    Doctor(super::doctor::DoctorArgs),
+
     /// Print the version
     Version,
 

@@ -8,7 +8,9 @@ mod args;
 mod changes;
 mod circuits;
 mod client;
+mod doctor;
 mod idem;
+mod k8s;
 mod letters;
 mod policy;
 pub mod policy_commands;
@@ -126,6 +128,12 @@ pub(crate) fn run(
                 Ok(command) => policy_commands::run(&command),
                 Err(message) => usage(&message, err),
             };
+        }
+        Command::K8s { .. } if cli.output == Output::Json => return usage("`k8s` has no JSON form", err),
+        Command::K8s { action } => return k8s::run(&action, &mut std::io::stdin(), out, err).into(),
+        Command::Doctor(args) => {
+            let addr = cli.addr.or_else(|| surroundings.addr.clone());
+            return doctor::run(&args, addr.as_deref(), cli.output, surroundings.colour, out, err).into();
         }
         Command::Version if cli.output == Output::Json => return usage("`version` has no JSON form", err),
         Command::Version => {

@@ -69,6 +69,9 @@ mod requests;
 /// `outrigger top` in a terminal.
 mod top;
 
+/// Manifests, `k8s inject` and `doctor`, without a cluster.
+mod kubernetes;
+
 /// The policy changes while traffic flows.
 mod reload;
 
