@@ -167,10 +167,6 @@ impl Attempt<'_> {
         endpoint: &Endpoint,
         request: &mut Outgoing,
     ) -> Result<Answer, SendError> {
-        if request.upgrade {
-            let failure = Failure::UpgradeFailed;
-            return Err(SendError { failure, sent: Sent::No, unsent: None, late: None });
-        }
         let streams = request.body.as_ref().ok_or_else(gone)?.is_streaming();
         let once = if streams { request.body.take() } else { None };
         // HTTP/2 has no requests without a host, as they come from HTTP/1.0.
@@ -180,6 +176,7 @@ impl Attempt<'_> {
         let head = Head { method, target, host, fields, own };
         let terms = Terms { cutoff: self.cutoff, idle_max: 0, alarm: self.alarm };
         let answer = match (once, &request.body) {
+            (_, _) if request.upgrade => place.switch(&head, terms).await?,
             (Some(body), _) => place.send_streaming(&head, body, terms, self.tasks).await?,
             (None, Some(body)) => place.send(&head, body, terms).await?,
             (None, None) => return Err(gone()),

@@ -12,7 +12,7 @@ use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use super::body::{Body, End};
 use crate::clock;
 use crate::drain::Tasks;
-use crate::wire::Answer;
+use crate::wire::{Answer, switched};
 
 /// A tunnel in which nothing moves for this long is closed, if the route's idle limit is not longer.
 const TUNNEL_IDLE: Duration = Duration::from_secs(300);
@@ -32,7 +32,7 @@ pub fn is_wanted(asked: &HeaderMap, answer: &Answer) -> bool {
 
 /// Passes the 101 on and joins the two connections. The request's deadline ends with the switch.
 pub fn join(client: OnUpgrade, mut answer: Answer, mut end: End, tasks: &Tasks) -> Response<Body> {
-    let upstream = hyper::upgrade::on(&mut answer);
+    let upstream = switched::on_switch(&mut answer);
     let mut response = Response::new(Body::switched());
     *response.status_mut() = StatusCode::SWITCHING_PROTOCOLS;
     let protocol = answer.headers().get(UPGRADE).cloned();
@@ -48,7 +48,8 @@ pub fn join(client: OnUpgrade, mut answer: Answer, mut end: End, tasks: &Tasks) 
     let stop = tasks.stop().clone();
     let idle = end.idle.max(TUNNEL_IDLE);
     tasks.spawn(async move {
-        let switched = async { tokio::try_join!(client, upstream) };
+        let client = async { client.await.map_err(std::io::Error::other) };
+        let switched = async { tokio::try_join!(client, upstream.bytes()) };
         if let Ok(Ok((client, upstream))) = tokio::time::timeout(SWITCH_TIME, switched).await {
             // At shutdown a tunnel gets a little time of its own: nothing else would end it.
             let over = async {
@@ -56,7 +57,7 @@ pub fn join(client: OnUpgrade, mut answer: Answer, mut end: End, tasks: &Tasks) 
                 tokio::time::sleep(TUNNEL_DRAIN).await;
             };
             tokio::select! {
-                sent = pump_both(TokioIo::new(client), TokioIo::new(upstream), idle) => end.record.response_bytes += sent,
+                sent = pump_both(TokioIo::new(client), upstream, idle) => end.record.response_bytes += sent,
                 () = over => {}
             }
             end.record.complete();

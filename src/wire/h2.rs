@@ -10,11 +10,13 @@ mod connection;
 mod connections;
 mod exchange;
 mod request;
+mod tunnel;
 mod upload;
 
 pub(in crate::wire) use body::Received;
 pub use connections::{Connections, Joined, Opened, Patience};
 pub use exchange::Place;
+pub use tunnel::Tunnel;
 
 /// Streams on one connection, if the peer allows as many. More open a further connection, and with it a further task.
 const STREAMS_MAX: u32 = 256;
@@ -31,3 +33,6 @@ const HEAD_BYTES_MAX: u32 = 64 * 1024;
 const FIELDS_MAX: usize = 100;
 /// So many interim answers (1xx) may precede the final one.
 const INTERIM_MAX: u32 = 32;
+
+#[cfg(all(test, feature = "testing"))]
+mod tests;

@@ -11,6 +11,7 @@ pub mod h2;
 pub mod pool;
 pub mod post;
 mod spawned;
+pub mod switched;
 mod traffic;
 
 pub use alarm::Alarm;

@@ -31,9 +31,14 @@ struct Exchange {
 impl Received {
     pub(super) fn new(stream: RecvStream, left: Option<u64>, upload: Option<Upload>, place: Place) -> Received {
         if stream.is_end_stream() {
-            return Received { exchange: None, left: Some(0) };
+            return Received::over();
         }
         Received { exchange: Some(Exchange { stream, _upload: upload, _place: place }), left }
+    }
+
+    /// None.
+    pub(super) fn over() -> Received {
+        Received { exchange: None, left: Some(0) }
     }
 
     pub(in crate::wire) fn poll_frame(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Broken>>> {

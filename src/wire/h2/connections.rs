@@ -113,32 +113,23 @@ impl Connections {
             let mut freed = pin!(self.room.freed.notified());
             // Registered before anything is looked at, or a place that comes free in between would be missed.
             freed.as_mut().enable();
-            let waited = match self.find(settled_by, tasks, &open) {
+            match self.find(settled_by, tasks, &open) {
                 Found::Place(place) => return Ok(Joined::Place { place, opened }),
                 Found::Full => timeout_at(by.into(), freed).await.map_err(|_elapsed| Failure::ConnectionLimit)?,
                 Found::Flight { mut landing, ours } => {
-                    let landed = async {
-                        match landing.wait_for(Option::is_some).await {
-                            Ok(landing) => landing.unwrap_or(Landing::Failed(Failure::ConnectFailed)),
-                            // The process ends.
-                            Err(_dropped) => Landing::Failed(Failure::ConnectFailed),
-                        }
-                    };
                     let landed = tokio::select! {
                         biased;
-                        landed = landed => Some(landed),
-                        () = freed => None,
+                        landed = landed(&mut landing) => landed,
+                        () = freed => continue,
                         () = tokio::time::sleep_until(patience.cutoff.into()) => return Err(Failure::ConnectTimeout),
                     };
                     match landed {
-                        Some(Landing::Failed(failure)) => return Err(failure),
-                        Some(Landing::Http1) => return Ok(Joined::Http1),
-                        Some(Landing::Open) => opened |= ours,
-                        None => {}
+                        Landing::Failed(failure) => return Err(failure),
+                        Landing::Http1 => return Ok(Joined::Http1),
+                        Landing::Open => opened |= ours,
                     }
                 }
-            };
-            let () = waited;
+            }
         }
     }
 
@@ -222,6 +213,15 @@ impl State {
             self.open.retain(|connection| !connection.is_forsaken());
         }
         self.open.iter().find_map(Connection::reserve)
+    }
+}
+
+/// Waits for what becomes of a connection.
+async fn landed(landing: &mut watch::Receiver<Option<Landing>>) -> Landing {
+    match landing.wait_for(Option::is_some).await {
+        Ok(landing) => landing.unwrap_or(Landing::Failed(Failure::ConnectFailed)),
+        // The process ends.
+        Err(_dropped) => Landing::Failed(Failure::ConnectFailed),
     }
 }
 

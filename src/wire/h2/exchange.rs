@@ -7,17 +7,19 @@ use std::task::{Context, Poll, ready};
 use bytes::Bytes;
 use h2::client::ResponseFuture;
 use h2::{Reason, RecvStream, SendStream};
-use http::header::CONTENT_LENGTH;
-use http::{Method, Response};
+use http::header::{CONTENT_LENGTH, UPGRADE};
+use http::{Method, Request, Response, StatusCode, Version};
 
 use super::body::Received;
 use super::connection::Connection;
+use super::tunnel::Tunnel;
 use super::upload::{Upload, upload};
 use super::{FIELDS_MAX, INTERIM_MAX, request};
 use crate::drain::Tasks;
 use crate::reliability::{Failure, Sent};
 use crate::sabotage::{Point, crash_point};
 use crate::wire::spawned::AbortOnDrop;
+use crate::wire::switched::Carried;
 use crate::wire::{Answer, AnswerBody, Head, RequestBody, SendError, Terms};
 
 /// A place for one stream. Given back when dropped.
@@ -37,7 +39,11 @@ impl Drop for Place {
 struct Begun {
     answer: ResponseFuture,
     body: SendStream<Bytes>,
-    /// Bytes that had moved on the connection before.
+    mark: Mark,
+}
+
+/// Bytes that had moved on the connection before.
+struct Mark {
     written: u64,
     read: u64,
 }
@@ -99,48 +105,79 @@ impl Place {
             Ok(begun) => begun,
             Err(error) => return Err(SendError { unsent: Some(body), ..error }),
         };
-        let Begun { answer, body: stream, written, read } = begun;
+        let Begun { answer, body: stream, mark } = begun;
         let broken = Arc::new(OnceLock::new());
         let task = tasks.spawn(upload(stream, body, Arc::clone(&broken)));
         let upload = Upload { broken, _task: AbortOnDrop(Some(task.abort_handle())) };
-        self.wait((answer, written, read), head.method, Some(upload), terms).await
+        let answered = self.wait(&mark, answer, Some(&upload), terms).await?;
+        self.answer(answered, head.method, Some(upload))
+    }
+
+    /// Asks to switch protocols (RFC 8441). What says yes looks as it does over HTTP/1.1, but for its version, and has a
+    /// tunnel with it ([`crate::wire::switched`]).
+    ///
+    /// # Errors
+    /// [`SendError`] with what was sent: nothing if the peer has not announced that it can.
+    pub async fn switch(self, head: &Head<'_>, terms: Terms<'_>) -> Result<Answer, SendError> {
+        let impossible = SendError { failure: Failure::UpgradeFailed, sent: Sent::No, unsent: None, late: None };
+        if !self.connection.sender.is_extended_connect_protocol_enabled() {
+            return Err(impossible);
+        }
+        let Some(protocol) = head.fields.get(UPGRADE).cloned() else { return Err(impossible) };
+        let request = request::connect(head, self.connection.secure).ok_or(impossible)?;
+        let begun = self.write(request, false)?;
+        let answered = self.wait(&begun.mark, begun.answer, None, terms).await?;
+        if !answered.status().is_success() {
+            return self.answer(answered, head.method, None);
+        }
+        let (head, stream) = answered.into_parts();
+        let mut answer = Response::new(AnswerBody::received(Received::over()));
+        *answer.status_mut() = StatusCode::SWITCHING_PROTOCOLS;
+        *answer.version_mut() = Version::HTTP_2;
+        *answer.headers_mut() = head.headers;
+        answer.headers_mut().insert(UPGRADE, protocol);
+        answer.extensions_mut().insert(Carried::new(Tunnel::new(begun.body, stream, self)));
+        Ok(answer)
     }
 
     async fn finish(self, begun: Begun, asked: &Method, terms: Terms<'_>) -> Result<Answer, SendError> {
-        let Begun { answer, body, written, read } = begun;
+        let Begun { answer, body, mark } = begun;
         // All of it is queued.
         drop(body);
-        self.wait((answer, written, read), asked, None, terms).await
+        let answered = self.wait(&mark, answer, None, terms).await?;
+        self.answer(answered, asked, None)
     }
 
     /// Writes the head.
     fn begin(&self, head: &Head<'_>, body: &RequestBody, whole: bool) -> Result<Begun, SendError> {
+        match request::request(head, body, self.connection.secure) {
+            Some(request) => self.write(request, whole),
+            None => Err(SendError { failure: Failure::Internal, sent: Sent::No, unsent: None, late: None }),
+        }
+    }
+
+    fn write(&self, request: Request<()>, whole: bool) -> Result<Begun, SendError> {
         let connection = &self.connection;
-        let unsent = |failure| SendError { failure, sent: Sent::No, unsent: None, late: None };
-        let request = request::request(head, body, connection.secure).ok_or_else(|| unsent(Failure::Internal))?;
-        let (written, read) = (connection.traffic.written(), connection.traffic.read());
+        let mark = Mark { written: connection.traffic.written(), read: connection.traffic.read() };
         match connection.sender.clone().send_request(request, whole) {
-            Ok((answer, body)) => Ok(Begun { answer, body, written, read }),
-            Err(error) if error.is_io() || error.is_go_away() => {
-                // It was about to be closed, or its peer wants no more streams.
+            Ok((answer, body)) => Ok(Begun { answer, body, mark }),
+            Err(error) => {
+                // It was about to be closed, its peer wants no more streams, or it has used up their numbers.
                 connection.forsake();
-                Err(unsent(Failure::ConnectionTerminated))
-            }
-            // No stream is left, or the head cannot be written: which of them, the next connection will tell.
-            Err(_user) => {
-                connection.forsake();
-                Err(unsent(Failure::Internal))
+                let closing = error.is_io() || error.is_go_away();
+                let failure = if closing { Failure::ConnectionTerminated } else { Failure::Internal };
+                Err(SendError { failure, sent: Sent::No, unsent: None, late: None })
             }
         }
     }
 
     async fn wait(
-        self,
-        (mut answer, written, read): (ResponseFuture, u64, u64),
-        asked: &Method,
-        upload: Option<Upload>,
+        &self,
+        mark: &Mark,
+        mut answer: ResponseFuture,
+        upload: Option<&Upload>,
         terms: Terms<'_>,
-    ) -> Result<Answer, SendError> {
+    ) -> Result<Response<RecvStream>, SendError> {
         terms.alarm.ask(terms.cutoff);
         let mut interim = Interim::default();
         let answered = std::future::poll_fn(|cx| match interim.poll(&mut answer, cx) {
@@ -150,16 +187,16 @@ impl Place {
         })
         .await;
         let traffic = &self.connection.traffic;
-        let moved = if traffic.written() > written { Sent::Maybe } else { Sent::No };
+        let moved = if traffic.written() > mark.written { Sent::Maybe } else { Sent::No };
         let (failure, sent) = match answered {
-            Some(Ok(answered)) => return self.answer(answered, asked, upload),
+            Some(Ok(answered)) => return Ok(answered),
             Some(Err(Trouble::Interim)) => (Failure::ResponseMalformed, Sent::Yes),
             Some(Err(Trouble::Stream(error))) => {
-                let broken = upload.as_ref().and_then(|upload| upload.broken.get().copied());
+                let broken = upload.and_then(|upload| upload.broken.get().copied());
                 self.explain(&error, broken, moved)
             }
             None => {
-                if traffic.read() == read {
+                if traffic.read() == mark.read {
                     // Not a byte of anything came meanwhile: the others should not wait as long.
                     self.connection.forsake();
                 }

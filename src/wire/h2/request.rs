@@ -1,8 +1,9 @@
 //! The head of a request as HTTP/2 has it.
 
-use http::header::{CONTENT_LENGTH, HOST, HeaderValue};
+use h2::ext::Protocol;
+use http::header::{CONNECTION, CONTENT_LENGTH, HOST, HeaderValue, SEC_WEBSOCKET_KEY, UPGRADE};
 use http::uri::{Authority, PathAndQuery, Scheme};
-use http::{Request, Uri, Version};
+use http::{Method, Request, Uri, Version};
 
 use crate::wire::{Head, RequestBody};
 
@@ -28,5 +29,19 @@ pub(super) fn request(head: &Head<'_>, body: &RequestBody, secure: bool) -> Opti
     *request.uri_mut() = Uri::from_parts(target).ok()?;
     *request.version_mut() = Version::HTTP_2;
     *request.headers_mut() = fields;
+    Some(request)
+}
+
+/// A request to switch protocols as an extended CONNECT (RFC 8441 §5). `None`: it does not name one protocol.
+pub(super) fn connect(head: &Head<'_>, secure: bool) -> Option<Request<()>> {
+    let mut request = request(head, &RequestBody::Empty, secure)?;
+    let fields = request.headers_mut();
+    let protocol = fields.remove(UPGRADE)?;
+    let protocol = protocol.to_str().ok().filter(|name| !name.contains([',', ' ', '/']))?.to_ascii_lowercase();
+    fields.remove(CONNECTION);
+    // Its answer would be worth nothing: the stream tells to which request an answer belongs.
+    fields.remove(SEC_WEBSOCKET_KEY);
+    *request.method_mut() = Method::CONNECT;
+    request.extensions_mut().insert(Protocol::from(protocol.as_str()));
     Some(request)
 }
