@@ -38,6 +38,8 @@ pub struct Connection {
     stalled: AtomicBool,
     /// A write waits for the client.
     writing: AtomicBool,
+    /// Something was written since somebody looked.
+    wrote: AtomicBool,
     /// Nanoseconds since `opened` at which the last exchange ended; [`IN_USE`] while there is one.
     idle_since: AtomicU64,
     idle_max: Duration,
@@ -93,6 +95,7 @@ impl Connection {
             deadline: AtomicU64::new(0),
             stalled: AtomicBool::new(false),
             writing: AtomicBool::new(false),
+            wrote: AtomicBool::new(false),
             idle_since: AtomicU64::new(0),
             idle_max,
             alarm: Alarm::new(),
@@ -147,6 +150,11 @@ impl Connection {
     /// Of a stream: its client does not read.
     pub fn stall(&self) {
         self.stalled.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether anything was written since this was asked last.
+    pub fn has_written(&self) -> bool {
+        self.wrote.swap(false, Ordering::Relaxed)
     }
 
     /// How long it may be idle.

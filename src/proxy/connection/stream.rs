@@ -63,6 +63,7 @@ impl ClientStream {
     fn watch<T>(&mut self, cx: &mut Context<'_>, result: Poll<io::Result<T>>) -> Poll<io::Result<T>> {
         if result.is_ready() {
             crash_point(Point::MidReply);
+            self.connection.wrote.store(true, Ordering::Relaxed);
             if self.stalling {
                 self.stalling = false;
                 self.connection.writing.store(false, Ordering::Relaxed);
