@@ -113,7 +113,7 @@ async fn trailers_pass_both_ways() {
 #[tokio::test]
 async fn the_authority_becomes_the_host_and_crumbs_become_a_cookie() {
     let server = crate::stage::upstream(Answer::ok("")).await;
-    let policy = format!("inbound:\n  listen: %inbound%\n  forward: {}\n", server.address());
+    let policy = format!("inbound:\n  listen: %inbound%\n  forward: {}\n", server.url());
     let program = crate::stage::program(&policy).await;
     let mut frames = Frames::client(program.address("inbound"), &[]).await;
     frames.request(1, "GET", "/", &[("cookie", "a=1"), ("cookie", "b=2"), ("cookie", "c=3")], true).await;
