@@ -52,7 +52,6 @@ use crate::reliability::entropy::Entropy;
 use crate::reliability::idempotency::KeyStatus;
 use crate::reliability::{Failure, Sent};
 use crate::telemetry::trace_state;
-use crate::tls::HandshakeFailed;
 use crate::upstreams::reconcile::Snapshot;
 use crate::upstreams::slots::Slot;
 use crate::wire::OwnFields;
@@ -135,13 +134,6 @@ impl Proxy {
     /// bare 400 or 431, or with GOAWAY), or `abuse`.
     fn unserved(&self, listener: SocketAddr, reason: &'static str) {
         self.telemetry.metrics.unrouted(self.direction_of(listener), reason);
-    }
-
-    /// A client did not get as far as a request.
-    fn handshake_failed(&self, connection: &Connection, failed: HandshakeFailed) {
-        let (peer, listener, reason) = (connection.peer, connection.listener, failed.as_str());
-        tracing::debug!(event = "handshake-failed", %peer, %listener, reason, "a client could not connect with TLS");
-        self.telemetry.metrics.handshake_failed(self.direction_of(listener), reason);
     }
 
     fn direction_of(&self, listener: SocketAddr) -> Direction {

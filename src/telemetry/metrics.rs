@@ -69,14 +69,14 @@ const SET_CHANGES: CounterName =
     CounterName("outrigger_endpoint_set_changes_total", "Changes of the set of addresses of the upstream.");
 const UNROUTED: CounterName =
     CounterName("outrigger_unrouted_requests_total", "Requests answered before a route was chosen, by reason.");
-const HANDSHAKES_FAILED: CounterName =
-    CounterName("outrigger_tls_handshakes_failed_total", "TLS handshakes of clients that failed, by reason.");
 const LETTERS_CAPTURED: CounterName =
     CounterName("outrigger_dlq_captured_total", "Requests that could not be served and are kept, by cause and class.");
 const LETTERS_LOST: CounterName = CounterName(
     "outrigger_dlq_lost_total",
     "Requests that could not be served and should have been kept, and were not, by reason.",
 );
+const TLS_REFUSED: CounterName =
+    CounterName("outrigger_tls_refused_total", "TLS handshakes that came to nothing, by reason.");
 const COUNTERS: [&CounterName; 13] = [
     &REQUESTS,
     &ATTEMPTS,
@@ -88,9 +88,9 @@ const COUNTERS: [&CounterName; 13] = [
     &EJECTIONS,
     &SET_CHANGES,
     &UNROUTED,
-    &HANDSHAKES_FAILED,
     &LETTERS_CAPTURED,
     &LETTERS_LOST,
+    &TLS_REFUSED,
 ];
 
 const SERVER_DURATION: Family = Family {
@@ -228,11 +228,6 @@ impl Metrics {
         self.rare(&UNROUTED, &[("direction", direction.as_str()), ("reason", reason)]);
     }
 
-    /// A client's handshake failed. Looks labels up: not for the usual path.
-    pub fn handshake_failed(&self, direction: Direction, reason: &'static str) {
-        self.rare(&HANDSHAKES_FAILED, &[("direction", direction.as_str()), ("reason", reason)]);
-    }
-
     /// A request that could not be served is kept. `queue` comes from the policy. Looks labels up.
     pub fn letter_captured(&self, queue: &str, cause: Cause, class: Class) {
         let labels = [("queue", queue), ("cause", cause.as_str()), ("class", class.as_str())];
@@ -243,6 +238,12 @@ impl Metrics {
     pub fn letter_lost(&self, queue: &str, reason: &'static str) {
         self.letters_lost.fetch_add(1, Ordering::Relaxed);
         self.rare(&LETTERS_LOST, &[("queue", queue), ("reason", reason)]);
+    }
+
+    /// A handshake came to nothing. `reason` is a word of a closed set. Looks labels up.
+    pub fn tls_refused(&self, direction: Direction, upstream: &str, reason: &'static str) {
+        let labels = [("direction", direction.as_str()), ("upstream", upstream), ("reason", reason)];
+        self.rare(&TLS_REFUSED, &labels);
     }
 
     /// What is kept; told before a scrape.
