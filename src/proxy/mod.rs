@@ -17,6 +17,7 @@ pub mod record;
 pub mod replay;
 pub mod respond;
 pub mod route;
+pub mod translate;
 pub mod upgrade;
 pub mod websocket;
 
@@ -149,8 +150,7 @@ impl Proxy {
         let listener = route::listener(&snapshot, connection.listener);
         let direction = listener.map_or(Direction::Outbound, |l| l.direction);
         if connection.is_stream() {
-            hygiene::from_http2(&mut request);
-            websocket::upgrade_of_connect(&mut request);
+            translate::from_http2(&mut request);
         }
         let present = Present::of(request.headers());
         let mut record = Record::start(&self.telemetry, connection, &snapshot, direction, &request, present, now);

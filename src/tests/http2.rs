@@ -11,3 +11,6 @@ mod hostile;
 
 /// WebSocket as RFC 8441 has it.
 mod websocket;
+
+/// Inside TLS.
+mod secure;
