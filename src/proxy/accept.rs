@@ -19,7 +19,7 @@ use super::Proxy;
 use super::connection::Connection;
 use crate::clock;
 use crate::drain::Stop;
-use crate::tls::{Accepted, Acceptor, HandshakeFailed, Transport};
+use crate::tls::{Accepted, Acceptor, Transport};
 use crate::upstreams::reconcile::Snapshot;
 use crate::wire::alarm::alarmed;
 
@@ -53,12 +53,12 @@ pub async fn serve(proxy: Arc<Proxy>, stream: TcpStream, mut connection: Connect
         None => (Transport::Plain(stream), None),
         // Boxed: a connection must not hold the room of a handshake that is over.
         Some(acceptor) => match Box::pin(shake_hands(&acceptor, stream, &stop, &force)).await {
-            Ok(Accepted { stream, peer, http2 }) => {
+            Some(Accepted { stream, peer, http2 }) => {
                 connection.identity = peer;
                 (stream, Some(http2))
             }
-            // It has told why, if there is anything to tell.
-            Err(_) => return,
+            // The acceptor has told why, and nothing is answered in clear.
+            None => return,
         },
     };
     let client = Client { proxy, connection: Arc::new(connection), stop, force };
@@ -82,21 +82,21 @@ fn acceptor(snapshot: &Snapshot, addr: SocketAddr) -> Option<Option<Arc<Acceptor
     snapshot.acceptors.get(at).cloned()
 }
 
-/// `None`: this process ends. A client that has sent no request yet loses nothing.
+/// `None`: it failed, or this process ends. A client that has sent no request yet loses nothing.
 async fn shake_hands(
     acceptor: &Acceptor,
     stream: TcpStream,
     stop: &Stop,
     force: &CancellationToken,
-) -> Result<Accepted, Option<HandshakeFailed>> {
+) -> Option<Accepted> {
     let finished = async {
         stop.cancelled().await;
         tokio::time::sleep(LINGER).await;
     };
     tokio::select! {
-        accepted = acceptor.accept(stream, clock::now() + HANDSHAKE_TIME) => accepted.map_err(Some),
-        () = finished => Err(None),
-        () = force.cancelled() => Err(None),
+        accepted = acceptor.accept(stream, clock::now() + HANDSHAKE_TIME) => accepted.ok(),
+        () = finished => None,
+        () = force.cancelled() => None,
     }
 }
 

@@ -17,6 +17,7 @@ use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
+use tokio::io::AsyncWriteExt;
 
 use super::{Client, LINGER};
 use crate::clock;
@@ -48,6 +49,10 @@ impl Client {
                 Pause::Parked(idle, begun) => (stream, read) = (idle, begun),
             }
             if !self.next_byte(&stream).await {
+                if matches!(stream, Transport::Tls(_)) {
+                    // A session that ends without a word looks cut.
+                    let _ = tokio::time::timeout(LINGER, stream.shutdown()).await;
+                }
                 return;
             }
         }
