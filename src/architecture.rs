@@ -55,7 +55,7 @@ const ROOTS: [&str; 4] = ["app", "demo", "lib", "main"];
 
 /// Crates with a home: imported by files whose names begin so, and by no other.
 const HOMES: &[(&str, &[&str])] = &[
-    ("aws_lc_rs", &["dead_letters/seal.rs"]),
+    ("aws_lc_rs", &["dead_letters/seal.rs", "proxy/websocket.rs"]),
     ("axum", &["admin/"]),
     ("tower", &["admin/"]),
     ("clap", &["cli/"]),

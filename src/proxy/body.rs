@@ -277,6 +277,13 @@ impl Body {
         Body { kind: Kind::Upstream { body, ended: false }, trailers: None, end: Some(end), clock: None }
     }
 
+    /// Tells the stream, if this is the body of one, whether the client is to take a frame now.
+    fn handed(&self, frame: bool) {
+        if let Some(end) = &self.end {
+            end.record.connection().handed(frame);
+        }
+    }
+
     fn cut(&mut self, failure: Failure) -> Poll<Option<Result<Frame<Bytes>, Cut>>> {
         if let Some(end) = &mut self.end {
             end.record.failed(failure, Sent::Yes);
@@ -317,9 +324,15 @@ impl Body {
             clock.sleep.as_mut().reset(end.deadline.min(clock.idle_at).into());
         }
     }
+}
 
-    fn next_frame(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Cut>>> {
-        let this = self;
+impl http_body::Body for Body {
+    type Data = Bytes;
+    type Error = Cut;
+
+    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Cut>>> {
+        let this = &mut *self;
+        this.handed(true);
         let frame = match &mut this.kind {
             Kind::Empty => return Poll::Ready(this.trailers.take().map(|trailers| Ok(Frame::trailers(*trailers)))),
             Kind::Full(bytes) => {
@@ -361,23 +374,13 @@ impl Body {
             Poll::Ready(Some(Err(_broken))) => this.cut(Failure::ResponseIncomplete),
             Poll::Ready(None) => Poll::Ready(None),
             Poll::Pending => match this.poll_clock(cx) {
-                Poll::Pending => Poll::Pending,
+                Poll::Pending => {
+                    this.handed(false);
+                    Poll::Pending
+                }
                 Poll::Ready(failure) => this.cut(failure),
             },
         }
-    }
-}
-
-impl http_body::Body for Body {
-    type Data = Bytes;
-    type Error = Cut;
-
-    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Cut>>> {
-        let frame = self.next_frame(cx);
-        if let Some(end) = &self.end {
-            end.record.connection().handed(frame.is_ready());
-        }
-        frame
     }
 
     fn is_end_stream(&self) -> bool {

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
+use self::heads::Framing;
 use super::listeners::Place;
 use crate::clock;
 use crate::tls::Peer;
@@ -38,6 +39,8 @@ pub struct Connection {
     stalled: AtomicBool,
     /// A write waits for the client.
     writing: AtomicBool,
+    /// Something was written since somebody looked.
+    wrote: AtomicBool,
     /// Nanoseconds since `opened` at which the last exchange ended; [`IN_USE`] while there is one.
     idle_since: AtomicU64,
     idle_max: Duration,
@@ -71,16 +74,6 @@ pub enum Idle {
     Over,
 }
 
-/// Whether the head being read names a Content-Length: hyper drops that line silently when the request is
-/// also chunked, and a message with both is ambiguous (RFC 9112 §6.1).
-#[derive(Debug, Default)]
-struct Framing {
-    /// A request body is passing: its bytes are no head.
-    in_body: AtomicBool,
-    content_length: AtomicBool,
-    restart: AtomicBool,
-}
-
 impl Connection {
     /// `idle_max`: how long it may wait for a whole head, and how long a write may make no progress while no
     /// exchange has a deadline. `place`: among the listener's connections; `None`: a replay, which no client waits for.
@@ -93,6 +86,7 @@ impl Connection {
             deadline: AtomicU64::new(0),
             stalled: AtomicBool::new(false),
             writing: AtomicBool::new(false),
+            wrote: AtomicBool::new(false),
             idle_since: AtomicU64::new(0),
             idle_max,
             alarm: Alarm::new(),
@@ -118,7 +112,7 @@ impl Connection {
 
     /// It speaks HTTP/2: nothing that arrives is a head of HTTP/1.
     pub fn carry_streams(&self) {
-        self.framing.in_body.store(true, Ordering::Relaxed);
+        self.framing.become_opaque();
     }
 
     /// Whether exchanges are streams of HTTP/2.
@@ -147,6 +141,11 @@ impl Connection {
     /// Of a stream: its client does not read.
     pub fn stall(&self) {
         self.stalled.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether anything was written since this was asked last.
+    pub fn has_written(&self) -> bool {
+        self.wrote.swap(false, Ordering::Relaxed)
     }
 
     /// How long it may be idle.
@@ -182,9 +181,7 @@ impl Connection {
 
     /// A head has been read: whether it named a Content-Length. `has_body`: its body follows.
     pub fn begin_exchange(&self, has_body: bool) -> bool {
-        let named = self.framing.content_length.swap(false, Ordering::Relaxed);
-        self.framing.in_body.store(has_body, Ordering::Relaxed);
-        self.framing.restart.store(true, Ordering::Relaxed);
+        let named = self.framing.begin(has_body);
         self.idle_since.store(IN_USE, Ordering::Relaxed);
         named
     }
@@ -239,7 +236,7 @@ impl Connection {
     /// The exchange is over; what is read next is a head.
     pub fn end_exchange(&self, now: Instant) {
         self.deadline.store(0, Ordering::Relaxed);
-        self.framing.in_body.store(false, Ordering::Relaxed);
+        self.framing.end();
         self.rest(now);
         if self.carrier.is_none() {
             self.alarm.ask(now + PARK_AFTER.min(self.idle_max));
@@ -249,7 +246,7 @@ impl Connection {
     /// The protocol was switched: there is no deadline any more, and no head to be read.
     pub fn become_tunnel(&self) {
         self.deadline.store(0, Ordering::Relaxed);
-        self.framing.in_body.store(true, Ordering::Relaxed);
+        self.framing.become_opaque();
     }
 
     /// The client was cut off because it stopped reading.

@@ -253,7 +253,8 @@ pub fn requested_host<B>(request: &Request<B>) -> &str {
     }
 }
 
-/// Whether the client asks to switch protocols in a way that is passed on: HTTP/1.1, no body, not h2c.
+/// Whether the client asks to switch protocols in a way that is passed on: HTTP/1.1, no body, not h2c. (No request of
+/// HTTP/2 arrives with these fields; where one has them, it was a CONNECT.)
 pub fn wants_upgrade<B>(request: &Request<B>, present: Present, has_body: bool) -> bool {
     let headers = request.headers();
     if !present.any(Present::UPGRADE) {
@@ -261,7 +262,7 @@ pub fn wants_upgrade<B>(request: &Request<B>, present: Present, has_body: bool) 
     }
     let mut offered = headers.get_all(UPGRADE).iter().flat_map(|line| line.as_bytes().split(|b| *b == b','));
     let h2c = offered.any(|p| p.trim_ascii().get(..3).is_some_and(|p| p.eq_ignore_ascii_case(b"h2c")));
-    request.version() == Version::HTTP_11 && !has_body && nominates(headers, "upgrade") && !h2c
+    request.version() >= Version::HTTP_11 && !has_body && nominates(headers, "upgrade") && !h2c
 }
 
 fn nominates(headers: &HeaderMap, name: &str) -> bool {

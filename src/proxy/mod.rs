@@ -19,6 +19,7 @@ pub mod replay;
 pub mod respond;
 pub mod route;
 pub mod upgrade;
+pub mod websocket;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -158,6 +159,7 @@ impl Proxy {
         let direction = listener.map_or(Direction::Outbound, |l| l.direction);
         if connection.is_stream() {
             hygiene::from_http2(&mut request);
+            websocket::upgrade_of_connect(&mut request);
         }
         let present = Present::of(request.headers());
         let mut record = Record::start(&self.telemetry, connection, &snapshot, direction, &request, present, now);
@@ -247,10 +249,14 @@ impl Proxy {
                     }
                 };
                 let end = End { record, slot: Some(slot), in_flight: Some(in_flight), deadline, idle, keeper };
-                if answer.status() == http::StatusCode::SWITCHING_PROTOCOLS {
-                    return self.switch(asked, client_upgrade, answer, end);
+                match asked {
+                    _ if answer.status() == http::StatusCode::SWITCHING_PROTOCOLS => {
+                        self.switch(asked, client_upgrade, answer, end)
+                    }
+                    // To a CONNECT any 2xx says that the tunnel is open, which it is not.
+                    Some(_) if end.record.connection().is_stream() && answer.status().is_success() => no_switch(end),
+                    _ => respond::pass(answer, stop, end),
                 }
-                respond::pass(answer, stop, end)
             }
         }
     }
@@ -368,15 +374,16 @@ impl Proxy {
         end: End,
     ) -> Response<Body> {
         match (asked, client) {
-            (Some(asked), Some(client)) if upgrade::is_wanted(&asked, &answer) => {
-                upgrade::join(client, answer, end, &self.tasks)
+            (Some(asked), Some(client)) if upgrade::is_wanted(&asked, &answer, end.record.connection()) => {
+                upgrade::join(client, &asked, answer, end, &self.tasks)
             }
-            _ => {
-                let explained = Explained { sent: Sent::Yes, ..Failure::UpgradeFailed.into() };
-                respond::fail(explained, end.record)
-            }
+            _ => no_switch(end),
         }
     }
+}
+
+fn no_switch(end: End) -> Response<Body> {
+    respond::fail(Explained { sent: Sent::Yes, ..Failure::UpgradeFailed.into() }, end.record)
 }
 
 /// What the next hop is told: the trace, and inbound who the caller was.

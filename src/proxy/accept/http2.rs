@@ -1,10 +1,11 @@
 //! HTTP/2 towards a client: one task for the connection, and one for each stream.
 
+use std::cell::Cell;
 use std::convert::Infallible;
 use std::error::Error;
 use std::future::Future;
 use std::pin::{Pin, pin};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
@@ -39,24 +40,23 @@ const RESETS_BY_CLIENT_MAX: usize = 20;
 /// Is anybody there? Ends connections whose peer has gone without a word.
 const PING_INTERVAL: Duration = Duration::from_secs(30);
 const PING_TIME: Duration = Duration::from_secs(10);
-/// A connection without streams that was told to end is closed after this time, whatever its client does.
-const FAREWELL: Duration = Duration::from_secs(1);
+/// A connection without streams that was told to end is closed when nothing has been written for this time.
+const FAREWELL: Duration = Duration::from_secs(2);
 
 impl Client {
     /// Serves streams until the connection ends.
     pub(super) async fn serve_http2(&self, stream: Transport, read: Bytes) {
         let connection = &self.connection;
         connection.carry_streams();
-        let streams = Streams { tasks: self.proxy.tasks.clone(), called: Arc::default() };
-        let (proxy, carrier, called) = (Arc::clone(&self.proxy), Arc::clone(connection), Arc::clone(&streams.called));
+        let (proxy, carrier) = (Arc::clone(&self.proxy), Arc::clone(connection));
         let service = service_fn(move |request: Request<Incoming>| {
             let (proxy, stream) = (Arc::clone(&proxy), Arc::new(carrier.stream()));
-            called.put(Arc::clone(&stream));
+            CALLED.set(Some(Arc::clone(&stream)));
             async move { Ok::<_, Infallible>(proxy.handle(&stream, request).await) }
         });
         let io = ClientStream::new(stream, read, Arc::clone(connection));
         let mut serving = pin!(
-            http2::Builder::new(streams)
+            http2::Builder::new(Streams(self.proxy.tasks.clone()))
                 .timer(TokioTimer::new())
                 .max_concurrent_streams(STREAMS_MAX)
                 .initial_stream_window_size(STREAM_WINDOW)
@@ -65,6 +65,7 @@ impl Client {
                 .max_header_list_size(HEAD_BYTES_MAX)
                 .max_local_error_reset_streams(RESETS_BY_US_MAX)
                 .max_pending_accept_reset_streams(RESETS_BY_CLIENT_MAX)
+                .enable_connect_protocol()
                 .keep_alive_interval(PING_INTERVAL)
                 .keep_alive_timeout(PING_TIME)
                 .serve_connection(TokioIo::new(io), service)
@@ -93,10 +94,10 @@ impl Client {
                 if leaving || !(self.stop.is_cancelled() || connection.is_abused()) {
                     std::task::ready!(bell.poll(connection.alarm(), cx));
                     let (now, open) = (clock::now(), connection.streams_open() > 0);
-                    if leaving && !open {
+                    if leaving && !open && !connection.has_written() {
                         return Poll::Ready(());
                     }
-                    if open || now < connection.idle_until() {
+                    if leaving || open || now < connection.idle_until() {
                         let idle = if open { now + connection.idle_max() } else { connection.idle_until() };
                         connection.alarm().ask(if leaving { now + FAREWELL } else { idle });
                         continue;
@@ -124,39 +125,27 @@ fn fault(error: &hyper::Error) -> Option<&'static str> {
     }
 }
 
-/// Which exchange the next stream is for.
-#[derive(Default)]
-struct Called(Mutex<Option<Arc<Connection>>>);
-
-impl Called {
-    fn put(&self, stream: Arc<Connection>) {
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(stream);
-    }
-
-    fn take(&self) -> Option<Arc<Connection>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).take()
-    }
+thread_local! {
+    /// The exchange of the stream that is spawned next on this thread: hyper calls the service and hands over what it
+    /// returned in one go.
+    static CALLED: Cell<Option<Arc<Connection>>> = const { Cell::new(None) };
 }
 
-/// Spawns the streams of one connection. hyper calls the service and hands over what it returned in one go, so that
-/// each stream finds its exchange here.
+/// Spawns the streams of a connection.
 #[derive(Clone)]
-struct Streams {
-    tasks: Tasks,
-    called: Arc<Called>,
-}
+struct Streams(Tasks);
 
 impl<F> Executor<F> for Streams
 where
     F: Future<Output = ()> + Send + 'static,
 {
     fn execute(&self, future: F) {
-        match self.called.take() {
+        match CALLED.take() {
             Some(exchange) => {
-                self.tasks.spawn_plain(Stream { inner: Some(future), exchange, bell: Bell::default(), move_by: None })
+                self.0.spawn_plain(Stream { inner: Some(future), exchange, bell: Bell::default(), move_by: None })
             }
             // The bytes of a tunnel, which ends by itself.
-            None => self.tasks.spawn(future),
+            None => self.0.spawn(future),
         };
     }
 }

@@ -12,7 +12,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::Sleep;
 
 use super::Connection;
-use super::heads::HeadScanner;
+use super::heads::Reader;
 use crate::sabotage::{Point, crash_point};
 use crate::tls::Transport;
 
@@ -29,16 +29,15 @@ pub struct ClientStream {
     stalling: bool,
     /// What leaves in one write.
     joined: Vec<u8>,
-    scanner: HeadScanner,
+    reader: Reader,
 }
 
 impl ClientStream {
     /// Wraps an accepted stream. `begun`: what was read of the next request before the connection was parked.
     pub fn new(inner: Transport, begun: Bytes, connection: Arc<Connection>) -> ClientStream {
-        // What was begun is scanned from its start.
-        connection.framing.restart.store(true, Ordering::Relaxed);
-        let scanner = HeadScanner::default();
-        ClientStream { inner, begun, connection, stall: None, stalling: false, joined: Vec::new(), scanner }
+        // What was begun is looked at from its start.
+        let reader = Reader::default();
+        ClientStream { inner, begun, connection, stall: None, stalling: false, joined: Vec::new(), reader }
     }
 
     /// The socket, and what was read of a request that has not come whole: `read` by hyper, or begun before.
@@ -52,9 +51,10 @@ impl ClientStream {
     }
 
     fn read_begun(&mut self, buf: &mut ReadBuf<'_>) {
-        let length = self.begun.len().min(buf.remaining());
-        buf.put_slice(&self.begun[..length]);
-        self.begun.advance(length);
+        let most = self.begun.len().min(buf.remaining());
+        let taken = self.reader.take(&self.begun[..most], &self.connection.framing);
+        buf.put_slice(&self.begun[..taken]);
+        self.begun.advance(taken);
         if self.begun.is_empty() {
             self.begun = Bytes::new();
         }
@@ -63,6 +63,7 @@ impl ClientStream {
     fn watch<T>(&mut self, cx: &mut Context<'_>, result: Poll<io::Result<T>>) -> Poll<io::Result<T>> {
         if result.is_ready() {
             crash_point(Point::MidReply);
+            self.connection.wrote.store(true, Ordering::Relaxed);
             if self.stalling {
                 self.stalling = false;
                 self.connection.writing.store(false, Ordering::Relaxed);
@@ -91,21 +92,20 @@ const JOINED_BYTES_MAX: usize = 2 * 1024;
 
 impl AsyncRead for ClientStream {
     fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        let before = buf.filled().len();
         let this = &mut *self;
-        let result = if this.begun.is_empty() {
-            Pin::new(&mut this.inner).poll_read(cx, buf)
-        } else {
+        if !this.begun.is_empty() {
             this.read_begun(buf);
-            Poll::Ready(Ok(()))
-        };
-        let framing = &this.connection.framing;
-        if buf.filled().len() > before && !framing.in_body.load(Ordering::Relaxed) {
-            if framing.restart.swap(false, Ordering::Relaxed) {
-                this.scanner = HeadScanner::default();
-            }
-            if this.scanner.names_content_length(&buf.filled()[before..]) {
-                framing.content_length.store(true, Ordering::Relaxed);
+            return Poll::Ready(Ok(()));
+        }
+        let before = buf.filled().len();
+        let result = Pin::new(&mut this.inner).poll_read(cx, buf);
+        let read = &buf.filled()[before..];
+        if !read.is_empty() {
+            let taken = this.reader.take(read, &this.connection.framing);
+            if taken < read.len() {
+                // A request behind another one waits until hyper asks for it.
+                this.begun = Bytes::copy_from_slice(&read[taken..]);
+                buf.set_filled(before + taken);
             }
         }
         result
