@@ -7,6 +7,7 @@ pub mod body;
 pub mod dial;
 pub mod discover;
 pub mod h1;
+pub mod h2;
 pub mod pool;
 pub mod post;
 mod spawned;
