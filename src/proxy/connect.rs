@@ -4,8 +4,6 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Instant;
 
-use http::header::CONTENT_TYPE;
-
 use super::attempt::Outgoing;
 use super::exchange::Attempt;
 use crate::clock;
@@ -47,7 +45,8 @@ impl Tongue {
             // Nearly everybody can switch protocols over HTTP/1.1, and hardly anybody over HTTP/2.
             (Protocol::Auto, _) if request.upgrade => Tongue::Http1,
             (Protocol::Auto, Some(_)) => Tongue::Either,
-            (Protocol::Auto, None) if is_grpc(request) => Tongue::Http2,
+            // gRPC proper has no other transport; gRPC-Web was made for HTTP/1.1.
+            (Protocol::Auto, None) if request.present.grpc() => Tongue::Http2,
             (Protocol::Auto, None) => Tongue::Http1,
         }
     }
@@ -59,13 +58,6 @@ impl Tongue {
             Tongue::Either => Offer::Either,
         }
     }
-}
-
-/// gRPC proper, which has no other transport; gRPC-Web was made for HTTP/1.1.
-fn is_grpc(request: &Outgoing) -> bool {
-    let kind = request.headers.get(CONTENT_TYPE).map(|kind| kind.as_bytes());
-    let rest = kind.and_then(|kind| kind.strip_prefix(b"application/grpc"));
-    rest.is_some_and(|rest| matches!(rest.first(), None | Some(b'+' | b';')))
 }
 
 /// What a fresh connection needs. Owned: one that many wait for outlives the request that asked for it.

@@ -3,7 +3,7 @@ mod http2;
 use std::time::{Duration, Instant};
 
 use outrigger::faults::{Answer, Behaviour, FaultServer, Mode, Script};
-use outrigger::testing::{Answer as Received, Client, Program, eventually};
+use outrigger::testing::{Answer as Received, Client, FramesServer, Program, eventually};
 
 use crate::stage::{client, program, proxied, until, upstream};
 
@@ -228,16 +228,15 @@ async fn whoever_talks_is_not_kept_waiting_for_the_end_of_what_it_says() {
 
 #[tokio::test]
 async fn an_answer_whose_message_comes_late_is_not_held_back() {
-    let slow = Behaviour::raw(
-        "HTTP/1.1 200 OK\r\nContent-Type: application/grpc\r\nTransfer-Encoding: chunked\r\n\r\n",
-        outrigger::faults::Then::Silence,
-    );
-    let (_server, program) = proxied(slow, RETRY).await;
+    let server = FramesServer::start().await;
+    let program = program(&format!("upstreams:\n  up:\n    url: {}\n    {RETRY}\n", server.url())).await;
     let client = &mut client(&program).await;
     let began = Instant::now();
-    client
-        .send([format!("POST / HTTP/1.1\r\nHost: a\r\n{CALL}Content-Length: 7\r\n\r\n").as_bytes(), MESSAGE].concat())
-        .await;
+    let head = format!("POST / HTTP/1.1\r\nHost: a\r\n{CALL}Content-Length: 7\r\n\r\n");
+    client.send([head.as_bytes(), MESSAGE].concat()).await;
+    let mut peer = server.accept(&[]).await;
+    let (stream, ..) = peer.head().await;
+    peer.headers(stream, &[(":status", "200"), ("content-type", "application/grpc")], false).await;
     assert!(client.head().await.expect("a head").is_some());
     assert!(began.elapsed() < Duration::from_secs(3), "{:?}", began.elapsed());
 }
