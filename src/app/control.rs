@@ -12,10 +12,12 @@ use tokio_util::sync::CancellationToken;
 use super::{Core, StartError, changes, curves, keys, letters, retries, verdicts};
 use crate::admin::api::{Applied, CircuitAction, PolicyDocument, PolicySummary, Readiness, Reload};
 use crate::admin::control::{Ask, AskWith, CircuitOrder, Control, Refused, ReloadOrder, RollbackOrder};
+use crate::admin::{Access, Door, Stranger};
 use crate::clock;
 use crate::policy::journal::Entry;
 use crate::policy::store::{self, ApplyError, PolicyStore};
 use crate::reliability::breaker::Hold;
+use crate::tls::Acceptor;
 use crate::upstreams::view::CircuitView;
 
 /// What the answers are made from.
@@ -27,6 +29,12 @@ pub struct Sources {
     pub path: PathBuf,
 }
 
+/// Who is let in to the admin API, and how.
+pub struct Guarded {
+    pub access: Access,
+    pub tls: Option<Arc<Acceptor>>,
+}
+
 /// Binds both listeners and serves them on the control runtime.
 ///
 /// # Errors
@@ -34,7 +42,7 @@ pub struct Sources {
 pub fn serve(
     control: &Runtime,
     sources: Sources,
-    admin: Option<SocketAddr>,
+    (admin, guarded): (Option<SocketAddr>, Guarded),
     metrics: Option<SocketAddr>,
     stop: &CancellationToken,
 ) -> Result<(Option<SocketAddr>, Option<SocketAddr>), StartError> {
@@ -43,14 +51,15 @@ pub fn serve(
     let addrs = (admin.as_ref().map(|(_, addr)| *addr), metrics.as_ref().map(|(_, addr)| *addr));
     // Without an admin listener nobody can name it in a Host header.
     let named = addrs.0.unwrap_or(SocketAddr::from(([127, 0, 0, 1], 0)));
-    let control_points = Arc::new(points(&sources, named));
+    let control_points = Arc::new(points(&sources, named, guarded.access));
+    let door = |tls| Door { tls, control: Arc::clone(&control_points) };
     if let Some((listener, _)) = admin {
         let router = crate::admin::router(Arc::clone(&control_points));
-        control.spawn(crate::admin::serve(listener, router, stop.clone()));
+        control.spawn(crate::admin::serve(listener, router, door(guarded.tls), stop.clone()));
     }
     if let Some((listener, _)) = metrics {
-        let router = crate::admin::metrics_router(control_points);
-        control.spawn(crate::admin::serve(listener, router, stop.clone()));
+        let router = crate::admin::metrics_router(Arc::clone(&control_points));
+        control.spawn(crate::admin::serve(listener, router, door(None), stop.clone()));
     }
     Ok(addrs)
 }
@@ -76,11 +85,13 @@ fn ask_with<A, T>(sources: &Sources, answer: impl Fn(&Sources, A) -> T + Send + 
     Box::new(move |argument| answer(&sources, argument))
 }
 
-fn points(sources: &Sources, listen: SocketAddr) -> Control {
+fn points(sources: &Sources, listen: SocketAddr, access: Access) -> Control {
     let s = sources;
     Control {
         name: ask(s, |s| s.store.snapshot().policy.name.clone().unwrap_or_else(|| "outrigger".to_owned())),
         listen,
+        access,
+        refused: ask_with(s, |s, stranger: Stranger| s.core.metrics.admin_refused(stranger.as_str())),
         uptime: ask(s, |s| clock::now().saturating_duration_since(s.core.started)),
         draining: ask(s, |s| s.core.draining.load(Ordering::Acquire)),
         readiness: ask(s, readiness),

@@ -74,6 +74,7 @@ pub fn process(policy: &Policy) -> Vec<Setting> {
     let Policy {
         name,
         admin,
+        admin_access,
         metrics,
         drain,
         access_log,

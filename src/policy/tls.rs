@@ -51,6 +51,18 @@ pub struct ClientTls {
     pub min_version: TlsVersion,
 }
 
+/// `X-Forwarded-Client-Cert` on its way to the app.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum ClientCert {
+    /// As it came: nobody here looks at certificates, and whoever does stands before us.
+    #[default]
+    Pass,
+    /// Removed: `inbound` is encrypted, so that callers cannot know better.
+    Strip,
+    /// Removed, and ours in its place: `inbound.tls.forwardIdentity`.
+    Tell,
+}
+
 /// `protocol` of an upstream, or of the app behind `inbound`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum Protocol {

@@ -54,6 +54,7 @@ impl Present {
     const GRPC_TIMEOUT: u32 = 1 << 12;
     const TRACE: u32 = 1 << 13;
     const REQUEST_ID: u32 = 1 << 14;
+    const CLIENT_CERT: u32 = 1 << 15;
 
     /// Looks at each name once.
     pub fn of(headers: &HeaderMap) -> Present {
@@ -77,6 +78,7 @@ impl Present {
             "grpc-timeout" => Present::GRPC_TIMEOUT,
             "traceparent" | "tracestate" => Present::TRACE,
             "x-request-id" => Present::REQUEST_ID,
+            "x-forwarded-client-cert" => Present::CLIENT_CERT,
             _ => 0,
         }
     }
@@ -98,6 +100,11 @@ impl Present {
     /// The caller's own name for the request.
     pub fn request_id(self) -> bool {
         self.any(Present::REQUEST_ID)
+    }
+
+    /// Who somebody says that the caller is, by its certificate.
+    pub fn client_cert(self) -> bool {
+        self.any(Present::CLIENT_CERT)
     }
 
     /// `Content-Length` or `Transfer-Encoding`.

@@ -4,6 +4,7 @@ pub mod accept;
 pub mod admit;
 pub mod attempt;
 pub mod body;
+mod client_cert;
 pub mod connection;
 mod dead_letters;
 mod exchange;
@@ -161,7 +162,7 @@ impl Proxy {
         let mut invent = None;
         if let Some(policy) = &route.policy.idempotency {
             let contract = route.policy.retry.contract;
-            match keyed::asked(policy, contract, request.method(), request.headers()) {
+            match keyed::asked(policy, contract, request.method(), request.headers(), connection.identity.as_deref()) {
                 Ok(Asked::Nothing) => {}
                 Ok(Asked::Ignored) => record.key_status = Some(KeyStatus::Ignored),
                 Ok(Asked::Invent) => invent = Some(&policy.header),
@@ -317,6 +318,8 @@ impl Proxy {
         let mut own = OwnFields::new();
         own.value(&VIA, &self.identity(route).via);
         forward(&mut headers, &mut own, present, record, connection, route.upstream.direction);
+        let field = route.upstream.client_cert;
+        client_cert::tell(field, &mut headers, &mut own, present, connection.identity.as_deref());
         let outgoing = Outgoing {
             method: head.method,
             uri: hygiene::origin_form(head.uri),

@@ -61,6 +61,8 @@ pub enum Event<'a> {
     },
     /// A certificate was replaced; `subject` is whose it is.
     Certificate { subject: &'a str, expires: &'a str },
+    /// Somebody was not let in to the admin API. At most once in ten seconds; `more`: how many others since the last time.
+    AdminRefused { from: &'a str, reason: &'a str, more: u64 },
     /// A change was made and could not be written to the journal.
     JournalLost { error: &'a str },
     /// A store of idempotency keys is open. `unknown`: requests that an earlier process had sent and did not see the
@@ -135,6 +137,7 @@ impl Event<'_> {
             Event::PolicyRejected { .. } => "policy-rejected",
             Event::PolicyGuard { .. } => "policy-guard",
             Event::Certificate { .. } => "certificate",
+            Event::AdminRefused { .. } => "admin-refused",
             Event::JournalLost { .. } => "journal-lost",
             Event::StoreOpened { .. } => "store-opened",
             Event::StoreDegraded { .. } => "store-degraded",
@@ -174,6 +177,9 @@ impl Event<'_> {
             }
             Event::Certificate { subject, expires } => {
                 info!(target: "outrigger", event, subject, expires, "certificate replaced");
+            }
+            Event::AdminRefused { from, reason, more } => {
+                warn!(target: "outrigger", event, from, reason, more, "somebody was not let in to the admin API");
             }
             Event::JournalLost { error } => {
                 error!(target: "outrigger", event, error, "a change was made and not written to the journal");
@@ -343,11 +349,12 @@ pub(crate) mod tests {
         String::from_utf8(bytes).unwrap()
     }
 
-    const EVENTS: [Event<'static>; 24] = [
+    const EVENTS: [Event<'static>; 25] = [
         Event::Started { version: "1", policy_revision: 1, policy_hash: "h" },
         Event::PolicyApplied { revision: 1, hash: "h", source: "s", author: "a", effect: &[] },
         Event::PolicyRejected { source: "s", author: "a", error: "e" },
         Event::JournalLost { error: "e" },
+        Event::AdminRefused { from: "10.0.0.1:1", reason: "wrong-token", more: 0 },
         Event::StoreOpened { store: "embedded", records: 1, unknown: 0, quarantined: "" },
         Event::StoreOpened { store: "embedded", records: 0, unknown: 0, quarantined: "/old" },
         Event::StoreDegraded { store: "redis", reason: "r" },

@@ -69,13 +69,15 @@ const SET_CHANGES: CounterName =
     CounterName("outrigger_endpoint_set_changes_total", "Changes of the set of addresses of the upstream.");
 const UNROUTED: CounterName =
     CounterName("outrigger_unrouted_requests_total", "Requests answered before a route was chosen, by reason.");
+const ADMIN_REFUSED: CounterName =
+    CounterName("outrigger_admin_refused_total", "Callers whom the admin API did not let in, by reason.");
 const LETTERS_CAPTURED: CounterName =
     CounterName("outrigger_dlq_captured_total", "Requests that could not be served and are kept, by cause and class.");
 const LETTERS_LOST: CounterName = CounterName(
     "outrigger_dlq_lost_total",
     "Requests that could not be served and should have been kept, and were not, by reason.",
 );
-const COUNTERS: [&CounterName; 12] = [
+const COUNTERS: [&CounterName; 13] = [
     &REQUESTS,
     &ATTEMPTS,
     &RETRIES,
@@ -86,6 +88,7 @@ const COUNTERS: [&CounterName; 12] = [
     &EJECTIONS,
     &SET_CHANGES,
     &UNROUTED,
+    &ADMIN_REFUSED,
     &LETTERS_CAPTURED,
     &LETTERS_LOST,
 ];
@@ -223,6 +226,11 @@ impl Metrics {
     /// are no request at all. Looks labels up: not for the usual path.
     pub fn unrouted(&self, direction: Direction, reason: &'static str) {
         self.rare(&UNROUTED, &[("direction", direction.as_str()), ("reason", reason)]);
+    }
+
+    /// The admin API did not let somebody in. Looks labels up.
+    pub fn admin_refused(&self, reason: &'static str) {
+        self.rare(&ADMIN_REFUSED, &[("reason", reason)]);
     }
 
     /// A request that could not be served is kept. `queue` comes from the policy. Looks labels up.

@@ -257,7 +257,7 @@ impl<'a> Blocks<'a> {
         let contract = reader.contract(route.idempotency.get());
         let retry_block = retry.under(route.retry.get());
         let (retry, replay_body_max) = reader.retry(retry_block, contract);
-        let keys = reader.deduplication(route.idempotency.get());
+        let keys = reader.deduplication(route.idempotency.get(), Callers::App);
         let compiled = RoutePolicy {
             name: name.into(),
             timeouts: reader.timeouts(timeouts.under(route.timeouts.get())),

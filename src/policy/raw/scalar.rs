@@ -173,8 +173,8 @@ kinds! {
     Header => { "type": "string", "pattern": "^[!#$%&'*+.^_`|~0-9A-Za-z-]+$" };
     /// The name of a query parameter.
     QueryName => { "type": "string", "pattern": "^[^&=#?;+%\\s]{1,128}$" };
-    /// `header:NAME`, or `none`.
-    Principal => { "type": "string", "pattern": "^(none|header:.+)$" };
+    /// `header:NAME`, `mtls:spiffe`, or `none`.
+    Principal => { "type": "string", "pattern": "^(none|mtls:spiffe|header:.+)$" };
     /// A name: letters, digits, `.`, `_`, `-`.
     Name => { "type": "string", "pattern": "^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$" };
     /// A path that begins with `/`.
