@@ -55,12 +55,14 @@ const ROOTS: [&str; 4] = ["app", "demo", "lib", "main"];
 
 /// Crates with a home: imported by files whose names begin so, and by no other.
 const HOMES: &[(&str, &[&str])] = &[
-    ("aws_lc_rs", &["admin/access.rs", "dead_letters/seal.rs"]),
+    ("aws_lc_rs", &["admin/access.rs", "dead_letters/seal.rs", "proxy/websocket.rs"]),
     ("axum", &["admin/"]),
     ("tower", &["admin/"]),
     ("clap", &["cli/"]),
     ("dashmap", &["idempotency/waiting.rs"]),
     ("getrandom", &["random.rs"]),
+    // Why a connection ended; everything else goes through hyper. Peers in tests need what lies below it.
+    ("h2", &["proxy/accept/http2.rs", "wire/", "faults/", "testing/"]),
     ("hickory_resolver", &["wire/discover.rs"]),
     ("hmac", &["idempotency/identity.rs"]),
     ("httpdate", &["proxy/attempt.rs", "faults/"]),
@@ -69,6 +71,7 @@ const HOMES: &[(&str, &[&str])] = &[
     ("mimalloc", &["main.rs"]),
     ("notify", &["policy/watch"]),
     ("pingora_ketama", &["upstreams/ring.rs"]),
+    ("rcgen", &["testing/"]),
     ("redis", &["idempotency/redis"]),
     ("rusqlite", &["idempotency/embedded"]),
     ("rustix", &["sabotage.rs", "cli/top/terminal.rs"]),

@@ -106,3 +106,13 @@ impl Tasks {
         let _ = tokio::time::timeout(Duration::from_secs(1), self.tracker.wait()).await;
     }
 }
+
+/// What hyper spawns, shutdown waits for, too.
+impl<F> hyper::rt::Executor<F> for Tasks
+where
+    F: Future<Output = ()> + Send + 'static,
+{
+    fn execute(&self, future: F) {
+        self.spawn(future);
+    }
+}

@@ -10,20 +10,20 @@ use super::observe::Observed;
 use super::script::Hangup;
 
 /// Largest piece of a body written at once, in bytes.
-const PIECE_MAX: u64 = 64 * 1024;
+pub(super) const PIECE_MAX: u64 = 64 * 1024;
 
 /// An answer in HTTP. Without a body it says `Content-Length: 0`, except where the status forbids it.
 #[derive(Clone, Debug)]
 pub struct Answer {
-    status: u16,
-    fields: Vec<Field>,
-    body: Payload,
-    framing: Encoding,
-    trailers: Vec<Field>,
-    informational: Vec<Bytes>,
-    pace: Option<Pace>,
-    slow_head: Option<Pace>,
-    cut: Option<(u64, Hangup)>,
+    pub(super) status: u16,
+    pub(super) fields: Vec<Field>,
+    pub(super) body: Payload,
+    pub(super) framing: Encoding,
+    pub(super) trailers: Vec<Field>,
+    pub(super) informational: Vec<(u16, Vec<Field>)>,
+    pub(super) pace: Option<Pace>,
+    pub(super) slow_head: Option<Pace>,
+    pub(super) cut: Option<(u64, Hangup)>,
 }
 
 impl Answer {
@@ -96,14 +96,8 @@ impl Answer {
 
     /// Sends a 1xx answer first.
     pub fn informational(mut self, status: u16, fields: &[(&str, &str)]) -> Self {
-        let mut head = Vec::new();
-        // Writing to a Vec cannot fail.
-        let _ = write!(head, "HTTP/1.1 {status} Informational\r\n");
-        for (name, value) in fields {
-            let _ = write!(head, "{name}: {value}\r\n");
-        }
-        head.extend_from_slice(b"\r\n");
-        self.informational.push(head.into());
+        let fields = fields.iter().map(|(name, value)| ((*name).to_string(), (*value).to_string()));
+        self.informational.push((status, fields.collect()));
         self
     }
 
@@ -127,13 +121,13 @@ impl Answer {
 }
 
 #[derive(Clone, Debug)]
-enum Payload {
+pub(super) enum Payload {
     Bytes(Bytes),
     Pattern(u64),
 }
 
 impl Payload {
-    fn length(&self) -> u64 {
+    pub(super) fn length(&self) -> u64 {
         match self {
             Payload::Bytes(bytes) => bytes.len() as u64,
             Payload::Pattern(length) => *length,
@@ -141,7 +135,7 @@ impl Payload {
     }
 
     /// Bytes at `offset`, at most `most` and at least one unless the body ends there.
-    fn piece(&self, offset: u64, most: u64) -> Bytes {
+    pub(super) fn piece(&self, offset: u64, most: u64) -> Bytes {
         let most = most.min(self.length().saturating_sub(offset));
         match self {
             Payload::Bytes(bytes) => bytes.slice(offset as usize..(offset + most) as usize),
@@ -151,16 +145,16 @@ impl Payload {
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Encoding {
+pub(super) enum Encoding {
     Length,
     Chunked,
     UntilClose,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Pace {
-    bytes: usize,
-    every: Duration,
+pub(super) struct Pace {
+    pub(super) bytes: usize,
+    pub(super) every: Duration,
 }
 
 /// Writes an answer. Returns how the script wants the connection to end, if it cuts the body short.
@@ -171,8 +165,9 @@ pub(super) async fn write(
     announce_close: bool,
     observed: &Observed,
 ) -> io::Result<Option<Hangup>> {
-    for informational in &answer.informational {
-        outbox.write(informational).await?;
+    for (status, fields) in &answer.informational {
+        let fields: String = fields.iter().map(|(name, value)| format!("{name}: {value}\r\n")).collect();
+        outbox.write(format!("HTTP/1.1 {status} Informational\r\n{fields}\r\n").as_bytes()).await?;
     }
     let bodiless = request.method() == "HEAD" || matches!(answer.status, 100..200 | 204 | 304);
     let mut head = head(answer, announce_close);

@@ -9,14 +9,22 @@ use tokio::sync::watch;
 use tokio::time::Instant;
 
 use super::Shared;
+#[cfg(feature = "testing")]
+use super::Version;
 use super::answer;
+#[cfg(feature = "testing")]
+use super::http2;
+use super::line::Line;
 use super::message::{self, BodyReader, Digest, Framing, Head, Inbox, Outbox};
-use super::observe::{Observed, SeenBody};
+use super::observe::{Observed, SeenBody, SeenTls};
 use super::script::{Abandoned, Act, Behaviour, Greeting, Hangup, RequestBody, Script, Then};
+
+/// How long the end of a connection inside TLS may take to write.
+const FINISH_MAX: Duration = Duration::from_secs(1);
 
 /// What to do with the connection after one request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Next {
+pub(super) enum Next {
     Serve,
     Close,
     Reset,
@@ -25,14 +33,14 @@ enum Next {
 impl From<Hangup> for Next {
     fn from(how: Hangup) -> Self {
         match how {
-            Hangup::Reset => Next::Reset,
-            Hangup::Close => Next::Close,
+            Hangup::Reset | Hangup::Stream(_) => Next::Reset,
+            Hangup::Close | Hangup::GoAway(_) => Next::Close,
         }
     }
 }
 
 /// Takes a counter back when the connection or the request ends, also when its task is dropped.
-struct Counted<'a>(&'a Observed, fn(&mut super::Counts));
+pub(super) struct Counted<'a>(pub(super) &'a Observed, pub(super) fn(&mut super::Counts));
 
 impl Drop for Counted<'_> {
     fn drop(&mut self) {
@@ -44,9 +52,14 @@ pub(super) async fn serve(stream: TcpStream, shared: Arc<Shared>, number: u64) {
     let _open = Counted(&shared.observed, |c| c.open -= 1);
     // Without it a small answer may wait for an acknowledgement; on failure it is only slower.
     let _ = stream.set_nodelay(true);
-    let (inbox, outbox) = message::split(stream);
     let (close, mut reset) = (shared.close_idle.subscribe(), shared.reset.subscribe());
-    let mut connection = Connection { inbox, outbox, shared: Arc::clone(&shared), number, served: 0, close };
+    let opened = tokio::select! {
+        opened = open(stream, &shared) => opened,
+        () = ordered(&mut reset) => None,
+    };
+    let Some((line, tls)) = opened else { return };
+    let (inbox, outbox) = message::split(line);
+    let mut connection = Connection { inbox, outbox, shared: Arc::clone(&shared), number, tls, served: 0, close };
     let end = tokio::select! {
         end = connection.run() => end,
         () = ordered(&mut reset) => Ok(Next::Reset),
@@ -54,10 +67,44 @@ pub(super) async fn serve(stream: TcpStream, shared: Arc<Shared>, number: u64) {
     match end {
         // A close with unread bytes would be a reset anyway; this one is meant.
         Ok(Next::Reset) => drop(connection.outbox.reset_on_close()),
-        Ok(Next::Serve | Next::Close) => {}
+        // A peer that does not read must not keep the connection: it closes either way.
+        Ok(Next::Serve | Next::Close) => drop(tokio::time::timeout(FINISH_MAX, connection.outbox.finish()).await),
         Err(e) if e.kind() == io::ErrorKind::InvalidData => shared.observed.count(|c| c.malformed += 1),
         // The peer went away; who awaited its request has counted it.
         Err(_) => {}
+    }
+}
+
+/// The connection, once its bytes can be read; None if it ends before.
+#[cfg(not(feature = "testing"))]
+async fn open(stream: TcpStream, _shared: &Shared) -> Option<(Line, Option<Arc<SeenTls>>)> {
+    Some((stream.into(), None))
+}
+
+/// The connection, once its bytes can be read; None if it ends before.
+#[cfg(feature = "testing")]
+async fn open(stream: TcpStream, shared: &Shared) -> Option<(Line, Option<Arc<SeenTls>>)> {
+    let Some(tls) = shared.tls.load_full() else { return Some((stream.into(), None)) };
+    let greeting = shared.script.load().script.greeting.clone();
+    match greeting {
+        Greeting::Serve | Greeting::Speak(_) => {}
+        Greeting::Reset => {
+            // What fails here is only how the end looks.
+            let _ = stream.set_zero_linger();
+            return None;
+        }
+        Greeting::Close => return None,
+        Greeting::Silence => {
+            message::split(stream).0.peer_gone().await;
+            return None;
+        }
+    }
+    match tls.accept(stream).await {
+        Ok((line, seen)) => Some((line, Some(Arc::new(seen)))),
+        Err(_) => {
+            shared.observed.count(|c| c.strangers += 1);
+            None
+        }
     }
 }
 
@@ -66,6 +113,7 @@ struct Connection {
     outbox: Outbox,
     shared: Arc<Shared>,
     number: u64,
+    tls: Option<Arc<SeenTls>>,
     served: u64,
     /// Changes when idle connections are to be closed.
     close: watch::Receiver<u64>,
@@ -83,12 +131,39 @@ impl Connection {
             }
             Greeting::Speak(bytes) => self.outbox.write(&bytes).await?,
         }
+        #[cfg(feature = "testing")]
+        match self.speaks_http2().await? {
+            Some(true) => {
+                let (first, line) = self.inbox.hand_over();
+                let shared = Arc::clone(&self.shared);
+                return http2::serve(first, line, shared, self.number, self.tls.clone(), self.close.clone()).await;
+            }
+            Some(false) => {}
+            None => return Ok(Next::Close),
+        }
         loop {
             let Some(head) = self.next_head().await? else { return Ok(Next::Close) };
             match self.request(head).await? {
                 Next::Serve => {}
                 end => return Ok(end),
             }
+        }
+    }
+
+    /// Whether the first bytes are those of HTTP/2; None = the server closes an idle connection.
+    #[cfg(feature = "testing")]
+    async fn speaks_http2(&mut self) -> io::Result<Option<bool>> {
+        match self.shared.listening.only {
+            Some(Version::Http1) => return Ok(Some(false)),
+            Some(Version::Http2) => return Ok(Some(true)),
+            None => {}
+        }
+        let idle = self.shared.script.load().script.keep_alive.idle;
+        tokio::select! {
+            biased;
+            speaks = self.inbox.begins_with(http2::PREFACE) => speaks.map(Some),
+            () = ordered(&mut self.close) => Ok(None),
+            () = elapsed(idle) => Ok(None),
         }
     }
 
@@ -111,7 +186,7 @@ impl Connection {
         let current = self.shared.script.load_full();
         let scripted = current.next_number();
         let behaviour = current.script.plan.behaviour(scripted, head.target());
-        let id = self.shared.observed.on_head(&head, self.number);
+        let id = self.shared.observed.on_head(&head, self.number, self.tls.as_ref());
         self.shared.observed.count(|c| c.serving += 1);
         let shared = Arc::clone(&self.shared);
         let _serving = Counted(&shared.observed, |c| c.serving -= 1);
@@ -176,7 +251,7 @@ impl Connection {
                 }
             }
             Act::Upgrade => self.upgrade(exchange.head).await,
-            Act::Echo => self.echo(exchange).await,
+            Act::Echo | Act::GrpcEcho => self.echo(exchange).await,
         }
     }
 
@@ -289,14 +364,14 @@ struct Exchange<'a> {
     body: BodyReader,
 }
 
-async fn ordered(order: &mut watch::Receiver<u64>) {
+pub(super) async fn ordered(order: &mut watch::Receiver<u64>) {
     if order.changed().await.is_err() {
         // The server is gone, and this task with it.
         std::future::pending().await
     }
 }
 
-async fn elapsed(limit: Option<Duration>) {
+pub(super) async fn elapsed(limit: Option<Duration>) {
     match limit {
         Some(limit) => tokio::time::sleep(limit).await,
         None => std::future::pending().await,

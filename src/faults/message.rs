@@ -9,7 +9,8 @@ use std::io::{self, ErrorKind};
 use std::sync::Arc;
 
 use bytes::{Bytes, BytesMut};
-use tokio::net::TcpStream;
+
+use super::line::Line;
 
 /// Longest head or chunk-size line accepted, in bytes.
 pub const HEAD_MAX: usize = 256 * 1024;
@@ -22,7 +23,7 @@ pub type Field = (String, String);
 /// The receiving half of a connection, with the bytes read ahead.
 #[derive(Debug)]
 pub struct Inbox {
-    stream: Arc<TcpStream>,
+    line: Arc<Line>,
     buffer: BytesMut,
     received: u64,
 }
@@ -30,32 +31,29 @@ pub struct Inbox {
 /// The sending half of a connection.
 #[derive(Clone, Debug)]
 pub struct Outbox {
-    stream: Arc<TcpStream>,
+    line: Arc<Line>,
 }
 
 /// Splits a connection. It closes when both halves are gone.
-pub fn split(stream: TcpStream) -> (Inbox, Outbox) {
-    let stream = Arc::new(stream);
-    (Inbox { stream: Arc::clone(&stream), buffer: BytesMut::new(), received: 0 }, Outbox { stream })
+pub fn split(line: impl Into<Line>) -> (Inbox, Outbox) {
+    let line = Arc::new(line.into());
+    (Inbox { line: Arc::clone(&line), buffer: BytesMut::new(), received: 0 }, Outbox { line })
 }
 
 impl Outbox {
     /// Writes all bytes. Waits while the peer does not read.
-    pub async fn write(&self, mut bytes: &[u8]) -> io::Result<()> {
-        while !bytes.is_empty() {
-            match self.stream.try_write(bytes) {
-                Ok(0) => return Err(ErrorKind::WriteZero.into()),
-                Ok(written) => bytes = &bytes[written..],
-                Err(e) if e.kind() == ErrorKind::WouldBlock => self.stream.writable().await?,
-                Err(e) => return Err(e),
-            }
-        }
-        Ok(())
+    pub async fn write(&self, bytes: &[u8]) -> io::Result<()> {
+        self.line.write(bytes).await
+    }
+
+    /// Says inside TLS that nothing more follows (`close_notify`).
+    pub async fn finish(&self) -> io::Result<()> {
+        self.line.finish().await
     }
 
     /// Makes the close of this connection a reset (RST) that throws away what is not yet sent.
     pub fn reset_on_close(&self) -> io::Result<()> {
-        self.stream.set_zero_linger()
+        self.line.reset_on_close()
     }
 }
 
@@ -68,16 +66,29 @@ impl Inbox {
     /// Reads what has arrived. 0 means that the peer closed its sending side.
     pub async fn fill(&mut self) -> io::Result<usize> {
         self.buffer.reserve(READ_MAX);
+        let count = self.line.read(&mut self.buffer).await?;
+        self.received += count as u64;
+        Ok(count)
+    }
+
+    /// Whether the stream begins with these bytes; reads until that is certain.
+    #[cfg(feature = "testing")]
+    pub(super) async fn begins_with(&mut self, bytes: &[u8]) -> io::Result<bool> {
         loop {
-            match self.stream.try_read_buf(&mut self.buffer) {
-                Err(e) if e.kind() == ErrorKind::WouldBlock => self.stream.readable().await?,
-                Ok(count) => {
-                    self.received += count as u64;
-                    return Ok(count);
-                }
-                Err(e) => return Err(e),
+            let known = self.buffer.len().min(bytes.len());
+            if self.buffer[..known] != bytes[..known] {
+                return Ok(false);
+            }
+            if known == bytes.len() || self.fill().await? == 0 {
+                return Ok(known == bytes.len());
             }
         }
+    }
+
+    /// What was read and not yet used, and the connection, for another reader.
+    #[cfg(feature = "testing")]
+    pub(super) fn hand_over(&mut self) -> (BytesMut, Arc<Line>) {
+        (self.buffer.split(), Arc::clone(&self.line))
     }
 
     /// All buffered bytes, or what arrives next. Empty at the end of the stream.

@@ -5,8 +5,11 @@
 //! [`Observed`] says what arrived, and can be awaited, so that no test has to sleep.
 //!
 //! The server reads and writes HTTP/1.1 itself (see [`message`]): what the proxy sends must be judged by
-//! something that does not share its library, byte-exact faults are only possible below a library, and one
-//! engine is easier to trust than two.
+//! something that does not share its library, and byte-exact faults are only possible below a library.
+//!
+//! For tests (feature `testing`) it also speaks HTTP/2 and TLS, on the same port: by prior knowledge if the first bytes
+//! are those of HTTP/2, or as ALPN says. The same script means the same there, as far as HTTP/2 can say it; its frames
+//! are a library's. A peer that writes frames by hand is `testing::Frames`.
 //!
 //! It listens in one of three ways ([`Mode`]): it accepts, it refuses (the port stays ours, connections are
 //! answered with RST), or it is a black hole (SYNs are not answered).
@@ -16,11 +19,18 @@
 mod answer;
 mod capacity;
 mod connection;
+#[cfg(feature = "testing")]
+pub mod grpc;
+#[cfg(feature = "testing")]
+mod http2;
+pub mod line;
 pub mod message;
 mod observe;
 mod script;
 #[cfg(all(test, feature = "testing"))]
 mod tests;
+#[cfg(feature = "testing")]
+pub(crate) mod tls;
 
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
@@ -35,8 +45,10 @@ use tokio::task::{AbortHandle, JoinSet};
 
 pub use answer::Answer;
 pub use message::pattern;
-pub use observe::{Counts, KEY, Observed, Seen, SeenBody};
+pub use observe::{Counts, KEY, Observed, Seen, SeenBody, SeenTls};
 pub use script::{Abandoned, Behaviour, Greeting, Hangup, KeepAlive, Latency, Point, Script, Then};
+#[cfg(feature = "testing")]
+pub use tls::{ServerTls, ServerTlsBuilder};
 
 /// Connections that may wait to be accepted; the system's usual bound.
 const BACKLOG: u32 = 4_096;
@@ -58,6 +70,30 @@ pub enum Mode {
     Refuse,
     /// They are not answered at all, as behind a dead link.
     BlackHole,
+}
+
+/// What a server speaks on its port, besides HTTP/1.1 and HTTP/2 in the clear.
+#[cfg(feature = "testing")]
+#[derive(Clone, Debug, Default)]
+pub struct Listening {
+    /// Only inside TLS.
+    pub tls: Option<ServerTls>,
+    /// Only this version of HTTP. What the other one sends counts as malformed.
+    pub only: Option<Version>,
+    /// HTTP/2: streams of one connection at once (SETTINGS_MAX_CONCURRENT_STREAMS).
+    pub max_streams: Option<u32>,
+    /// HTTP/2: bytes of a stream that may arrive before they are read (SETTINGS_INITIAL_WINDOW_SIZE).
+    pub window: Option<u32>,
+}
+
+/// A version of HTTP.
+#[cfg(feature = "testing")]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Version {
+    /// HTTP/1.1 and 1.0.
+    Http1,
+    /// HTTP/2.
+    Http2,
 }
 
 /// A running server. It ends, with its connections, when this value is dropped.
@@ -82,9 +118,38 @@ struct Shared {
     close_idle: watch::Sender<u64>,
     reset: watch::Sender<u64>,
     stalled_until: Mutex<Option<Instant>>,
+    #[cfg(feature = "testing")]
+    listening: Listening,
+    /// Changes when the certificate does.
+    #[cfg(feature = "testing")]
+    tls: arc_swap::ArcSwapOption<ServerTls>,
 }
 
 impl Shared {
+    fn new(script: Script) -> Shared {
+        Shared {
+            script: ArcSwap::from_pointee(Current { script, requests: AtomicU64::new(0) }),
+            observed: Arc::default(),
+            close_idle: watch::Sender::new(0),
+            reset: watch::Sender::new(0),
+            stalled_until: Mutex::default(),
+            #[cfg(feature = "testing")]
+            listening: Listening::default(),
+            #[cfg(feature = "testing")]
+            tls: arc_swap::ArcSwapOption::empty(),
+        }
+    }
+
+    #[cfg(feature = "testing")]
+    fn encrypted(&self) -> bool {
+        self.listening.tls.is_some()
+    }
+
+    #[cfg(not(feature = "testing"))]
+    fn encrypted(&self) -> bool {
+        false
+    }
+
     /// When work that could begin at `begin` does.
     fn not_stalled(&self, begin: tokio::time::Instant) -> tokio::time::Instant {
         let until = *self.stalled_until.lock().unwrap_or_else(PoisonError::into_inner);
@@ -119,19 +184,49 @@ impl FaultServer {
 
     /// Starts on this address.
     pub async fn start_on(address: SocketAddr, script: impl Into<Script>) -> io::Result<FaultServer> {
+        let shared = Shared::new(script.into());
+        FaultServer::launch(address, shared)
+    }
+
+    /// Starts on a free port of 127.0.0.1 behind TLS.
+    #[cfg(feature = "testing")]
+    pub async fn start_tls(tls: ServerTls, script: impl Into<Script>) -> io::Result<FaultServer> {
+        FaultServer::start_as(Listening { tls: Some(tls), ..Listening::default() }, script).await
+    }
+
+    /// Starts on a free port of 127.0.0.1, and speaks what is asked for.
+    #[cfg(feature = "testing")]
+    pub async fn start_as(listening: Listening, script: impl Into<Script>) -> io::Result<FaultServer> {
+        FaultServer::start_as_on(SocketAddr::from((Ipv4Addr::LOCALHOST, 0)), listening, script).await
+    }
+
+    /// Starts on this address, and speaks what is asked for.
+    #[cfg(feature = "testing")]
+    pub async fn start_as_on(
+        address: SocketAddr,
+        listening: Listening,
+        script: impl Into<Script>,
+    ) -> io::Result<FaultServer> {
+        let mut shared = Shared::new(script.into());
+        shared.tls.store(listening.tls.clone().map(Arc::new));
+        shared.listening = listening;
+        FaultServer::launch(address, shared)
+    }
+
+    fn launch(address: SocketAddr, shared: Shared) -> io::Result<FaultServer> {
         let listener = bind(address)?.listen(BACKLOG)?;
         let address = listener.local_addr()?;
-        let shared = Arc::new(Shared {
-            script: ArcSwap::from_pointee(Current { script: script.into(), requests: AtomicU64::new(0) }),
-            observed: Arc::default(),
-            close_idle: watch::Sender::new(0),
-            reset: watch::Sender::new(0),
-            stalled_until: Mutex::default(),
-        });
+        let shared = Arc::new(shared);
         let (orders, inbox) = mpsc::channel(1);
         let server = Server { address, shared: Arc::clone(&shared), connections: JoinSet::new(), accepted: 0 };
         let task = tokio::spawn(server.run(listener, inbox)).abort_handle();
         Ok(FaultServer { address, shared, orders, task })
+    }
+
+    /// Shows another certificate, or lets in others, from the next handshake on.
+    #[cfg(feature = "testing")]
+    pub fn renew(&self, tls: ServerTls) {
+        self.shared.tls.store(Some(Arc::new(tls)));
     }
 
     /// Where it listens.
@@ -139,9 +234,10 @@ impl FaultServer {
         self.address
     }
 
-    /// `http://ADDRESS`, for a policy.
+    /// `http://ADDRESS`, for a policy; `https://ADDRESS` behind TLS.
     pub fn url(&self) -> String {
-        format!("http://{}", self.address)
+        let scheme = if self.shared.encrypted() { "https" } else { "http" };
+        format!("{scheme}://{}", self.address)
     }
 
     /// What it saw.

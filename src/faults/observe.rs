@@ -1,7 +1,7 @@
 //! What a scripted upstream saw: counters that can be awaited, and the last requests in full.
 
 use std::collections::{HashMap, VecDeque};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use tokio::sync::watch;
@@ -34,6 +34,10 @@ pub struct Counts {
     pub abandoned: u64,
     /// Connections that carried something ambiguous or malformed.
     pub malformed: u64,
+    /// TLS handshakes that failed.
+    pub strangers: u64,
+    /// Streams of HTTP/2 that the peer reset.
+    pub resets: u64,
     /// Bytes of request bodies read.
     pub bytes_in: u64,
     /// Bytes of answer bodies written.
@@ -47,10 +51,45 @@ pub struct Seen {
     pub head: Head,
     /// Number of the connection, from 1.
     pub connection: u64,
+    /// How its connection was encrypted.
+    pub tls: Option<Arc<SeenTls>>,
     /// When the head was complete.
     pub at: Instant,
     /// The body, once it was read to its end.
     pub body: Option<SeenBody>,
+}
+
+impl Seen {
+    /// The deadline that a gRPC client gave, by `grpc-timeout`.
+    pub fn grpc_timeout(&self) -> Option<Duration> {
+        let text = self.head.get("grpc-timeout")?;
+        let (digits, unit) = text.split_at_checked(text.len().checked_sub(1)?)?;
+        let number: u64 = digits.parse().ok()?;
+        Some(match unit {
+            "H" => Duration::from_secs(number.checked_mul(3_600)?),
+            "M" => Duration::from_secs(number.checked_mul(60)?),
+            "S" => Duration::from_secs(number),
+            "m" => Duration::from_millis(number),
+            "u" => Duration::from_micros(number),
+            "n" => Duration::from_nanos(number),
+            _ => return None,
+        })
+    }
+}
+
+/// What a TLS handshake told of the client.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct SeenTls {
+    /// The name it asked for (SNI).
+    pub server_name: Option<String>,
+    /// What ALPN came to.
+    pub alpn: Option<String>,
+    /// `TLSv1_3` or `TLSv1_2`.
+    pub version: String,
+    /// Whether it resumed an earlier session.
+    pub resumed: bool,
+    /// The certificate it showed (DER).
+    pub client: Option<Vec<u8>>,
 }
 
 /// A request body that was read to its end.
@@ -124,13 +163,13 @@ impl Observed {
     }
 
     /// Notes a head; returns the number of the request, from 0.
-    pub(super) fn on_head(&self, head: &Head, connection: u64) -> u64 {
+    pub(super) fn on_head(&self, head: &Head, connection: u64, tls: Option<&Arc<SeenTls>>) -> u64 {
         let mut kept = self.kept();
         if kept.seen.len() == SEEN_MAX {
             kept.seen.pop_front();
             kept.dropped += 1;
         }
-        kept.seen.push_back(Seen { head: head.clone(), connection, at: Instant::now(), body: None });
+        kept.seen.push_back(Seen { head: head.clone(), connection, tls: tls.cloned(), at: Instant::now(), body: None });
         let number = kept.dropped + kept.seen.len() as u64 - 1;
         drop(kept);
         self.count(|c| c.requests += 1);

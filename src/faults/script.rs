@@ -180,14 +180,21 @@ impl Behaviour {
         }
     }
 
-    /// Write these bytes in place of an answer; `then` says whether the connection stays open.
+    /// Write these bytes in place of an answer; `then` says whether the connection stays open. HTTP/1 only: in
+    /// HTTP/2 the stream is reset, and bytes of any kind are written with `testing::Frames`.
     pub fn raw(bytes: impl Into<Bytes>, then: Then) -> Self {
         Act::Raw(bytes.into(), then).into()
     }
 
-    /// Answer 101 to a request that asks for it with `Upgrade`, then send every byte back. Others get 426.
+    /// Answer 101 to a request that asks for it with `Upgrade`, then send every byte back. Others get 426. In HTTP/2
+    /// the same for CONNECT with a `:protocol` (RFC 8441), which is answered 200.
     pub fn upgrade() -> Self {
         Act::Upgrade.into()
+    }
+
+    /// Send each message of a gRPC stream back while it arrives, then the status 0 as a trailer.
+    pub fn grpc_echo() -> Self {
+        Behaviour { act: Act::GrpcEcho, latency: Latency::None, body: RequestBody::Unread }
     }
 
     /// Send the request body back while it arrives, in the framing in which it came, trailers included.
@@ -225,15 +232,20 @@ pub(super) enum Act {
     Raw(Bytes, Then),
     Upgrade,
     Echo,
+    GrpcEcho,
 }
 
 /// How a connection ends without an answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Hangup {
-    /// RST.
+    /// RST of the connection.
     Reset,
-    /// FIN.
+    /// FIN, after `close_notify` inside TLS.
     Close,
+    /// RST_STREAM with this code: the connection stays. In HTTP/1, which has no streams, as `Reset`.
+    Stream(u32),
+    /// GOAWAY with this code, then FIN. In HTTP/1 as `Close`.
+    GoAway(u32),
 }
 
 /// How much of the request is read before the connection ends.

@@ -243,6 +243,13 @@ impl Body {
         Body { kind: Kind::Upstream { body, ended: false }, end: Some(end), clock: None }
     }
 
+    /// Tells the stream, if this is the body of one, whether the client is to take a frame now.
+    fn handed(&self, frame: bool) {
+        if let Some(end) = &self.end {
+            end.record.connection().handed(frame);
+        }
+    }
+
     fn cut(&mut self, failure: Failure) -> Poll<Option<Result<Frame<Bytes>, Cut>>> {
         if let Some(end) = &mut self.end {
             end.record.failed(failure, Sent::Yes);
@@ -291,6 +298,7 @@ impl http_body::Body for Body {
 
     fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Cut>>> {
         let this = &mut *self;
+        this.handed(true);
         let frame = match &mut this.kind {
             Kind::Empty => return Poll::Ready(None),
             Kind::Full(bytes) => {
@@ -328,7 +336,10 @@ impl http_body::Body for Body {
             Poll::Ready(Some(Err(_broken))) => this.cut(Failure::ResponseIncomplete),
             Poll::Ready(None) => Poll::Ready(None),
             Poll::Pending => match this.poll_clock(cx) {
-                Poll::Pending => Poll::Pending,
+                Poll::Pending => {
+                    this.handed(false);
+                    Poll::Pending
+                }
                 Poll::Ready(failure) => this.cut(failure),
             },
         }

@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use http::header::{
-    CONNECTION, CONTENT_LENGTH, EXPECT, HOST, HeaderMap, HeaderName, HeaderValue, TE, TRANSFER_ENCODING, UPGRADE, VIA,
+    CONNECTION, CONTENT_LENGTH, COOKIE, EXPECT, HOST, HeaderMap, HeaderName, HeaderValue, TE, TRANSFER_ENCODING,
+    UPGRADE, VIA,
 };
 use http::uri::Authority;
 use http::{Method, Request, Uri, Version};
@@ -137,6 +138,24 @@ const PROTECTED: [&str; 14] = [
     "trailer",
 ];
 
+/// Makes of a request's head what HTTP/1.1 has of it: its authority is its `Host`, where there is none, and the crumbs of
+/// a cookie are one field (RFC 9113 §8.2.3, §8.3.1).
+pub fn from_http2<B>(request: &mut Request<B>) {
+    if !request.headers().contains_key(HOST)
+        && let Some(authority) = request.uri().authority()
+        && let Ok(host) = HeaderValue::try_from(authority.as_str())
+    {
+        request.headers_mut().insert(HOST, host);
+    }
+    let mut crumbs = request.headers().get_all(COOKIE).iter();
+    if crumbs.next().is_some() && crumbs.next().is_some() {
+        let crumbs: Vec<&[u8]> = request.headers().get_all(COOKIE).iter().map(HeaderValue::as_bytes).collect();
+        if let Ok(cookie) = HeaderValue::from_bytes(&crumbs.join(&b"; "[..])) {
+            request.headers_mut().insert(COOKIE, cookie);
+        }
+    }
+}
+
 /// Refuses what a proxy must not guess about (RFC 9112 §3.2, §6.1; RFC 9110 §7.2).
 /// `content_length_named`: the head named a Content-Length, whatever hyper made of it.
 ///
@@ -153,6 +172,9 @@ pub fn check<B>(
     }
     if request.uri().authority().is_some() && request.uri().scheme().is_none() {
         return Err((Failure::BadRequest, "the request target is an authority, which only CONNECT may have"));
+    }
+    if request.uri().authority().is_some_and(|authority| authority.as_str().contains(['@', ','])) {
+        return Err((Failure::BadRequest, "the request target names more than a host"));
     }
     if present.any(Present::TRANSFER_ENCODING) {
         if content_length_named || present.any(Present::CONTENT_LENGTH) {
@@ -230,7 +252,8 @@ pub fn requested_host<B>(request: &Request<B>) -> &str {
     }
 }
 
-/// Whether the client asks to switch protocols in a way that is passed on: HTTP/1.1, no body, not h2c.
+/// Whether the client asks to switch protocols in a way that is passed on: HTTP/1.1, no body, not h2c. (No request of
+/// HTTP/2 arrives with these fields; where one has them, it was a CONNECT.)
 pub fn wants_upgrade<B>(request: &Request<B>, present: Present, has_body: bool) -> bool {
     let headers = request.headers();
     if !present.any(Present::UPGRADE) {
@@ -238,7 +261,7 @@ pub fn wants_upgrade<B>(request: &Request<B>, present: Present, has_body: bool) 
     }
     let mut offered = headers.get_all(UPGRADE).iter().flat_map(|line| line.as_bytes().split(|b| *b == b','));
     let h2c = offered.any(|p| p.trim_ascii().get(..3).is_some_and(|p| p.eq_ignore_ascii_case(b"h2c")));
-    request.version() == Version::HTTP_11 && !has_body && nominates(headers, "upgrade") && !h2c
+    request.version() >= Version::HTTP_11 && !has_body && nominates(headers, "upgrade") && !h2c
 }
 
 fn nominates(headers: &HeaderMap, name: &str) -> bool {

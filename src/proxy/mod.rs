@@ -19,7 +19,9 @@ pub mod replay;
 pub mod respond;
 pub mod route;
 pub mod upgrade;
+pub mod websocket;
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -51,6 +53,7 @@ use crate::reliability::entropy::Entropy;
 use crate::reliability::idempotency::KeyStatus;
 use crate::reliability::{Failure, Sent};
 use crate::telemetry::trace_state;
+use crate::tls::HandshakeFailed;
 use crate::upstreams::reconcile::Snapshot;
 use crate::upstreams::slots::Slot;
 use crate::wire::OwnFields;
@@ -79,14 +82,18 @@ pub struct Proxy {
 /// itself passes its own sidecar twice and is no loop.
 struct Identity {
     via: HeaderValue,
+    /// On what was received over HTTP/2.
+    via_http2: HeaderValue,
     mark: String,
 }
 
 impl Identity {
     fn new(instance: u32, direction: &str) -> Identity {
         let mark = format!("outrigger-{instance:08x}-{direction}");
-        let via = HeaderValue::try_from(format!("1.1 {mark}"));
-        Identity { via: via.unwrap_or(HeaderValue::from_static("1.1 outrigger")), mark }
+        // Letters and digits, as they are made here.
+        let via = |version: &str| HeaderValue::try_from(format!("{version} {mark}"));
+        let via_http2 = via("2.0").unwrap_or(HeaderValue::from_static("2.0 outrigger"));
+        Identity { via: via("1.1").unwrap_or(HeaderValue::from_static("1.1 outrigger")), via_http2, mark }
     }
 }
 
@@ -125,21 +132,35 @@ impl Proxy {
         }
     }
 
-    /// Bytes arrived that are no HTTP request; hyper has answered them with a bare 400 or 431.
-    fn malformed(&self, listener: std::net::SocketAddr) {
-        let snapshot = self.snapshot.load();
-        let direction = route::listener(&snapshot, listener).map_or(Direction::Outbound, |l| l.direction);
-        self.telemetry.metrics.unrouted(direction, "malformed");
+    /// A client is served no more: `malformed`, bytes arrived that are no HTTP request (hyper has answered them with a
+    /// bare 400 or 431, or with GOAWAY), or `abuse`.
+    fn unserved(&self, listener: SocketAddr, reason: &'static str) {
+        self.telemetry.metrics.unrouted(self.direction_of(listener), reason);
+    }
+
+    /// A client did not get as far as a request.
+    fn handshake_failed(&self, connection: &Connection, failed: HandshakeFailed) {
+        let (peer, listener, reason) = (connection.peer, connection.listener, failed.as_str());
+        tracing::debug!(event = "handshake-failed", %peer, %listener, reason, "a client could not connect with TLS");
+        self.telemetry.metrics.handshake_failed(self.direction_of(listener), reason);
+    }
+
+    fn direction_of(&self, listener: SocketAddr) -> Direction {
+        route::listener(&self.snapshot.load(), listener).map_or(Direction::Outbound, |l| l.direction)
     }
 
     /// One request, from its head to the head of its answer: route → admit → attempts → respond. The record is
     /// written when the answer's body ends, or when this future is dropped because the client has gone.
-    pub async fn handle(&self, connection: &Arc<Connection>, request: Request<Incoming>) -> Response<Body> {
+    pub async fn handle(&self, connection: &Arc<Connection>, mut request: Request<Incoming>) -> Response<Body> {
         let now = clock::now();
         let snapshot = self.snapshot.load_full();
         let content_length_named = connection.begin_exchange(!request.body().is_end_stream());
         let listener = route::listener(&snapshot, connection.listener);
         let direction = listener.map_or(Direction::Outbound, |l| l.direction);
+        if connection.is_stream() {
+            hygiene::from_http2(&mut request);
+            websocket::upgrade_of_connect(&mut request);
+        }
         let present = Present::of(request.headers());
         let mut record = Record::start(&self.telemetry, connection, &snapshot, direction, &request, present, now);
 
@@ -228,10 +249,14 @@ impl Proxy {
                     }
                 };
                 let end = End { record, slot: Some(slot), in_flight: Some(in_flight), deadline, idle, keeper };
-                if answer.status() == http::StatusCode::SWITCHING_PROTOCOLS {
-                    return self.switch(asked, client_upgrade, answer, end);
+                match asked {
+                    _ if answer.status() == http::StatusCode::SWITCHING_PROTOCOLS => {
+                        self.switch(asked, client_upgrade, answer, end)
+                    }
+                    // To a CONNECT any 2xx says that the tunnel is open, which it is not.
+                    Some(_) if end.record.connection().is_stream() && answer.status().is_success() => no_switch(end),
+                    _ => respond::pass(answer, stop, end),
                 }
-                respond::pass(answer, stop, end)
             }
         }
     }
@@ -316,7 +341,8 @@ impl Proxy {
             headers.remove(CONTENT_LENGTH);
         }
         let mut own = OwnFields::new();
-        own.value(&VIA, &self.identity(route).via);
+        let identity = self.identity(route);
+        own.value(&VIA, if connection.is_stream() { &identity.via_http2 } else { &identity.via });
         forward(&mut headers, &mut own, present, record, connection, route.upstream.direction);
         let field = route.upstream.client_cert;
         client_cert::tell(field, &mut headers, &mut own, present, connection.identity.as_deref());
@@ -348,15 +374,16 @@ impl Proxy {
         end: End,
     ) -> Response<Body> {
         match (asked, client) {
-            (Some(asked), Some(client)) if upgrade::is_wanted(&asked, &answer) => {
-                upgrade::join(client, answer, end, &self.tasks)
+            (Some(asked), Some(client)) if upgrade::is_wanted(&asked, &answer, end.record.connection()) => {
+                upgrade::join(client, &asked, answer, end, &self.tasks)
             }
-            _ => {
-                let explained = Explained { sent: Sent::Yes, ..Failure::UpgradeFailed.into() };
-                respond::fail(explained, end.record)
-            }
+            _ => no_switch(end),
         }
     }
+}
+
+fn no_switch(end: End) -> Response<Body> {
+    respond::fail(Explained { sent: Sent::Yes, ..Failure::UpgradeFailed.into() }, end.record)
 }
 
 /// What the next hop is told: the trace, and inbound who the caller was.

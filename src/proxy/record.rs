@@ -377,6 +377,9 @@ impl Drop for Record {
         let now = clock::now();
         self.connection.end_exchange(now);
         let outcome = self.settle();
+        if outcome != RequestOutcome::ClientGone {
+            self.connection.served();
+        }
         let elapsed = now.saturating_duration_since(self.started);
         self.count(outcome, elapsed);
         self.tell(outcome, elapsed, now);

@@ -71,13 +71,15 @@ const UNROUTED: CounterName =
     CounterName("outrigger_unrouted_requests_total", "Requests answered before a route was chosen, by reason.");
 const ADMIN_REFUSED: CounterName =
     CounterName("outrigger_admin_refused_total", "Callers whom the admin API did not let in, by reason.");
+const HANDSHAKES_FAILED: CounterName =
+    CounterName("outrigger_tls_handshakes_failed_total", "TLS handshakes of clients that failed, by reason.");
 const LETTERS_CAPTURED: CounterName =
     CounterName("outrigger_dlq_captured_total", "Requests that could not be served and are kept, by cause and class.");
 const LETTERS_LOST: CounterName = CounterName(
     "outrigger_dlq_lost_total",
     "Requests that could not be served and should have been kept, and were not, by reason.",
 );
-const COUNTERS: [&CounterName; 13] = [
+const COUNTERS: [&CounterName; 14] = [
     &REQUESTS,
     &ATTEMPTS,
     &RETRIES,
@@ -89,6 +91,7 @@ const COUNTERS: [&CounterName; 13] = [
     &SET_CHANGES,
     &UNROUTED,
     &ADMIN_REFUSED,
+    &HANDSHAKES_FAILED,
     &LETTERS_CAPTURED,
     &LETTERS_LOST,
 ];
@@ -222,8 +225,8 @@ impl Metrics {
         upstreams.entry((direction, upstream.into())).or_insert_with(new).clone()
     }
 
-    /// A request was answered before a route was chosen. `reason`: a failure's token, or `malformed` for bytes that
-    /// are no request at all. Looks labels up: not for the usual path.
+    /// A request was answered before a route was chosen. `reason`: a failure's token, `malformed` for bytes that
+    /// are no request at all, or `abuse` for a connection that opens streams to give them up. Looks labels up: not for the usual path.
     pub fn unrouted(&self, direction: Direction, reason: &'static str) {
         self.rare(&UNROUTED, &[("direction", direction.as_str()), ("reason", reason)]);
     }
@@ -231,6 +234,11 @@ impl Metrics {
     /// The admin API did not let somebody in. Looks labels up.
     pub fn admin_refused(&self, reason: &'static str) {
         self.rare(&ADMIN_REFUSED, &[("reason", reason)]);
+    }
+
+    /// A client's handshake failed. Looks labels up: not for the usual path.
+    pub fn handshake_failed(&self, direction: Direction, reason: &'static str) {
+        self.rare(&HANDSHAKES_FAILED, &[("direction", direction.as_str()), ("reason", reason)]);
     }
 
     /// A request that could not be served is kept. `queue` comes from the policy. Looks labels up.

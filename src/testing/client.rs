@@ -6,6 +6,7 @@ use std::net::SocketAddr;
 use bytes::{Bytes, BytesMut};
 use tokio::net::TcpStream;
 
+use super::tls::{ClientTls, Handshake};
 use super::within;
 use crate::faults::message::{self, BodyReader, Digest, Field, Framing, Head, Inbox, Outbox};
 
@@ -66,6 +67,13 @@ impl Client {
         stream.set_nodelay(true)?;
         let (inbox, outbox) = message::split(stream);
         Ok(Client { inbox, outbox })
+    }
+
+    /// Connects inside TLS.
+    pub async fn connect_tls(address: SocketAddr, tls: &ClientTls) -> io::Result<(Client, Handshake)> {
+        let (line, handshake) = tls.connect(address).await?;
+        let (inbox, outbox) = message::split(line);
+        Ok((Client { inbox, outbox }, handshake))
     }
 
     /// Writes these bytes.

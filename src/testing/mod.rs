@@ -9,22 +9,32 @@
     reason = "a test says what it saw by a panic, and measures from outside"
 )]
 
+pub mod certificates;
 mod client;
+pub mod frames;
+pub mod http2;
 mod load;
 mod metrics;
 mod policies;
 mod program;
 mod redis;
+mod tls;
+mod volume;
 
 use std::net::SocketAddr;
 use std::time::Duration;
 
+pub use certificates::{Authority, Identity, IdentityFiles, Leaf};
 pub use client::{Answer, Client, get};
+pub use frames::{Frame, Frames, FramesServer};
+pub use http2::{Exchange, Http2, Http2Answer};
 pub use load::{Load, Report};
 pub use metrics::Metrics;
 pub use policies::{PolicySize, RoutedRequest};
 pub use program::{Program, Signal, free_address};
 pub use redis::RedisServer;
+pub use tls::{ClientTls, ClientTlsBuilder, Handshake};
+pub use volume::Volume;
 
 /// The longest that any single step of a test may take. Far above what it needs on a busy machine: reaching
 /// it means failure, and no test passes or fails by how fast it was.

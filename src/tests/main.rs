@@ -17,6 +17,9 @@ mod stage;
 /// How messages pass through: framing, keep-alive, fields, upgrades, bodies of any size.
 mod wire;
 
+/// Clients that speak HTTP/2: what they are served, how they end, and what they must not do.
+mod http2;
+
 /// What must not pass: ambiguous, malformed or oversized messages, and answers nobody asked for.
 mod smuggling;
 
