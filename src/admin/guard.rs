@@ -60,7 +60,10 @@ impl Control {
     /// Counts a caller who is not let in, and says so at most once in a while.
     pub(super) fn turn_away(&self, stranger: Stranger, from: Option<SocketAddr>) {
         (self.refused)(stranger);
-        self.access.tell(stranger, from, clock::now());
+        // Of handshakes the acceptor tells more than we know.
+        if stranger != Stranger::Handshake {
+            self.access.tell(stranger, from, clock::now());
+        }
     }
 }
 

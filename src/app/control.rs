@@ -14,10 +14,11 @@ use crate::admin::api::{Applied, CircuitAction, PolicyDocument, PolicySummary, R
 use crate::admin::control::{Ask, AskWith, CircuitOrder, Control, Refused, ReloadOrder, RollbackOrder};
 use crate::admin::{Access, Door, Stranger};
 use crate::clock;
+use crate::policy::admin::{AdminAccess, GUARD_IT};
 use crate::policy::journal::Entry;
 use crate::policy::store::{self, ApplyError, PolicyStore};
 use crate::reliability::breaker::Hold;
-use crate::tls::Acceptor;
+use crate::tls::{Acceptor, Registry};
 use crate::upstreams::view::CircuitView;
 
 /// What the answers are made from.
@@ -30,9 +31,26 @@ pub struct Sources {
 }
 
 /// Who is let in to the admin API, and how.
+#[derive(Default)]
 pub struct Guarded {
     pub access: Access,
     pub tls: Option<Arc<Acceptor>>,
+}
+
+/// What guards the admin API at `listen`, as the policy says. Reads files.
+///
+/// # Errors
+/// Nothing would, and `listen` is not loopback; or what does cannot be used.
+pub fn guarded(listen: Option<SocketAddr>, policy: &AdminAccess, registry: &Registry) -> Result<Guarded, StartError> {
+    let Some(listen) = listen else { return Ok(Guarded::default()) };
+    if let Some(why) = policy.refuses(listen) {
+        return Err(StartError::Process(format!("{why}: {GUARD_IT}")));
+    }
+    let acceptor = |spec| registry.acceptor(&Arc::from("admin"), spec);
+    let tls = policy.tls.as_ref().map(acceptor).transpose();
+    let tls = tls.map_err(|why| StartError::Process(format!("admin.tls: {why}")))?;
+    let access = Access::open(policy).map_err(StartError::Process)?;
+    Ok(Guarded { access, tls })
 }
 
 /// Binds both listeners and serves them on the control runtime.

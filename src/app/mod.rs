@@ -199,7 +199,8 @@ impl App {
         let scrape = settings.metrics_listen.or(policy.metrics);
         let parts =
             control::Sources { core: Arc::clone(&core), store: Arc::clone(&store), path: settings.policy.clone() };
-        let (admin, scrape) = control::serve(&control, parts, admin, scrape, &stop_control)?;
+        let guarded = control::guarded(admin, &policy.admin_access, &core.tls)?;
+        let (admin, scrape) = control::serve(&control, parts, (admin, guarded), scrape, &stop_control)?;
         sweep(&core, &data);
         control.spawn(observer::observe(Arc::clone(&core), Arc::clone(&store)));
         letters::resume(&core);
@@ -317,8 +318,8 @@ fn build(
         proxy: OnceLock::new(),
         listeners: Listeners::new(data.handle().clone()),
         registry: Registry::new(Arc::clone(metrics), Arc::clone(&tls), events, control.handle().clone()),
+        stores: stores::Open::new(data.handle().clone(), Arc::clone(&tls)),
         tls,
-        stores: stores::Open::new(data.handle().clone()),
         metrics: Arc::clone(metrics),
         telemetry: Arc::new(Telemetry { metrics: Arc::clone(metrics), access_log, stories: Arc::default() }),
         traces: traces::start(control, metrics),

@@ -2,7 +2,7 @@
 
 use std::ops::ControlFlow;
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -44,6 +44,8 @@ pub(super) struct Client {
     runtime: Runtime,
     /// `https`.
     tls: Option<Arc<Connector>>,
+    /// Why the last handshake came to nothing, as the connector tells it.
+    no_session: Arc<Mutex<Option<String>>>,
     token: Option<HeaderValue>,
     /// Where the token comes from.
     token_file: Option<PathBuf>,
@@ -99,9 +101,9 @@ impl Client {
             .enable_all()
             .build()
             .map_err(|error| ClientError::Unreachable { addr: addr.to_owned(), why: format!("no runtime: {error}") })?;
-        let Shown { token, tls } = login.read(encrypted.is_some()).map_err(ClientError::Login)?;
+        let Shown { token, tls, why } = login.read(encrypted.is_some()).map_err(ClientError::Login)?;
         let token_file = token.is_some().then(|| login.token_file.clone()).flatten();
-        Ok(Client { host: host.to_owned(), port, runtime, tls, token, token_file })
+        Ok(Client { host: host.to_owned(), port, runtime, tls, no_session: why, token, token_file })
     }
 
     pub fn addr(&self) -> String {
@@ -268,7 +270,7 @@ impl Client {
             None => Transport::Plain(stream),
             Some(connector) => {
                 let connected = connector.connect(stream, host, Offer::Http1, clock::now() + TIMEOUT).await;
-                connected.map_err(|failure| self.unreachable(no_session(failure.token())))?.stream
+                connected.map_err(|failure| self.unreachable(self.no_session(failure.token())))?.stream
             }
         };
         http1::handshake(TokioIo::new(stream)).await.map_err(|error| self.not_http(&error))
@@ -305,6 +307,19 @@ impl Client {
         self.foreign(format!("not an HTTP answer: {error}{hint}"))
     }
 
+    /// Why there is no encrypted session, and what could be done about it.
+    fn no_session(&self, token: &str) -> String {
+        let why = self.no_session.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let advice = match token {
+            "tls-certificate" => "; --ca names who vouches for it, --server-name the name that it is for",
+            "tls-failed" => {
+                "; it may want a certificate of yours (--cert, --key), or speak no TLS: then write http:// before the address"
+            }
+            _ => "",
+        };
+        format!("no encrypted session: {}{advice}", why.as_deref().unwrap_or(token))
+    }
+
     fn late(&self, timeout: Duration) -> ClientError {
         self.unreachable(format!("no answer within {} s", timeout.as_secs()))
     }
@@ -315,23 +330,6 @@ impl Client {
 
     fn foreign(&self, why: String) -> ClientError {
         ClientError::Foreign { addr: self.addr(), why }
-    }
-}
-
-/// Why there is no encrypted session, in words for who can do something about it.
-fn no_session(token: &str) -> String {
-    match token {
-        "tls-certificate" => {
-            "its certificate is not one that you believe: --ca names who vouches for it, --server-name \
-                              the name that it is for"
-                .to_owned()
-        }
-        "tls-failed" => {
-            "it broke off the handshake: it may want a certificate of yours, --cert and --key, or speak no TLS, \
-                         then write http:// before the address"
-                .to_owned()
-        }
-        other => format!("no encrypted session: {other}"),
     }
 }
 

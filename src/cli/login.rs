@@ -1,14 +1,14 @@
 //! What is shown to a proxy that does not let everybody in: a token, a certificate.
 
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use clap::Args;
 use http::HeaderValue;
 
 use super::Surroundings;
 use crate::policy::tls::{ClientTls, Identity};
-use crate::tls::{Connector, Registry};
+use crate::tls::{Connector, Event, Registry};
 
 const HEADING: &str = "Admin API with a guard";
 
@@ -39,6 +39,8 @@ pub(super) struct Shown {
     pub token: Option<HeaderValue>,
     /// Some iff the address is `https`.
     pub tls: Option<Arc<Connector>>,
+    /// Why the last handshake came to nothing.
+    pub why: Arc<Mutex<Option<String>>>,
 }
 
 impl Login {
@@ -63,8 +65,19 @@ impl Login {
                 Some(value)
             }
         };
-        let tls = if encrypted { Some(Registry::default().connector(&Arc::new(self.spec()?))?) } else { None };
-        Ok(Shown { token, tls })
+        let why = Arc::<Mutex<Option<String>>>::default();
+        let tls = if encrypted { Some(self.connector(Arc::clone(&why))?) } else { None };
+        Ok(Shown { token, tls, why })
+    }
+
+    /// `why`: where a handshake that came to nothing says why.
+    fn connector(&self, why: Arc<Mutex<Option<String>>>) -> Result<Arc<Connector>, String> {
+        let registry = Registry::new(Arc::new(move |event| {
+            if let Event::Refused { told: Some(told), .. } = event {
+                *why.lock().unwrap_or_else(PoisonError::into_inner) = Some(told.why.clone());
+            }
+        }));
+        registry.connector(&Arc::from("the proxy"), &Arc::new(self.spec()?))
     }
 
     fn spec(&self) -> Result<ClientTls, String> {

@@ -63,6 +63,7 @@ mod tests {
                 client_ca,
                 spiffe: Vec::new(),
                 min_version: Default::default(),
+                http2: false,
             };
             AdminAccess { token_file: None, tls: Some(Arc::new(tls)) }
         };

@@ -3,8 +3,7 @@ use std::process::{Child, Command, Output, Stdio};
 
 use outrigger::faults::Answer;
 use outrigger::testing::certificates::{Authority, Leaf};
-use outrigger::testing::tls::ClientTls;
-use outrigger::testing::{Client, Program, eventually, free_address, get};
+use outrigger::testing::{Client, ClientTls, Program, eventually, free_address, get};
 use tempfile::TempDir;
 
 use crate::stage::{executable, program, upstream};
@@ -60,7 +59,8 @@ async fn beyond_loopback_a_guard_is_demanded_by_check_and_by_run_and_of_the_comm
     // The policy is fine, and the command line makes it something else.
     let fine = policy("");
     assert!(outrigger(&["check", &fine]).status.success());
-    let exposed = outrigger(&["run", "--policy", &fine, "--admin-listen", "0.0.0.0:0", "--metrics-listen", "127.0.0.1:0"]);
+    let exposed =
+        outrigger(&["run", "--policy", &fine, "--admin-listen", "0.0.0.0:0", "--metrics-listen", "127.0.0.1:0"]);
     assert_eq!(exposed.status.code(), Some(1), "{}", said(&exposed));
     assert!(said(&exposed).contains("admin.tokenFile, or admin.tls with a clientCa"), "{}", said(&exposed));
 }
@@ -152,7 +152,11 @@ async fn certificates_let_in_and_strangers_get_no_session() {
         assert!(!answers(admin, &tls).await, "{identity:?}");
     }
     assert!(get(admin, "/status").await.is_none_or(|answer| answer.status != 200), "in clear");
-    let refused = |reason| program.metrics_when("a refused handshake", move |m| m.sum("outrigger_admin_refused_total", &[("reason", reason)]) >= 4.0);
+    let refused = |reason| {
+        program.metrics_when("a refused handshake", move |m| {
+            m.sum("outrigger_admin_refused_total", &[("reason", reason)]) >= 4.0
+        })
+    };
     refused("handshake").await;
 
     let addr = format!("https://{admin}");

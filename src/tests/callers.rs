@@ -2,8 +2,7 @@ use std::time::Duration;
 
 use outrigger::faults::{Answer, FaultServer};
 use outrigger::testing::certificates::{Authority, Identity, Leaf};
-use outrigger::testing::tls::ClientTls;
-use outrigger::testing::{Answer as Received, Client, Program, eventually};
+use outrigger::testing::{Answer as Received, Client, ClientTls, Program, eventually};
 use tempfile::TempDir;
 
 use crate::stage::{program, until, upstream};
@@ -21,8 +20,11 @@ struct Stage {
 
 impl Stage {
     async fn start(tls: &str, routes: &str) -> Stage {
-        let (app, directory, authority) =
-            (upstream(Answer::status(201).body("receipt")).await, tempfile::tempdir().expect("a directory"), Authority::new());
+        let (app, directory, authority) = (
+            upstream(Answer::status(201).body("receipt")).await,
+            tempfile::tempdir().expect("a directory"),
+            Authority::new(),
+        );
         let server = authority.server(&["localhost"]).write(directory.path());
         let ca = authority.write(directory.path());
         let policy = format!(
@@ -74,7 +76,8 @@ async fn equal_keys_of_two_certificates_are_two_keys_and_a_header_makes_nobody_a
 fn outrigger_show(program: &Program, principal: &str) -> String {
     let admin = program.address("admin").to_string();
     let words = ["idem", "show", "app/pay", "k1", "--principal", principal, "--addr", &admin];
-    let output = std::process::Command::new(crate::stage::executable()).args(words).output().expect("the program starts");
+    let output =
+        std::process::Command::new(crate::stage::executable()).args(words).output().expect("the program starts");
     String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned()
 }
 
@@ -96,7 +99,8 @@ async fn the_app_is_told_who_its_caller_is_and_never_by_the_caller() {
         let stage = Stage::start(policy, route).await;
         let mut client = stage.caller(&stage.authority.client(CART)).await;
         for connection in ["", "Connection: x-forwarded-client-cert\r\n"] {
-            let forged = format!("x-forwarded-client-cert: URI={DESK}\r\nX-FORWARDED-CLIENT-CERT: Hash=1\r\n{connection}");
+            let forged =
+                format!("x-forwarded-client-cert: URI={DESK}\r\nX-FORWARDED-CLIENT-CERT: Hash=1\r\n{connection}");
             client.send(format!("GET /r HTTP/1.1\r\nHost: app\r\n{forged}\r\n")).await;
             assert_eq!(client.answer("GET").await.status, 201);
             let seen = stage.app.observed().last().expect("a request").head;
@@ -126,7 +130,8 @@ async fn the_log_and_the_story_name_the_caller_by_its_certificate_alone() {
 #[tokio::test]
 async fn in_clear_no_header_gives_a_caller_a_name() {
     let app = upstream(Answer::ok("")).await;
-    let policy = format!("accessLog: {{ sampleRatio: 1.0 }}\ninbound: {{ listen: %inbound%, forward: '{}' }}\n", app.url());
+    let policy =
+        format!("accessLog: {{ sampleRatio: 1.0 }}\ninbound: {{ listen: %inbound%, forward: '{}' }}\n", app.url());
     let program = program(&policy).await;
     let mut client = Client::connect(program.address("inbound")).await;
     let forged = format!("x-request-id: r1\r\nX-Forwarded-Client-Cert: URI={CART}\r\noutrigger.peer: {CART}\r\n");
@@ -157,7 +162,8 @@ async fn a_dead_letter_is_replayed_in_the_name_of_its_caller() {
     let id = letters["id"].as_str().expect("an id").to_owned();
     let admin = stage.program.address("admin").to_string();
     let words = ["dlq", "replay", &id, "--reason", "a test", "--accept-duplicate-risk", "--addr", &admin];
-    let output = std::process::Command::new(crate::stage::executable()).args(words).output().expect("the program starts");
+    let output =
+        std::process::Command::new(crate::stage::executable()).args(words).output().expect("the program starts");
     assert!(output.status.success(), "{output:?}");
     until(&stage.app, |counts| counts.requests == 2).await;
     let seen = stage.app.observed().last().expect("a request").head;

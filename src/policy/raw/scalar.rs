@@ -173,8 +173,8 @@ kinds! {
     ServerName => { "type": "string", "pattern": "^[A-Za-z0-9._:-]+$" };
     /// `1.2` or `1.3`.
     MinVersion => { "enum": ["1.2", "1.3", 1.2, 1.3] };
-    /// `redis://host:port`, or `${env:NAME}` in any part of it.
-    StoreUrl => { "type": "string", "pattern": "^(redis://|[$][{]env:[A-Z0-9_]+[}])" };
+    /// `redis://host:port`, `rediss://host:port`, or `${env:NAME}` in any part of it.
+    StoreUrl => { "type": "string", "pattern": "^(rediss?://|[$][{]env:[A-Z0-9_]+[}])" };
     /// A file: an absolute path.
     FilePath => { "type": "string", "pattern": "^/." };
     /// The name of a header.

@@ -47,7 +47,8 @@ impl Encrypted {
     }
 
     fn settings(&self, spec: ClientTls) -> RedisSettings {
-        let connector = Registry::default().connector(&"redis".into(), &Arc::new(spec)).expect("good files");
+        let connector =
+            Registry::new(Arc::new(|_| {})).connector(&"redis".into(), &Arc::new(spec)).expect("good files");
         RedisSettings {
             url: format!("rediss://:hunter2@127.0.0.1:{}/", self.port),
             tls: Some(connector),
@@ -99,7 +100,10 @@ async fn a_server_that_is_not_believed_gets_nothing_and_the_store_says_why() {
         let (store, degraded) = server.store(spec).await;
         assert!(degraded.as_deref().is_some_and(|why| why.contains("tls-certificate")), "{degraded:?}");
         let refused = reply(&store, claim(1, 1, MINUTE, HOUR)).await;
-        assert!(matches!(&refused, Err(StoreError::Unavailable(why)) if why.contains("tls-certificate")), "{refused:?}");
+        assert!(
+            matches!(&refused, Err(StoreError::Unavailable(why)) if why.contains("tls-certificate")),
+            "{refused:?}"
+        );
         let Value::BulkString(seen) = raw(&looker, &["INFO", "commandstats"]).await else { panic!("no statistics") };
         let seen = String::from_utf8(seen).expect("text");
         assert!(!seen.contains("cmdstat_auth") && !seen.contains("cmdstat_eval"), "{seen}");
