@@ -20,7 +20,7 @@ const GRAPH: &[(&str, &[&str])] = &[
     ("random", &["clock", "reliability"]),
     ("policy", &["clock", "reliability"]),
     ("dead_letters", &["clock", "policy", "random", "reliability"]),
-    ("idempotency", &["clock", "dead_letters", "policy", "random", "reliability", "sabotage"]),
+    ("idempotency", &["clock", "dead_letters", "policy", "random", "reliability", "sabotage", "tls"]),
     ("tls", &["clock", "policy", "reliability"]),
     ("wire", &["clock", "drain", "reliability", "sabotage", "tls"]),
     ("telemetry", &["clock", "policy", "random", "reliability", "upstreams::view"]),
@@ -43,8 +43,8 @@ const GRAPH: &[(&str, &[&str])] = &[
         ],
     ),
     // The words of dead letters only: which ones (`Filter`), and one of them as it is shown (`Letter`).
-    ("admin", &["clock", "dead_letters::letter", "policy", "reliability", "telemetry", "upstreams::view"]),
-    ("cli", &["admin", "clock", "policy", "upstreams::view"]),
+    ("admin", &["clock", "dead_letters::letter", "policy", "reliability", "telemetry", "tls", "upstreams::view"]),
+    ("cli", &["admin", "clock", "policy", "tls", "upstreams::view"]),
     ("faults", &["clock", "drain", "reliability", "testing"]),
     ("testing", &["faults"]),
     ("sabotage", &["reliability"]),
@@ -55,7 +55,7 @@ const ROOTS: [&str; 4] = ["app", "demo", "lib", "main"];
 
 /// Crates with a home: imported by files whose names begin so, and by no other.
 const HOMES: &[(&str, &[&str])] = &[
-    ("aws_lc_rs", &["dead_letters/seal.rs", "proxy/websocket.rs"]),
+    ("aws_lc_rs", &["admin/access.rs", "dead_letters/seal.rs", "proxy/websocket.rs"]),
     ("axum", &["admin/"]),
     ("tower", &["admin/"]),
     ("clap", &["cli/"]),
@@ -100,7 +100,15 @@ const PLACES: &[(&[&str], &[&str], &str)] = &[
     ),
     (
         &["TcpStream", "connect"],
-        &["wire/dial.rs", "cli/client.rs", "app", "demo/traffic.rs", "faults/", "testing/"],
+        &[
+            "wire/dial.rs",
+            "cli/client.rs",
+            "app",
+            "demo/traffic.rs",
+            "faults/",
+            "idempotency/redis/dial.rs",
+            "testing/",
+        ],
         "the wire alone calls out",
     ),
     (&["hyper", "client"], &["wire/", "cli/client.rs", "demo/traffic.rs"], "the wire alone calls out"),

@@ -12,13 +12,13 @@ use axum::response::{IntoResponse, Response};
 
 use super::control::Control;
 use super::problem::Problem;
-use super::serve::Peer;
+use super::serve::Caller;
 
 /// As other sidecars spell it.
 pub(super) const PATH: &str = "/quitquitquit";
 
-pub(super) async fn quit(State(control): State<Arc<Control>>, peer: Option<Extension<Peer>>) -> Response {
-    if !peer.is_some_and(|Extension(Peer(peer))| peer.ip().to_canonical().is_loopback()) {
+pub(super) async fn quit(State(control): State<Arc<Control>>, peer: Option<Extension<Caller>>) -> Response {
+    if !peer.is_some_and(|Extension(Caller(peer))| peer.ip().to_canonical().is_loopback()) {
         let next = "call it from a container of the same Pod";
         return Problem::forbidden("not-loopback", "the end of this process is granted to loopback only", next)
             .into_response();

@@ -13,10 +13,13 @@ use super::activation::Sockets;
 use super::{Core, StartError, changes, curves, keys, letters, retries, verdicts};
 use crate::admin::api::{Applied, CircuitAction, PolicyDocument, PolicySummary, Readiness, Reload};
 use crate::admin::control::{Ask, AskWith, CircuitOrder, Control, Refused, ReloadOrder, RollbackOrder};
+use crate::admin::{Access, Door, Stranger};
 use crate::clock;
+use crate::policy::admin::{AdminAccess, GUARD_IT};
 use crate::policy::journal::Entry;
 use crate::policy::store::{self, ApplyError, PolicyStore};
 use crate::reliability::breaker::Hold;
+use crate::tls::{Acceptor, Registry};
 use crate::upstreams::view::CircuitView;
 
 /// What the answers are made from.
@@ -31,10 +34,34 @@ pub struct Sources {
 /// Where operators, scrapers and probes come in.
 pub struct Doors {
     pub admin: Option<SocketAddr>,
+    pub guarded: Guarded,
     pub metrics: Option<SocketAddr>,
     pub sockets: Sockets,
     /// Whether the end of the process may be asked for there.
     pub quit: bool,
+}
+
+/// Who is let in to the admin API, and how.
+#[derive(Default)]
+pub struct Guarded {
+    pub access: Access,
+    pub tls: Option<Arc<Acceptor>>,
+}
+
+/// What guards the admin API at `listen`, as the policy says. Reads files.
+///
+/// # Errors
+/// Nothing would, and `listen` is not loopback; or what does cannot be used.
+pub fn guarded(listen: Option<SocketAddr>, policy: &AdminAccess, registry: &Registry) -> Result<Guarded, StartError> {
+    let Some(listen) = listen else { return Ok(Guarded::default()) };
+    if let Some(why) = policy.refuses(listen) {
+        return Err(StartError::Process(format!("{why}: {GUARD_IT}")));
+    }
+    let acceptor = |spec| registry.acceptor(&Arc::from("admin"), spec);
+    let tls = policy.tls.as_ref().map(acceptor).transpose();
+    let tls = tls.map_err(|why| StartError::Process(format!("admin.tls: {why}")))?;
+    let access = Access::open(policy).map_err(StartError::Process)?;
+    Ok(Guarded { access, tls })
 }
 
 /// Binds both listeners and serves them on the control runtime.
@@ -44,7 +71,7 @@ pub struct Doors {
 pub fn serve(
     control: &Runtime,
     sources: Sources,
-    doors: &Doors,
+    doors: Doors,
     stop: &CancellationToken,
 ) -> Result<(Option<SocketAddr>, Option<SocketAddr>), StartError> {
     if doors.quit && !doors.admin.is_some_and(|addr| addr.ip().is_loopback()) {
@@ -58,14 +85,16 @@ pub fn serve(
     // Without an admin listener nobody can name it in a Host header.
     let named = addrs.0.unwrap_or(SocketAddr::from(([127, 0, 0, 1], 0)));
     let quit = doors.quit.then(|| ask(&sources, |s| s.core.quit.notify_one()));
-    let control_points = Arc::new(Control { quit, ..points(&sources, named) });
+    let Guarded { access, tls } = doors.guarded;
+    let control_points = Arc::new(Control { quit, ..points(&sources, named, access) });
+    let door = |tls| Door { tls, control: Arc::clone(&control_points) };
     if let Some((listener, _)) = admin {
         let router = crate::admin::router(Arc::clone(&control_points));
-        control.spawn(crate::admin::serve(listener, router, stop.clone()));
+        control.spawn(crate::admin::serve(listener, router, door(tls), stop.clone()));
     }
     if let Some((listener, _)) = metrics {
-        let router = crate::admin::metrics_router(control_points);
-        control.spawn(crate::admin::serve(listener, router, stop.clone()));
+        let router = crate::admin::metrics_router(Arc::clone(&control_points));
+        control.spawn(crate::admin::serve(listener, router, door(None), stop.clone()));
     }
     Ok(addrs)
 }
@@ -103,11 +132,13 @@ fn ask_with<A, T>(sources: &Sources, answer: impl Fn(&Sources, A) -> T + Send + 
     Box::new(move |argument| answer(&sources, argument))
 }
 
-fn points(sources: &Sources, listen: SocketAddr) -> Control {
+fn points(sources: &Sources, listen: SocketAddr, access: Access) -> Control {
     let s = sources;
     Control {
         name: ask(s, |s| s.store.snapshot().policy.name.clone().unwrap_or_else(|| "outrigger".to_owned())),
         listen,
+        access,
+        refused: ask_with(s, |s, stranger: Stranger| s.core.metrics.admin_refused(stranger.as_str())),
         uptime: ask(s, |s| clock::now().saturating_duration_since(s.core.started)),
         draining: ask(s, |s| s.core.draining.load(Ordering::Acquire)),
         quit: None,

@@ -212,9 +212,10 @@ impl App {
         let wanted: Vec<SocketAddr> = policy.listeners.iter().map(|l| l.addr).chain(admin).chain(scrape).collect();
         let parts =
             control::Sources { core: Arc::clone(&core), store: Arc::clone(&store), path: settings.policy.clone() };
-        let doors =
-            control::Doors { admin, metrics: scrape, sockets: settings.sockets.clone(), quit: settings.quit_endpoint };
-        let (admin, scrape) = control::serve(&control, parts, &doors, &stop_control)?;
+        let (sockets, quit) = (settings.sockets.clone(), settings.quit_endpoint);
+        let guarded = control::guarded(admin, &policy.admin_access, &core.tls)?;
+        let doors = control::Doors { admin, guarded, metrics: scrape, sockets, quit };
+        let (admin, scrape) = control::serve(&control, parts, doors, &stop_control)?;
         settings.sockets.complain_of_unused(&wanted);
         sweep(&core, &data);
         control.spawn(observer::observe(Arc::clone(&core), Arc::clone(&store)));
@@ -285,8 +286,8 @@ fn build(
         proxy: OnceLock::new(),
         listeners: Listeners::new(data.handle().clone(), settings.sockets.source()),
         registry: Registry::new(Arc::clone(metrics), Arc::clone(&tls), events, control.handle().clone()),
+        stores: stores::Open::new(data.handle().clone(), Arc::clone(&tls)),
         tls,
-        stores: stores::Open::new(data.handle().clone()),
         metrics: Arc::clone(metrics),
         telemetry: Arc::new(Telemetry { metrics: Arc::clone(metrics), access_log, stories: Arc::default() }),
         traces: traces::start(control, metrics),

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use super::letters::args::{Dlq, Replay};
+use super::login::Login;
 use super::policy_commands::PolicyCommand;
 use super::requests::args::RequestCommand;
 use crate::admin::api::ResolveAs;
@@ -27,13 +28,16 @@ or `run` with a bad policy, 3 proxy not reachable, or a replay that served only 
 #[command(name = "outrigger", version, after_help = EXAMPLES, arg_required_else_help = true)]
 #[command(infer_subcommands = false, disable_help_subcommand = true)]
 pub(super) struct Cli {
-    /// Admin address of the running proxy [default: 127.0.0.1:4490] [env: OUTRIGGER_ADDR]
+    /// Admin address of the running proxy, with https:// before it if it speaks TLS [default: 127.0.0.1:4490] [env: OUTRIGGER_ADDR]
     #[arg(long, global = true, value_name = "HOST:PORT")]
     pub addr: Option<String>,
 
     /// Form of the answer
     #[arg(short, long, global = true, value_enum, default_value_t = Output::Table)]
     pub output: Output,
+
+    #[command(flatten)]
+    pub login: Login,
 
     #[command(subcommand)]
     pub command: Command,

@@ -121,6 +121,24 @@ impl Failure {
                 ),
                 Exit::Unreachable,
             ),
+            Failure::Client(ClientError::Login(why)) => {
+                (format!("{}\nnext: correct the file or the option, then ask again", print::line(why)), Exit::Usage)
+            }
+            Failure::Client(ClientError::Stranger { addr, file: None }) => (
+                format!(
+                    "the proxy at {addr} asks for a token\nnext: name the file that holds it with --token-file or \
+                     OUTRIGGER_TOKEN_FILE; on the proxy's side it is `admin.tokenFile`"
+                ),
+                Exit::Problem,
+            ),
+            Failure::Client(ClientError::Stranger { addr, file: Some(file) }) => (
+                format!(
+                    "the proxy at {addr} does not accept the token in {}\nnext: compare it with the file that the proxy's \
+                     policy names (`admin.tokenFile`)",
+                    print::line(&file.display().to_string())
+                ),
+                Exit::Problem,
+            ),
             Failure::Client(ClientError::Refused(problem)) => {
                 (format!("{}\nnext: {}", print::lines(&problem.detail), print::line(&problem.next)), Exit::Problem)
             }

@@ -13,6 +13,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use super::routes::{Entry, HostPattern, PathMatch, RouteMatch};
+use super::tls::{ClientCert, OWN};
 use super::{
     AccessLog, DeadlinePolicy, Direction, Drain, FixedEndpoint, Guard, Listener, Policy, ProxyStatus, RoutePolicy,
     Target, UpstreamPolicy, duration, size,
@@ -76,6 +77,7 @@ pub fn process(policy: &Policy) -> Vec<Setting> {
     let Policy {
         name,
         admin,
+        admin_access,
         metrics,
         drain,
         access_log,
@@ -102,6 +104,7 @@ pub fn process(policy: &Policy) -> Vec<Setting> {
         self::guard(*guard),
         set("limits.replayBytes", size::print(*replay_bytes_max as u64)),
     ];
+    settings.splice(2..2, self::tls::admin(admin_access));
     settings.extend(self::tracing(tracing.as_ref()));
     settings.extend(idempotency::stores(stores));
     settings.extend(bounds(dead_letters.as_deref()));
@@ -130,12 +133,18 @@ pub fn upstream(policy: &UpstreamPolicy) -> Vec<Setting> {
         idle_connection_timeout,
         tls,
         protocol,
+        client_cert,
         routes: _,
     } = policy;
     let Limits { connections, requests, pending } = *limits;
     let mut settings = vec![self::target(*direction, target, tls.is_some())];
-    settings.extend(tls.as_deref().map(self::tls::client).unwrap_or_default());
+    settings.extend(tls.as_deref().map(|tls| self::tls::client(&OWN, tls)).unwrap_or_default());
     settings.push(set("protocol", protocol.as_str()));
+    settings.extend(match client_cert {
+        ClientCert::Pass => None,
+        ClientCert::Strip => Some(set("tls.forwardIdentity", "false")),
+        ClientCert::Tell => Some(set("tls.forwardIdentity", "true")),
+    });
     match direction {
         Direction::Inbound => {}
         Direction::Outbound => {
@@ -369,7 +378,7 @@ pub fn reach(reach: Option<Reach<'_>>) -> Vec<Setting> {
         settings.push(set("match.hosts", hosts_text(hosts)));
     }
     settings.extend(path_prefix.as_ref().map(|prefix| set("match.pathPrefix", prefix.as_ref())));
-    settings.extend(listener.tls.as_deref().map(self::tls::server).unwrap_or_default());
+    settings.extend(listener.tls.as_deref().map(|tls| self::tls::server(&OWN, tls)).unwrap_or_default());
     settings
 }
 

@@ -1,6 +1,7 @@
 //! What is valid and still looks wrong. Runs on the compiled policy, on every load; errors that need no
 //! second look are found while compiling.
 
+mod admin;
 mod code;
 mod dead_letter;
 mod idempotency;
@@ -82,14 +83,7 @@ impl Lint<'_> {
     }
 
     fn process(&mut self, policy: &Policy) {
-        if let Some(admin) = policy.admin.filter(|admin| !admin.ip().is_loopback()) {
-            let position = self.origins.position(PROCESS, None, "admin.listen");
-            self.report(
-                Code::AdminExposed,
-                position,
-                format!("the admin API listens on {admin}, which is not loopback"),
-            );
-        }
+        self.admin(policy);
         for listener in policy.listeners.iter().filter(|listener| listener.direction == Direction::Outbound) {
             if !listener.addr.ip().is_loopback() {
                 // A listener of an upstream's own has that upstream alone; the shared one is nobody's.

@@ -1,5 +1,6 @@
 //! What operators change while the proxy runs: one YAML file, compiled into a value that cannot be wrong.
 
+pub mod admin;
 pub mod compile;
 pub mod dead_letter;
 pub mod diagnostic;
@@ -39,6 +40,8 @@ pub struct Policy {
     pub name: Option<String>,
     /// `admin.listen`. Read at start only.
     pub admin: Option<SocketAddr>,
+    /// `admin.tokenFile` and `admin.tls`. Read at start only.
+    pub admin_access: admin::AdminAccess,
     /// `metrics.listen`. Read at start only.
     pub metrics: Option<SocketAddr>,
     pub drain: Drain,
@@ -149,6 +152,8 @@ pub struct UpstreamPolicy {
     pub tls: Option<Arc<tls::ClientTls>>,
     /// Which HTTP is spoken.
     pub protocol: tls::Protocol,
+    /// What the app is told of its caller's certificate. Outbound nothing is touched.
+    pub client_cert: tls::ClientCert,
     /// `timeouts.connect`; with TLS of its handshake, too.
     pub connect_timeout: Duration,
     /// Idle upstream connections kept per endpoint. Default = `limits.connections`.

@@ -23,8 +23,8 @@ pub use tls::{InboundTls, UpstreamTls};
 pub use tracing::Tracing;
 
 use scalar::{
-    Address, AddressOrNone, At, Flag, GrpcCode, HashOn, Host, Key, Method, Name, Named, Path, Percent, Rate, Ratio,
-    Size, Text, Time, UpstreamUrl, Url, Version, Whole,
+    Address, AddressOrNone, At, FilePath, Flag, GrpcCode, HashOn, Host, Key, Method, Name, Named, Path, Percent, Rate,
+    Ratio, Size, Text, Time, UpstreamUrl, Url, Version, Whole,
 };
 
 /// An Outrigger policy: how requests to dependencies, and to the app itself, are protected.
@@ -68,8 +68,12 @@ pub struct File {
 #[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
 pub struct Admin {
-    /// Address of the admin API, or none. Read at start only. Default 127.0.0.1:4490.
+    /// Address of the admin API, or none. Beyond loopback it needs tokenFile, or tls with a clientCa. Read at start only. Default 127.0.0.1:4490.
     pub listen: Key<Text<AddressOrNone>>,
+    /// A file with a token, at least 16 characters, that callers must show, on loopback too. Read again when it changes.
+    pub token_file: Key<Text<FilePath>>,
+    /// Encryption; with clientCa callers must show a certificate. Read at start only, its files whenever they change.
+    pub tls: Key<InboundTls>,
 }
 
 #[derive(Clone, Debug, Default, Deserialize, JsonSchema)]

@@ -3,6 +3,39 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
+/// What the keys of a `tls` block are called where a policy is explained, by the block it stands in.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Keys {
+    pub(super) ca: &'static str,
+    pub(super) cert: &'static str,
+    pub(super) key: &'static str,
+    pub(super) client_ca: &'static str,
+    pub(super) spiffe: &'static str,
+    pub(super) server_name: &'static str,
+    pub(super) min_version: &'static str,
+}
+
+macro_rules! keys {
+    ($block:literal) => {
+        Keys {
+            ca: concat!($block, ".ca"),
+            cert: concat!($block, ".cert"),
+            key: concat!($block, ".key"),
+            client_ca: concat!($block, ".clientCa"),
+            spiffe: concat!($block, ".spiffe"),
+            server_name: concat!($block, ".serverName"),
+            min_version: concat!($block, ".minVersion"),
+        }
+    };
+}
+
+/// Of an upstream, or of `inbound`.
+pub(super) const OWN: Keys = keys!("tls");
+/// Of `admin`.
+pub(super) const ADMIN: Keys = keys!("admin.tls");
+/// Of `stores.redis`.
+pub(super) const REDIS: Keys = keys!("stores.redis.tls");
+
 /// A certificate with its chain, and its key: two PEM files.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Identity {
@@ -43,6 +76,8 @@ pub struct ServerTls {
     pub spiffe: Vec<Arc<str>>,
     /// `minVersion`.
     pub min_version: TlsVersion,
+    /// HTTP/2 is offered beside HTTP/1.1; the admin API speaks HTTP/1.1 alone.
+    pub http2: bool,
 }
 
 /// `tls` of an upstream.
@@ -59,6 +94,18 @@ pub struct ClientTls {
     pub server_name: Option<Arc<str>>,
     /// `minVersion`.
     pub min_version: TlsVersion,
+}
+
+/// `X-Forwarded-Client-Cert` on its way to the app.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum ClientCert {
+    /// As it came: nobody here looks at certificates, and whoever does stands before us.
+    #[default]
+    Pass,
+    /// Removed: `inbound` is encrypted, so that callers cannot know better.
+    Strip,
+    /// Removed, and ours in its place: `inbound.tls.forwardIdentity`.
+    Tell,
 }
 
 /// `protocol` of an upstream, or of the app behind `inbound`.

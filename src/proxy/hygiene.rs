@@ -56,6 +56,7 @@ impl Present {
     const TRACE: u32 = 1 << 13;
     const REQUEST_ID: u32 = 1 << 14;
     const GRPC: u32 = 1 << 15;
+    const CLIENT_CERT: u32 = 1 << 16;
 
     /// Looks at each field once.
     pub fn of(headers: &HeaderMap) -> Present {
@@ -80,6 +81,7 @@ impl Present {
             "grpc-timeout" => Present::GRPC_TIMEOUT,
             "traceparent" | "tracestate" => Present::TRACE,
             "x-request-id" => Present::REQUEST_ID,
+            "x-forwarded-client-cert" => Present::CLIENT_CERT,
             _ => 0,
         }
     }
@@ -106,6 +108,11 @@ impl Present {
     /// A gRPC call.
     pub fn grpc(self) -> bool {
         self.any(Present::GRPC)
+    }
+
+    /// Who somebody says that the caller is, by its certificate.
+    pub fn client_cert(self) -> bool {
+        self.any(Present::CLIENT_CERT)
     }
 
     /// `Content-Length` or `Transfer-Encoding`.

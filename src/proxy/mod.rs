@@ -4,6 +4,7 @@ pub mod accept;
 pub mod admit;
 pub mod attempt;
 pub mod body;
+mod client_cert;
 mod connect;
 pub mod connection;
 mod dead_letters;
@@ -176,7 +177,7 @@ impl Proxy {
         let mut invent = None;
         if let Some(policy) = &route.policy.idempotency {
             let contract = route.policy.retry.contract;
-            match keyed::asked(policy, contract, request.method(), request.headers()) {
+            match keyed::asked(policy, contract, request.method(), request.headers(), connection.identity.as_deref()) {
                 Ok(Asked::Nothing) => {}
                 Ok(Asked::Ignored) => record.key_status = Some(KeyStatus::Ignored),
                 Ok(Asked::Invent) => invent = Some(&policy.header),
@@ -339,6 +340,8 @@ impl Proxy {
         let identity = self.identity(route);
         own.value(&VIA, if connection.is_stream() { &identity.via_http2 } else { &identity.via });
         forward(&mut headers, &mut own, present, record, connection, route.upstream.direction);
+        let field = route.upstream.client_cert;
+        client_cert::tell(field, &mut headers, &mut own, present, connection.identity.as_deref());
         let outgoing = Outgoing {
             method: head.method,
             uri: hygiene::origin_form(head.uri),

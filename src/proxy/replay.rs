@@ -16,6 +16,7 @@ use super::Proxy;
 use super::admit::{self, Refusal};
 use super::attempt::{self, Outgoing, Verdict};
 use super::body::{Body, End, Held};
+use super::client_cert;
 use super::connection::Connection;
 use super::execution::Execution;
 use super::grpc;
@@ -35,6 +36,7 @@ use crate::reliability::classify::PeerMark;
 use crate::reliability::dead_letters::{Class, of_answer, of_failure};
 use crate::reliability::grpc::Code;
 use crate::reliability::idempotency::{KeyStatus, is_refusal};
+use crate::tls::Peer;
 use crate::wire::alarm::alarmed;
 use crate::wire::{Alarm, OwnFields, RequestBody};
 
@@ -98,7 +100,9 @@ impl Proxy {
         };
         let now = clock::now();
         let unspecified = SocketAddr::from((Ipv4Addr::UNSPECIFIED, 0));
-        let connection = Arc::new(Connection::new(unspecified, unspecified, route.policy.timeouts.idle, None));
+        let mut connection = Connection::new(unspecified, unspecified, route.policy.timeouts.idle, None);
+        connection.identity = caller(&again.contents);
+        let connection = Arc::new(connection);
         let Some(request) = request(&again) else { return Ended::unsent(Failure::BadRequest) };
         let present = Present::of(request.headers());
         let direction = route.upstream.direction;
@@ -112,7 +116,8 @@ impl Proxy {
         let key = match (&route.policy.idempotency, again.origin) {
             (Some(policy), KeyOrigin::Client) => {
                 let contract = route.policy.retry.contract;
-                match keyed::asked(policy, contract, request.method(), request.headers()) {
+                let caller = connection.identity.as_deref();
+                match keyed::asked(policy, contract, request.method(), request.headers(), caller) {
                     Ok(Asked::Key { key, principal }) => Some((policy, key, principal)),
                     Ok(Asked::Nothing | Asked::Ignored | Asked::Invent) => None,
                     Err((failure, words)) => {
@@ -150,6 +155,8 @@ impl Proxy {
         hygiene::clean_request(&mut headers, present, false)?;
         let mut own = OwnFields::new();
         own.value(&VIA, &self.identity(route).via);
+        let caller = record.connection().identity.as_deref();
+        client_cert::tell(route.upstream.client_cert, &mut headers, &mut own, present, caller);
         let body = match again.contents.body.is_empty() {
             true => RequestBody::Empty,
             false => RequestBody::Buffered { data: again.contents.body.clone(), trailers: None },
@@ -272,9 +279,15 @@ fn route_named(policy: &Policy, upstream: &str, route: &str) -> Option<RouteId> 
     Some(RouteId { upstream: u32::try_from(at).ok()?, route: u32::try_from(route).ok()? })
 }
 
+/// On whose behalf it is sent again: who that is was verified when the request came in, and has been sealed since.
+fn caller(contents: &Contents) -> Option<Arc<Peer>> {
+    let spiffe = contents.caller.as_deref().map(Arc::from)?;
+    Some(Arc::new(Peer { spiffe: Some(spiffe), names: Arc::default() }))
+}
+
 /// As the client sent it, with what tells the upstream that this is a replay.
 fn request(again: &Again) -> Option<Request<()>> {
-    let Contents { method, target, fields, body: _, key } = &again.contents;
+    let Contents { method, target, fields, body: _, key, caller: _ } = &again.contents;
     let mut request = Request::builder().method(method.clone()).uri(target.as_str()).body(()).ok()?;
     let headers = request.headers_mut();
     headers.clone_from(fields);

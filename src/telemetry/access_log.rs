@@ -60,6 +60,8 @@ pub struct AccessEntry<'a> {
     pub trace_id: &'a str,
     /// `http.request.header.x-request-id`: the caller's own name for the request.
     pub request_id: Option<&'a [u8]>,
+    /// `outrigger.peer`: whom the client's certificate names, which was verified.
+    pub peer: Option<&'a str>,
     /// `outrigger.direction`.
     pub direction: Direction,
     /// `outrigger.upstream`; None if no route matched.
@@ -161,6 +163,9 @@ impl Serialize for AccessEntry<'_> {
         map.serialize_entry("trace_id", self.trace_id)?;
         if let Some(id) = self.request_id {
             map.serialize_entry("http.request.header.x-request-id", &Text(id))?;
+        }
+        if let Some(peer) = self.peer {
+            map.serialize_entry("outrigger.peer", &Text(peer.as_bytes()))?;
         }
         map.serialize_entry("outrigger.direction", self.direction.as_str())?;
         if let Some(upstream) = self.upstream {

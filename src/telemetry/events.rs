@@ -65,6 +65,8 @@ pub enum Event<'a> {
     Certificate { of: &'a str, change: &'a str, subject: &'a str, expires: &'a str, what: &'a str },
     /// A TLS handshake came to nothing. `peer`: its address, or empty; `more`: how many others of the kind were not told.
     TlsRefused { direction: &'a str, upstream: &'a str, reason: &'a str, peer: &'a str, why: &'a str, more: u64 },
+    /// Somebody was not let in to the admin API. At most once in ten seconds; `more`: how many others since the last time.
+    AdminRefused { from: &'a str, reason: &'a str, more: u64 },
     /// A change was made and could not be written to the journal.
     JournalLost { error: &'a str },
     /// A store of idempotency keys is open. `unknown`: requests that an earlier process had sent and did not see the
@@ -139,6 +141,7 @@ impl Event<'_> {
             Event::PolicyRejected { .. } => "policy-rejected",
             Event::PolicyGuard { .. } => "policy-guard",
             Event::Certificate { .. } => "certificate",
+            Event::AdminRefused { .. } => "admin-refused",
             Event::TlsRefused { .. } => "tls-refused",
             Event::JournalLost { .. } => "journal-lost",
             Event::StoreOpened { .. } => "store-opened",
@@ -186,6 +189,9 @@ impl Event<'_> {
             }
             Event::TlsRefused { direction, upstream, reason, peer, why, more } => {
                 warn!(target: "outrigger", event, direction, upstream, reason, peer, more, "no TLS session: {why}");
+            }
+            Event::AdminRefused { from, reason, more } => {
+                warn!(target: "outrigger", event, from, reason, more, "somebody was not let in to the admin API");
             }
             Event::JournalLost { error } => {
                 error!(target: "outrigger", event, error, "a change was made and not written to the journal");
@@ -355,11 +361,12 @@ pub(crate) mod tests {
         String::from_utf8(bytes).unwrap()
     }
 
-    const EVENTS: [Event<'static>; 26] = [
+    const EVENTS: [Event<'static>; 27] = [
         Event::Started { version: "1", policy_revision: 1, policy_hash: "h" },
         Event::PolicyApplied { revision: 1, hash: "h", source: "s", author: "a", effect: &[] },
         Event::PolicyRejected { source: "s", author: "a", error: "e" },
         Event::JournalLost { error: "e" },
+        Event::AdminRefused { from: "10.0.0.1:1", reason: "wrong-token", more: 0 },
         Event::StoreOpened { store: "embedded", records: 1, unknown: 0, quarantined: "" },
         Event::StoreOpened { store: "embedded", records: 0, unknown: 0, quarantined: "/old" },
         Event::StoreDegraded { store: "redis", reason: "r" },

@@ -71,6 +71,8 @@ const SET_CHANGES: CounterName =
     CounterName("outrigger_endpoint_set_changes_total", "Changes of the set of addresses of the upstream.");
 const UNROUTED: CounterName =
     CounterName("outrigger_unrouted_requests_total", "Requests answered before a route was chosen, by reason.");
+const ADMIN_REFUSED: CounterName =
+    CounterName("outrigger_admin_refused_total", "Callers whom the admin API did not let in, by reason.");
 const LETTERS_CAPTURED: CounterName =
     CounterName("outrigger_dlq_captured_total", "Requests that could not be served and are kept, by cause and class.");
 const LETTERS_LOST: CounterName = CounterName(
@@ -79,7 +81,7 @@ const LETTERS_LOST: CounterName = CounterName(
 );
 const TLS_REFUSED: CounterName =
     CounterName("outrigger_tls_refused_total", "TLS handshakes that came to nothing, by reason.");
-const COUNTERS: [&CounterName; 14] = [
+const COUNTERS: [&CounterName; 15] = [
     &REQUESTS,
     &ATTEMPTS,
     &RETRIES,
@@ -91,6 +93,7 @@ const COUNTERS: [&CounterName; 14] = [
     &EJECTIONS,
     &SET_CHANGES,
     &UNROUTED,
+    &ADMIN_REFUSED,
     &LETTERS_CAPTURED,
     &LETTERS_LOST,
     &TLS_REFUSED,
@@ -229,6 +232,11 @@ impl Metrics {
     /// are no request at all, or `abuse` for a connection that opens streams to give them up. Looks labels up: not for the usual path.
     pub fn unrouted(&self, direction: Direction, reason: &'static str) {
         self.rare(&UNROUTED, &[("direction", direction.as_str()), ("reason", reason)]);
+    }
+
+    /// The admin API did not let somebody in. Looks labels up.
+    pub fn admin_refused(&self, reason: &'static str) {
+        self.rare(&ADMIN_REFUSED, &[("reason", reason)]);
     }
 
     /// A request that could not be served is kept. `queue` comes from the policy. Looks labels up.

@@ -54,6 +54,12 @@ mod dead_letters;
 mod idempotency;
 mod inbound;
 
+/// Who is let in to the admin API, and from where.
+mod admin_reach;
+
+/// Who callers are, by their certificates, and what follows from it.
+mod callers;
+
 /// Spans as a collector gets them.
 mod traces;
 

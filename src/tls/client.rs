@@ -29,7 +29,7 @@ pub(super) fn configs(
     spec: &ClientTls,
     presented: Option<&Presented>,
     roots: Arc<RootCertStore>,
-) -> Result<[Arc<ClientConfig>; 3], String> {
+) -> Result<[Arc<ClientConfig>; 4], String> {
     let verifier: Arc<dyn ServerCertVerifier> = if spec.spiffe.is_empty() {
         let inner = WebPkiServerVerifier::builder_with_provider(roots, Arc::clone(provider())).build();
         let inner = inner.map_err(|error| format!("ca cannot be used: {error}"))?;
@@ -50,7 +50,7 @@ pub(super) fn configs(
         }
     };
     config.resumption = Resumption::in_memory_sessions(SESSIONS_MAX);
-    Ok([Offer::Http1, Offer::Http2, Offer::Either].map(|offer| {
+    Ok([Offer::Http1, Offer::Http2, Offer::Either, Offer::Nothing].map(|offer| {
         let mut config = config.clone();
         config.alpn_protocols = offer.protocols();
         Arc::new(config)

@@ -30,6 +30,8 @@ pub enum Offer {
     Http2,
     /// HTTP/2, or HTTP/1.1 where the peer does not know it.
     Either,
+    /// None: what is spoken is no HTTP, and has no name.
+    Nothing,
 }
 
 impl Offer {
@@ -38,6 +40,7 @@ impl Offer {
             Offer::Http1 => &[b"http/1.1"],
             Offer::Http2 => &[b"h2"],
             Offer::Either => &[b"h2", b"http/1.1"],
+            Offer::Nothing => &[],
         };
         offered.iter().map(|protocol| protocol.to_vec()).collect()
     }
@@ -49,7 +52,7 @@ pub struct Connector {
     pub spec: Arc<ClientTls>,
     pub(super) holder: Holder,
     /// One per [`Offer`]; they share session tickets and nothing else.
-    configs: ArcSwap<[Arc<ClientConfig>; 3]>,
+    configs: ArcSwap<[Arc<ClientConfig>; 4]>,
     generation: AtomicU64,
     rate: Rate,
     tell: Tell,
@@ -71,14 +74,14 @@ impl fmt::Debug for Connector {
 }
 
 impl Connector {
-    /// Presents and believes what `configs` hold: for [`Offer::Http1`], [`Offer::Http2`], [`Offer::Either`].
-    pub(super) fn new(holder: Holder, spec: Arc<ClientTls>, configs: [Arc<ClientConfig>; 3], tell: Tell) -> Connector {
+    /// Presents and believes what `configs` hold: for [`Offer::Http1`], [`Offer::Http2`], [`Offer::Either`], [`Offer::Nothing`].
+    pub(super) fn new(holder: Holder, spec: Arc<ClientTls>, configs: [Arc<ClientConfig>; 4], tell: Tell) -> Connector {
         let configs = ArcSwap::from_pointee(configs);
         Connector { spec, holder, configs, generation: AtomicU64::new(0), rate: Rate::default(), tell }
     }
 
     /// From the next handshake on. Sessions of the configurations before are not resumed.
-    pub(super) fn replace(&self, configs: [Arc<ClientConfig>; 3]) {
+    pub(super) fn replace(&self, configs: [Arc<ClientConfig>; 4]) {
         self.configs.store(Arc::new(configs));
         self.generation.fetch_add(1, Ordering::Release);
     }
@@ -108,11 +111,12 @@ impl Connector {
             let why = format!("`{host}` is no name that a certificate could be for: write tls.serverName");
             self.refused(Failure::TlsCertificate, address, why)
         })?;
-        let [http1, http2, either] = &**self.configs.load();
+        let [http1, http2, either, nothing] = &**self.configs.load();
         let config = match offer {
             Offer::Http1 => http1,
             Offer::Http2 => http2,
             Offer::Either => either,
+            Offer::Nothing => nothing,
         };
         let connector = TlsConnector::from(Arc::clone(config));
         let tls = match timeout_at(by.into(), connector.connect(name, stream)).await {

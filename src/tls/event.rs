@@ -11,7 +11,7 @@ use crate::policy::Direction;
 pub struct Holder {
     /// A listener, or an upstream.
     pub direction: Direction,
-    /// The upstream's name; `app` for the listener before it.
+    /// The upstream's name; `app` for the listener before it, `admin` for that of the admin API.
     pub name: Arc<str>,
 }
 
@@ -19,6 +19,7 @@ impl Holder {
     /// As people say it.
     pub fn words(&self) -> &str {
         match self.direction {
+            Direction::Inbound if &*self.name == "admin" => "admin",
             Direction::Inbound => "inbound",
             Direction::Outbound => &self.name,
         }

@@ -10,3 +10,10 @@ pub struct Peer {
     /// The names that its certificate is for, as far as they are DNS names.
     pub names: Arc<[Box<str>]>,
 }
+
+impl Peer {
+    /// What it is called where one word must do: its id, or else the first of its names.
+    pub fn word(&self) -> Option<&str> {
+        self.spiffe.as_deref().or_else(|| self.names.first().map(|name| &**name))
+    }
+}

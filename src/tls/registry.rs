@@ -60,7 +60,7 @@ struct Material {
 
 enum Config {
     Server(Box<ServerConfig>),
-    Client([Arc<ClientConfig>; 3]),
+    Client([Arc<ClientConfig>; 4]),
 }
 
 impl std::fmt::Debug for Registry {

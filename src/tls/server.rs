@@ -16,6 +16,7 @@ use crate::policy::tls::ServerTls;
 
 /// What listeners offer (ALPN), the best first.
 const OFFERED: [&[u8]; 2] = [b"h2", b"http/1.1"];
+const OFFERED_WITHOUT_HTTP2: [&[u8]; 1] = [b"http/1.1"];
 /// Tickets that a client gets after a TLS 1.3 handshake.
 const TICKETS: usize = 2;
 
@@ -41,7 +42,8 @@ pub(super) fn config(
         }
     };
     let mut config = builder.with_cert_resolver(Arc::new(SingleCertAndKey::from(Arc::clone(&presented.certified))));
-    config.alpn_protocols = OFFERED.map(<[u8]>::to_vec).to_vec();
+    let offered: &[&[u8]] = if spec.http2 { &OFFERED } else { &OFFERED_WITHOUT_HTTP2 };
+    config.alpn_protocols = offered.iter().map(|protocol| protocol.to_vec()).collect();
     config.send_tls13_tickets = TICKETS;
     // What a session is resumed with is kept by the client, sealed: however many there are, nothing is kept here.
     config.session_storage = Arc::new(NoServerSessionStorage {});

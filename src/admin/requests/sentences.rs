@@ -17,6 +17,9 @@ const WAIT_MIN: Duration = Duration::from_micros(500);
 /// The story, step by step.
 pub(super) fn sentences(told: &Told) -> Vec<String> {
     let mut said = vec![route(told)];
+    said.extend(
+        told.peer.as_ref().map(|peer| format!("It was sent by {peer}, as the certificate of its connection says.")),
+    );
     said.extend(admission(told));
     for (index, attempt) in told.attempts.iter().enumerate() {
         if let Some(wait) = told.backoff(index).filter(|wait| *wait >= WAIT_MIN) {

@@ -29,6 +29,7 @@ pub(super) fn of(told: &Told, now: SystemTime) -> Story {
     Story {
         trace_id: told.trace_id.to_string(),
         request_id: told.request_id.as_deref().map(str::to_owned),
+        peer: told.peer.as_deref().map(str::to_owned),
         at: format!("{:.3}", told.at),
         age_seconds: age(told.at, now),
         method: told.method.to_string(),

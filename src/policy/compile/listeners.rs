@@ -12,6 +12,7 @@ use crate::policy::lint::Code;
 use crate::policy::raw;
 use crate::policy::raw::scalar::Position;
 use crate::policy::routes::{Entry, HostPattern, RouteTable};
+use crate::policy::tls::OWN;
 use crate::policy::{Direction, Listener, Target};
 
 /// `listen`.
@@ -195,7 +196,7 @@ impl Context {
         let addr = reader.take("listen", found, |text| read::address(&text.text), INBOUND);
         let default = super::blocks::INBOUND_LIMITS;
         let limits = reader.limits(read::Layered::own(inbound.limits.get()), default);
-        let tls = reader.server_tls(inbound.tls.get());
+        let tls = reader.server_tls(&OWN, inbound.tls.get());
         let position = inbound.listen.position().or(Some(app.position));
         self.take_address(taken, Taken { addr, what: "inbound".to_owned(), position }, Code::PortTaken);
         let (table, direction) = (self.single(index, app), Direction::Inbound);

@@ -4,14 +4,14 @@
 use std::sync::Arc;
 
 use super::Context;
-use super::read::{Layer, Layered, Reader, list};
+use super::read::{Layer, Layered, Reader, flag, list};
 use super::stores::file_path;
 use super::target::{self, Scheme};
 use crate::policy::diagnostic::Diagnostic;
 use crate::policy::lint::Code;
 use crate::policy::raw;
 use crate::policy::raw::scalar::{At, FilePath, Key, MinVersion, Position, ServerName, SpiffeId, Text};
-use crate::policy::tls::{ClientTls, Identity, Protocol, ServerTls, TlsVersion};
+use crate::policy::tls::{ClientCert, ClientTls, Identity, Keys, OWN, Protocol, ServerTls, TlsVersion};
 
 /// Ids of one list.
 const IDS_MAX: usize = 1_000;
@@ -52,7 +52,7 @@ impl Reader<'_> {
         own: Option<&At<raw::UpstreamTls>>,
         block: Layered<'_, raw::UpstreamTls>,
     ) -> Option<Arc<ClientTls>> {
-        let tls = self.client_block(block);
+        let tls = self.client_block(&OWN, block);
         match (scheme, own) {
             (Scheme::Https, _) => Some(Arc::new(tls)),
             (Scheme::Http, Some(at)) => {
@@ -67,27 +67,27 @@ impl Reader<'_> {
     }
 
     /// The block by itself.
-    pub(super) fn client_block(&mut self, block: Layered<'_, raw::UpstreamTls>) -> ClientTls {
-        let identity = self.identity(block.pick(|t| &t.cert), block.pick(|t| &t.key));
+    pub(super) fn client_block(&mut self, keys: &Keys, block: Layered<'_, raw::UpstreamTls>) -> ClientTls {
+        let identity = self.identity(keys, block.pick(|t| &t.cert), block.pick(|t| &t.key));
         ClientTls {
-            ca: self.take("tls.ca", block.pick(|t| &t.ca), |text| file_path(text).map(Some), None),
+            ca: self.take(keys.ca, block.pick(|t| &t.ca), |text| file_path(text).map(Some), None),
             identity,
-            spiffe: self.ids(block.pick(|t| &t.spiffe)),
-            server_name: self.take("tls.serverName", block.pick(|t| &t.server_name), server_name, None),
-            min_version: self.min_version(block.pick(|t| &t.min_version)),
+            spiffe: self.ids(keys, block.pick(|t| &t.spiffe)),
+            server_name: self.take(keys.server_name, block.pick(|t| &t.server_name), server_name, None),
+            min_version: self.min_version(keys, block.pick(|t| &t.min_version)),
         }
     }
 
     /// None also after an error.
-    pub(super) fn server_tls(&mut self, at: Option<&At<raw::InboundTls>>) -> Option<Arc<ServerTls>> {
+    pub(super) fn server_tls(&mut self, keys: &Keys, at: Option<&At<raw::InboundTls>>) -> Option<Arc<ServerTls>> {
         let at = at?;
         let block = Layered::own(Some(at));
         let (cert, key) = (block.pick(|t| &t.cert), block.pick(|t| &t.key));
         if cert.is_none() && key.is_none() {
             self.refuse(at.position, "tls needs `cert` and `key`: the certificate that callers see, and its key");
         }
-        let identity = self.identity(cert, key);
-        let spiffe = self.ids(block.pick(|t| &t.spiffe));
+        let identity = self.identity(keys, cert, key);
+        let spiffe = self.ids(keys, block.pick(|t| &t.spiffe));
         if let Some((ids, _)) = block.pick(|t| &t.spiffe)
             && !at.value.client_ca.is_given()
         {
@@ -96,15 +96,33 @@ impl Reader<'_> {
             self.report(Diagnostic::new(Code::IdsWithoutCa, ids.position, message).with_note(note));
         }
         Some(Arc::new(ServerTls {
-            client_ca: self.take("tls.clientCa", block.pick(|t| &t.client_ca), |text| file_path(text).map(Some), None),
+            client_ca: self.take(keys.client_ca, block.pick(|t| &t.client_ca), |text| file_path(text).map(Some), None),
             identity: identity?,
             spiffe,
-            min_version: self.min_version(block.pick(|t| &t.min_version)),
+            min_version: self.min_version(keys, block.pick(|t| &t.min_version)),
+            http2: true,
         }))
     }
 
+    /// What the app is told of its caller's certificate.
+    pub(super) fn client_cert(&mut self, tls: Option<&At<raw::InboundTls>>) -> ClientCert {
+        let Some(at) = tls else { return ClientCert::Pass };
+        let found = Layered::own(Some(at)).pick(|t| &t.forward_identity);
+        let tell = self.take("tls.forwardIdentity", found, flag, false);
+        if let (true, false, Some((written, _))) = (tell, at.value.client_ca.is_given(), found) {
+            let message = "forwardIdentity has nothing to forward: without clientCa nobody is asked for a certificate";
+            self.refuse(written.position, message);
+        }
+        if tell { ClientCert::Tell } else { ClientCert::Strip }
+    }
+
     /// A certificate and its key, both or none.
-    fn identity(&mut self, cert: Found<'_, Text<FilePath>>, key: Found<'_, Text<FilePath>>) -> Option<Identity> {
+    fn identity(
+        &mut self,
+        keys: &Keys,
+        cert: Found<'_, Text<FilePath>>,
+        key: Found<'_, Text<FilePath>>,
+    ) -> Option<Identity> {
         match (cert, key) {
             (Some((cert, of_cert)), Some((key, of_key))) if of_cert != of_key => {
                 let message = "`cert` and `key` belong together, and only one of the two is written here";
@@ -119,11 +137,11 @@ impl Reader<'_> {
             (None, Some((key, _))) => self.refuse(key.position, "`key` needs its `cert` beside it"),
         }
         let read = |text: &Text<FilePath>| file_path(text).map(Some);
-        let (cert, key) = (self.take("tls.cert", cert, read, None), self.take("tls.key", key, read, None));
+        let (cert, key) = (self.take(keys.cert, cert, read, None), self.take(keys.key, key, read, None));
         Some(Identity { cert: cert?, key: key? })
     }
 
-    fn ids(&mut self, found: Found<'_, Vec<At<Text<SpiffeId>>>>) -> Vec<Arc<str>> {
+    fn ids(&mut self, keys: &Keys, found: Found<'_, Vec<At<Text<SpiffeId>>>>) -> Vec<Arc<str>> {
         let Some((at, _)) = found else { return Vec::new() };
         if at.value.is_empty() || at.value.len() > IDS_MAX {
             let message = format!(
@@ -133,17 +151,17 @@ impl Reader<'_> {
             self.refuse(at.position, message);
             return Vec::new();
         }
-        self.take_list("tls.spiffe", list(found), spiffe_id, Vec::new())
+        self.take_list(keys.spiffe, list(found), spiffe_id, Vec::new())
     }
 
-    fn min_version(&mut self, found: Found<'_, Text<MinVersion>>) -> TlsVersion {
+    fn min_version(&mut self, keys: &Keys, found: Found<'_, Text<MinVersion>>) -> TlsVersion {
         let read = |text: &Text<MinVersion>| match text.text.as_str() {
             "1.2" => Ok(TlsVersion::Tls12),
             "1.3" => Ok(TlsVersion::Tls13),
             "1.0" | "1.1" => Err(format!("TLS {} is broken and not spoken: write 1.2 or 1.3", text.text)),
             other => Err(format!("`{other}` is not a version of TLS: write 1.2 or 1.3")),
         };
-        self.take("tls.minVersion", found, read, TlsVersion::default())
+        self.take(keys.min_version, found, read, TlsVersion::default())
     }
 
     /// The word in the nearest layer that has one.

@@ -7,6 +7,7 @@ use http::Method;
 
 use super::Context;
 use super::blocks::OUTBOUND_LIMITS;
+use super::idempotency::Callers;
 use super::read::{Layer, Layered, Reader, check_name, list};
 use super::target;
 use crate::policy::diagnostic::Diagnostic;
@@ -14,6 +15,7 @@ use crate::policy::lint::Code;
 use crate::policy::raw::scalar::{At, Host, Key, Method as MethodKind, Path, Position, Text};
 use crate::policy::raw::{self, Defaults};
 use crate::policy::routes::{HostPattern, PathMatch, RouteMatch};
+use crate::policy::tls::{ClientCert, OWN};
 use crate::policy::{Direction, FixedEndpoint, ProxyStatus, RoutePolicy, Target, UpstreamPolicy};
 use crate::reliability::dependency::DependencyPolicy;
 
@@ -84,7 +86,7 @@ impl Context {
         reader.balance(blocks.layered(|u| &u.balance, |d| &d.balance));
         let limits = reader.limits(blocks.layered(|u| &u.limits, |d| &d.limits), OUTBOUND_LIMITS);
         reader.keep_alive(blocks.layered(|u| &u.keep_alive, |d| &d.keep_alive), limits);
-        reader.client_block(blocks.layered(|u| &u.tls, |d| &d.tls));
+        reader.client_block(&OWN, blocks.layered(|u| &u.tls, |d| &d.tls));
         self.findings.append(&mut scratch.findings);
     }
 
@@ -139,6 +141,7 @@ impl Context {
             idle_connection_timeout: keep_alive.1,
             tls: reader.client_tls(scheme, own.tls.get(), blocks.layered(|u| &u.tls, |d| &d.tls)),
             protocol: reader.protocol(&own.protocol, Some(&defaults.protocol)),
+            client_cert: ClientCert::Pass,
             routes,
         };
         Compiled { policy, routes: matches, raw: Some(own), position: name.position }
@@ -259,7 +262,7 @@ impl<'a> Blocks<'a> {
         let contract = reader.contract(route.idempotency.get());
         let retry_block = retry.under(route.retry.get());
         let (retry, replay_body_max) = reader.retry(retry_block, contract);
-        let keys = reader.deduplication(route.idempotency.get());
+        let keys = reader.deduplication(route.idempotency.get(), Callers::App);
         let compiled = RoutePolicy {
             name: name.into(),
             timeouts: reader.timeouts(timeouts.under(route.timeouts.get())),

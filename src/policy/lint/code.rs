@@ -57,9 +57,9 @@ codes! {
     HighAmplification = "OR007", Warning, "One request can become many",
         "With this many attempts a single request is sent more than four times in the worst case. The retry budget bounds the sum over all requests, not the load of a single one, and layers multiply: three layers with three retries each make 64 requests out of one.",
         "Two retries rescue nearly everything that retries can rescue. Retry at one layer only.";
-    AdminExposed = "OR008", Warning, "The admin API is reachable from outside",
-        "admin.listen is not a loopback address. The API can open and close circuit breakers and change the policy, and it has no login.",
-        "Listen on 127.0.0.1:4490. For metrics and probes there is metrics.listen.";
+    AdminExposed = "OR008", Error, "The admin API is reachable from outside, and lets everybody in",
+        "admin.listen is not a loopback address. The API can open and close circuit breakers, change the policy and show bodies of dead letters, and neither a token nor a certificate is asked for.",
+        "Listen on 127.0.0.1:4490 and forward the port, or add admin.tokenFile, or admin.tls with a clientCa. For metrics and probes there is metrics.listen.";
     ForwardNotLoopback = "OR009", Error, "inbound.forward is not on this machine",
         "Inbound protects the app that runs beside it. A remote target would turn the sidecar into an open proxy that never retries or balances.",
         "Forward to 127.0.0.1. For another machine define an upstream.";
@@ -183,6 +183,12 @@ codes! {
     KeyReadableByOthers = "OR051", Warning, "A private key is readable by every user of this machine",
         "Whoever reads it can speak in the name of this workload.",
         "chmod 0400, or defaultMode: 0400 for the volume of a Kubernetes secret.";
+    TokenInClear = "OR055", Warning, "The token of the admin API goes over the network in clear",
+        "admin.listen is not loopback and admin.tls is missing. Whoever sees the packets sees the token, and can do from then on what an operator can.",
+        "Add admin.tls: { cert, key }, or keep the address on loopback and forward the port.";
+    UpstreamIsOurselves = "OR056", Error, "An upstream leads to this proxy's own admin or metrics address",
+        "Whoever may send requests to that upstream would reach the admin API as if from this machine, or the metrics. Requests that come through an Outrigger are refused there, so that it would not even work.",
+        "Correct the address of the upstream, or choose another port for admin.listen or metrics.listen.";
     Syntax = "OR100", Error, "Not a readable file",
         "The text is no YAML, no UTF-8, empty, or too large.",
         "See the place that is named. Tabs cannot indent YAML; a value with a colon followed by a blank must be quoted.";

@@ -3,7 +3,7 @@
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-use super::scalar::{At, FilePath, Key, MinVersion, ServerName, SpiffeId, Text};
+use super::scalar::{At, FilePath, Flag, Key, MinVersion, ServerName, SpiffeId, Text};
 
 /// Encryption towards an upstream whose URL is https. Its files are watched, and read again when they change.
 #[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
@@ -35,6 +35,8 @@ pub struct InboundTls {
     pub client_ca: Key<Text<FilePath>>,
     /// SPIFFE ids that may call; needs clientCa. Default: whoever clientCa vouches for.
     pub spiffe: Key<Vec<At<Text<SpiffeId>>>>,
+    /// Tell the app who its caller is: X-Forwarded-Client-Cert: URI=spiffe://… (or DNS=…). What callers say in that header is removed either way. Needs clientCa; not in admin.tls. Default false.
+    pub forward_identity: Key<Text<Flag>>,
     /// The oldest version that is spoken: 1.2 or 1.3. Default 1.2.
     pub min_version: Key<Text<MinVersion>>,
 }

@@ -11,6 +11,7 @@ use crate::clock;
 use crate::random::{self, Random};
 use crate::reliability::entropy::Entropy;
 use crate::telemetry::metrics::RequestOutcome;
+use crate::telemetry::stories::told;
 use crate::telemetry::trace_context::TraceContext;
 use crate::telemetry::traces::{AttemptStory, Ended, Kept, Lineage, Story};
 use crate::upstreams::reconcile::Snapshot;
@@ -95,6 +96,7 @@ impl Record {
             target: target.to_owned(),
             host: self.host.clone(),
             client: self.connection.peer,
+            peer: self.peer().map(told::peer),
             version: self.spans.version,
             user_agent: self.spans.user_agent.clone(),
             status: self.status,

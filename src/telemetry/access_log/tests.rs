@@ -34,6 +34,7 @@ fn entry<'a>() -> AccessEntry<'a> {
         duration: Duration::from_micros(1_234_567),
         trace_id: "0af7651916cd43dd8448eb211c80319c",
         request_id: Some(b"order-17"),
+        peer: Some("spiffe://shop.example/ns/web/sa/cart"),
         direction: Direction::Outbound,
         upstream: Some("payments"),
         route: Some("charge"),

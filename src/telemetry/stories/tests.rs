@@ -27,6 +27,7 @@ pub(crate) fn rescued() -> Told {
     Told {
         trace_id: TraceContext::create(0x0af7_6519_16cd_43dd_8448_eb21_1c80_319c, false).trace_id(),
         request_id: Some("r1".into()),
+        peer: None,
         at: Timestamp::from_second(1_795_000_000).unwrap(),
         method: "GET".into(),
         path: "/pay/7".into(),

@@ -44,6 +44,8 @@ pub struct Story {
     pub host: Option<HeaderValue>,
     /// Who sent it.
     pub client: SocketAddr,
+    /// Whom its certificate names, which was verified.
+    pub peer: Option<Box<str>>,
     /// Of HTTP.
     pub version: Version,
     /// `User-Agent`, if it was sampled from the start.

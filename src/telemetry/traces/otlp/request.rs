@@ -63,6 +63,7 @@ fn server(span: &mut Span<'_>, story: &Story, name: &str, place: Place<'_>) {
     }
     span.set("client.address", story.client.ip().to_string());
     span.set("client.port", u64::from(story.client.port()));
+    span.maybe("outrigger.peer", story.peer.as_deref());
     span.set("network.protocol.version", version(story.version));
     let agent = story.user_agent.as_ref().map(|agent| String::from_utf8_lossy(agent.as_bytes()));
     span.maybe("user_agent.original", agent.map(|agent| agent.chars().take(256).collect::<String>()));
