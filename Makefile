@@ -53,7 +53,7 @@ compare-tool: # the program as it is shipped, and the tool that measures it
 compare: compare-tool ## next to every peer that is installed (make peers), in three minutes of load; ARGS adds options
 	$(COMPARE) --quick $(ARGS)
 
-compare-full: compare-tool ## every scenario, three rounds each: about an hour and a half; OUT=DIR says where to
+compare-full: compare-tool ## every scenario, three rounds each: about two hours; OUT=DIR says where to
 	$(COMPARE) $(ARGS)
 
 WIRES = tls-h1 h2-mtls grpc-unary grpc-mtls handshakes idle-tls rapid-reset
