@@ -1,7 +1,7 @@
 # Outrigger. `make help` lists what there is.
 
 .DEFAULT_GOAL := help
-.PHONY: printed help demo build test drill fuzz check bench sim peers compare-tool compare compare-full image chroot-proof tools clean
+.PHONY: printed help demo build test drill fuzz check bench sim peers compare-tool compare compare-full compare-wires image chroot-proof tools clean
 
 CARGO ?= cargo
 TARGET := $(or $(CARGO_TARGET_DIR),target)
@@ -56,8 +56,12 @@ compare-tool: # the program as it is shipped, and the tool that measures it
 compare: compare-tool ## next to every peer that is installed (make peers), in three minutes of load; ARGS adds options
 	$(COMPARE) --quick $(ARGS)
 
-compare-full: compare-tool ## every scenario, three rounds each: about an hour and a half; OUT=DIR says where to
+compare-full: compare-tool ## every scenario, three rounds each: about two hours; OUT=DIR says where to
 	$(COMPARE) $(ARGS)
+
+WIRES = tls-h1 h2-mtls grpc-unary grpc-mtls handshakes idle-tls rapid-reset
+compare-wires: compare-tool ## HTTP/2, gRPC and TLS next to every peer: about twenty minutes
+	$(COMPARE) $(WIRES) $(ARGS)
 
 image: ## the container image (needs docker, podman or buildah)
 	$$(command -v docker || command -v podman || echo docker) build -t outrigger:dev .

@@ -11,7 +11,14 @@ needed=(
   "chromium chromium"         # reads the page of the admin listener
   "redis-server redis-server" # the store that replicas share
   "systemd-analyze systemd"   # judges the units
+  # Clients and servers that others wrote (src/tests/peers).
+  "curl curl"
+  "h2load nghttp2-client"
+  "/usr/sbin/nginx nginx-light"
+  "/usr/bin/python3 python3"
 )
+# module of Debian's Python and the package that brings it
+modules=("grpc python3-grpcio" "websockets python3-websockets")
 
 commands=() packages=()
 for pair in "${needed[@]}"; do
@@ -19,6 +26,12 @@ for pair in "${needed[@]}"; do
   if ! command -v "$command" > /dev/null; then
     commands+=("$command")
     [[ " ${packages[*]} " == *" $package "* ]] || packages+=("$package")
+  fi
+done
+for pair in "${modules[@]}"; do
+  read -r module package <<< "$pair"
+  if ! /usr/bin/python3 -c "import $module" 2> /dev/null; then
+    commands+=("$module (Python)") packages+=("$package")
   fi
 done
 [ ${#packages[@]} -eq 0 ] && exit 0

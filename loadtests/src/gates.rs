@@ -253,6 +253,8 @@ fn why_absent(arm: &ArmRun, summary: &Summary, metric: Metric) -> String {
         Metric::Recovery => "no fault ends within the measured part".to_owned(),
         Metric::ExecutionsPerKey | Metric::DuplicatedKeys => "the requests had no keys".to_owned(),
         Metric::PerCore => "only in closed loop".to_owned(),
+        Metric::P99Moved => "nobody attacked".to_owned(),
+        Metric::RssPerConnection => "no idle connections".to_owned(),
         Metric::P50Added | Metric::P90Added | Metric::P99Added | Metric::P999Added => "no direct beside it".to_owned(),
         Metric::Success
         | Metric::Amplification

@@ -41,6 +41,13 @@ pub const SCENARIOS: Library = Library {
         "black-hole",
         "retry-storm",
         "reload",
+        "tls-h1",
+        "h2-mtls",
+        "grpc-unary",
+        "grpc-mtls",
+        "handshakes",
+        "idle-tls",
+        "rapid-reset",
     ),
 };
 

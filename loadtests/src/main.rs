@@ -8,6 +8,7 @@
 mod arms;
 mod cli;
 mod compare;
+mod credentials;
 mod drill;
 mod gates;
 mod generate;

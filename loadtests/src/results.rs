@@ -95,6 +95,12 @@ pub struct Load {
     pub rate: Option<f64>,
     pub connections: u32,
     pub protocol: String,
+    /// `none`, `server` or `mutual`; empty in older runs.
+    #[serde(default)]
+    pub tls: String,
+    /// Connections held through the play beside the load.
+    #[serde(default)]
+    pub idle: u32,
     pub method: String,
     pub path: String,
     /// Bytes of each request body.
@@ -162,6 +168,9 @@ pub struct Round {
     pub upstream: UpstreamSide,
     /// `None` for `direct`.
     pub cost: Option<Cost>,
+    /// Streams that an attacker opened and reset.
+    #[serde(default)]
+    pub reset_streams: u64,
     /// One entry per second of the measured part, by the second of the intended arrival.
     pub timeline: Vec<Second>,
     /// Why this round must not be used; empty if it may.

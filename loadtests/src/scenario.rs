@@ -37,6 +37,8 @@ pub struct Scenario {
     pub policy: PolicyNeeds,
     /// 1, or 2: client, proxy, service, proxy, upstream.
     pub tiers: u32,
+    /// Client, the proxy of one pod, the proxy of the other, upstream: what the two speak.
+    pub between: Option<Between>,
     pub gates: Vec<Condition>,
     /// Rounds to play unless the command line says otherwise.
     pub rounds: Option<u32>,
@@ -55,6 +57,9 @@ pub struct LoadPlan {
     /// The most connections open at once.
     pub connections: u32,
     pub protocol: Protocol,
+    pub tls: Tls,
+    /// Connections that are opened before the play, asked once, and held through it.
+    pub idle: u32,
     pub method: String,
     /// Path and query.
     pub path: String,
@@ -72,14 +77,45 @@ pub struct LoadPlan {
 pub enum Protocol {
     /// HTTP/1.1 with kept connections.
     Http1,
-    /// HTTP/2 without TLS (prior knowledge), many requests on one connection.
+    /// HTTP/2, many requests on one connection; without TLS by prior knowledge.
     Http2,
+    /// Unary calls of gRPC: HTTP/2, one message each way, and a status in the trailers.
+    Grpc,
+}
+
+/// What two proxies speak with each other.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Between {
+    pub tls: Tls,
+    pub protocol: Protocol,
+}
+
+/// What one proxy speaks, towards its callers and towards whom it calls.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Sides {
+    pub tls: Tls,
+    pub protocol: Protocol,
+    pub upstream_tls: Tls,
+    pub upstream_protocol: Protocol,
+}
+
+/// How one side of the proxy is encrypted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Tls {
+    None,
+    /// The server shows a certificate, which is verified.
+    Server,
+    /// So does the client.
+    Mutual,
 }
 
 /// The endpoints behind the proxy, while nothing is wrong with them.
 #[derive(Clone, Debug)]
 pub struct UpstreamPlan {
     pub endpoints: u32,
+    pub tls: Tls,
+    /// What proxies speak to it.
+    pub protocol: Protocol,
     pub latency: Latency,
     /// Bytes of each answer's body.
     pub answer: u64,
@@ -133,7 +169,7 @@ pub struct Fault {
     pub at: Duration,
     /// When it is over; equal to `at` for [`FaultKind::Reload`].
     pub until: Duration,
-    /// From 0; empty for [`FaultKind::Reload`].
+    /// From 0; empty where the proxy is meant: [`FaultKind::Reload`], [`FaultKind::RapidReset`].
     pub endpoints: Vec<usize>,
     pub kind: FaultKind,
 }
@@ -154,6 +190,8 @@ pub enum FaultKind {
     Reset { ratio: f64, point: ResetPoint },
     /// The answer's body comes in pieces.
     SlowBody { piece: u64, every: Duration },
+    /// A client beside the others opens so many streams of HTTP/2 at the proxy, and resets each at once.
+    RapidReset { streams: u64 },
     /// The proxy gets its policy again, changed in a value that does not matter.
     Reload,
 }
@@ -181,6 +219,8 @@ impl Scenario {
             rate: (load.arrivals != results::Mode::Closed).then_some(load.rate),
             connections: load.connections,
             protocol: load.protocol.as_str().to_owned(),
+            tls: load.tls.as_str().to_owned(),
+            idle: load.idle,
             method: load.method.clone(),
             path: load.path.clone(),
             body_bytes: load.body,
@@ -200,6 +240,32 @@ impl Scenario {
         self.faults.iter().map(span).collect()
     }
 
+    /// What the proxy of this tier speaks; 1 is the clients'.
+    pub fn sides(&self, tier: u32) -> Sides {
+        let (load, upstream) = (&self.load, &self.upstream);
+        let whole = Sides {
+            tls: load.tls,
+            protocol: load.protocol,
+            upstream_tls: upstream.tls,
+            upstream_protocol: upstream.protocol,
+        };
+        match (self.between, tier) {
+            (None, _) => whole,
+            (Some(hop), 1) => Sides { upstream_tls: hop.tls, upstream_protocol: hop.protocol, ..whole },
+            (Some(hop), _) => Sides { tls: hop.tls, protocol: hop.protocol, ..whole },
+        }
+    }
+
+    /// What all of its proxies speak.
+    pub fn all_sides(&self) -> [Sides; 2] {
+        [self.sides(1), self.sides(2)]
+    }
+
+    /// Whether a client means harm.
+    pub fn attacked(&self) -> bool {
+        self.faults.iter().any(|fault| matches!(fault.kind, FaultKind::RapidReset { .. }))
+    }
+
     /// Whether the proxy is told to reload: an arm that cannot do it cannot play.
     pub fn reloads(&self) -> bool {
         self.faults.iter().any(|fault| fault.kind == FaultKind::Reload)
@@ -211,6 +277,22 @@ impl Protocol {
         match self {
             Protocol::Http1 => "http1",
             Protocol::Http2 => "h2",
+            Protocol::Grpc => "grpc",
+        }
+    }
+
+    /// Whether it runs over HTTP/2.
+    pub const fn is_h2(self) -> bool {
+        matches!(self, Protocol::Http2 | Protocol::Grpc)
+    }
+}
+
+impl Tls {
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Tls::None => "none",
+            Tls::Server => "server",
+            Tls::Mutual => "mutual",
         }
     }
 }

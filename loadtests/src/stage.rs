@@ -16,6 +16,8 @@ use std::net::SocketAddr;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::time::{Duration, Instant, SystemTime};
 
+use crate::credentials::{Credentials, Dialer};
+use crate::generate::idle::Held;
 use crate::generate::{Generator, Plan, Told};
 use crate::results;
 use crate::scenario::Scenario;
@@ -35,6 +37,8 @@ const WARM_UP: u64 = 0x7761_726d_2d75_7021;
 pub struct Target {
     /// One address for a proxy; every endpoint for the direct way, over which the clients spread evenly.
     pub addresses: Vec<SocketAddr>,
+    /// Whether these are the upstreams' own, which are encrypted as the upstreams are.
+    pub direct: bool,
 }
 
 /// What [`Stage::play`] tells while it plays.
@@ -55,6 +59,9 @@ pub enum Moment {
 pub struct Stage {
     upstream: Upstream,
     plan: Plan,
+    /// How clients reach a proxy, and the upstreams themselves.
+    dialers: [Option<Dialer>; 2],
+    held: Option<Held>,
     warm_up: Duration,
     load_core: Option<u32>,
     plays: u64,
@@ -70,16 +77,25 @@ impl Stage {
     ///
     /// # Errors
     /// No socket, no thread, or no such core.
-    pub fn open(scenario: &Scenario, seed: u64, load_core: Option<u32>) -> Result<Stage, String> {
+    pub fn open(
+        scenario: &Scenario,
+        seed: u64,
+        load_core: Option<u32>,
+        credentials: Option<&Credentials>,
+    ) -> Result<Stage, String> {
         let plan = Plan {
             targets: Vec::new(),
             load: scenario.load.clone(),
+            dialer: None,
             duration: scenario.duration,
             seed,
             keys: String::new(),
         };
-        let upstream = Upstream::start(scenario, seed, load_core)?;
-        Ok(Stage { upstream, plan, warm_up: scenario.warm_up, load_core, plays: 0 })
+        let dialer = |tls| credentials.map_or(Ok(None), |made| made.dialer(tls, scenario.load.protocol));
+        let dialers = [dialer(scenario.load.tls)?, dialer(scenario.upstream.tls)?];
+        let secret = credentials.map_or(Ok(None), |made| made.upstream(scenario.upstream.tls))?;
+        let upstream = Upstream::start(scenario, seed, load_core, secret)?;
+        Ok(Stage { upstream, plan, dialers, held: None, warm_up: scenario.warm_up, load_core, plays: 0 })
     }
 
     /// Where the upstreams listen.
@@ -93,6 +109,28 @@ impl Stage {
     /// No socket.
     pub fn service(&mut self, next: SocketAddr) -> Result<SocketAddr, String> {
         self.upstream.service(next)
+    }
+
+    /// Opens the scenario's idle connections, which are held from now on.
+    ///
+    /// # Errors
+    /// One of them could not be opened, or was not answered.
+    pub fn hold(&mut self, target: &Target) -> Result<(), String> {
+        let count = self.plan.load.idle;
+        let Some(address) = target.addresses.first().copied().filter(|_| count > 0) else { return Ok(()) };
+        let dialer = self.dialers[usize::from(target.direct)].clone();
+        self.held = Some(Held::open(count, address, self.plan.load.path.clone(), dialer, self.load_core)?);
+        Ok(())
+    }
+
+    /// Closes the idle connections, and says if some of them had been closed before: then less was held than measured.
+    ///
+    /// # Errors
+    /// Their thread failed.
+    pub fn release(&mut self) -> Result<Option<String>, String> {
+        let Some(held) = self.held.take() else { return Ok(None) };
+        let lost = held.lost()?;
+        Ok((lost > 0).then(|| format!("{lost} of {} idle connections had been closed", self.plan.load.idle)))
     }
 
     /// The load without faults, not measured.
@@ -117,14 +155,16 @@ impl Stage {
         let upstream = &self.upstream;
         let begin = |(zero, news): (Instant, Sender<News>)| {
             // Who plays hears it until the end.
-            upstream.begin(zero, seconds, move || drop(news.send(News::Reload)))
+            let victim = target.addresses.first().copied();
+            upstream.begin(zero, seconds, victim, move || drop(news.send(News::Reload)))
         };
         let (client, mut timeline) = self.load(plan, begin, on)?;
         let seen = self.upstream.settle()?;
         for (second, requests) in timeline.iter_mut().zip(seen.seconds) {
             second.upstream = requests;
         }
-        Ok(results::Round { client, upstream: seen.side, timeline, ..results::Round::default() })
+        let reset_streams = seen.reset_streams;
+        Ok(results::Round { client, upstream: seen.side, timeline, reset_streams, ..results::Round::default() })
     }
 
     fn next_plan(&mut self, target: &Target) -> Result<Plan, String> {
@@ -135,7 +175,8 @@ impl Stage {
         let since_1970 = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
         // A key must not meet an idempotency store that remembers it from another play.
         let keys = format!("{:x}-{}", since_1970.as_nanos(), self.plays);
-        Ok(Plan { targets: target.addresses.clone(), keys, ..self.plan.clone() })
+        let dialer = self.dialers[usize::from(target.direct)].clone();
+        Ok(Plan { targets: target.addresses.clone(), keys, dialer, ..self.plan.clone() })
     }
 
     /// Runs one generator to its end.

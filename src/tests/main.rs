@@ -91,6 +91,9 @@ mod page;
 /// A real Prometheus in front of the program, with our rules, and the dashboard's queries.
 mod prometheus;
 
+/// Programs that others wrote, on both sides: curl, nghttp, nginx, grpcio, WebSocket.
+mod peers;
+
 /// One test per bug that was found in use or review.
 mod regressions;
 

@@ -8,7 +8,8 @@ use minijinja::value::Serde;
 use minijinja::{AutoEscape, Environment, Error, ErrorKind, UndefinedBehavior};
 use serde::Serialize;
 
-use crate::scenario::{Protocol, Scenario};
+use crate::credentials::NAME;
+use crate::scenario::{Protocol, Scenario, Sides};
 
 /// Opening a connection; Outrigger's default.
 const CONNECT_MS: u64 = 250;
@@ -54,8 +55,17 @@ pub struct Context {
     pub failures_per_second: u32,
     /// The upstream recognises a repeated request.
     pub keyed: bool,
-    /// Clients speak HTTP/2 without TLS.
+    /// Clients speak HTTP/2, and calls of gRPC in it.
     pub h2: bool,
+    pub grpc: bool,
+    /// What is spoken to upstreams is HTTP/2.
+    pub upstream_h2: bool,
+    /// `none`, `server` or `mutual`: towards clients, and towards upstreams.
+    pub tls: String,
+    pub upstream_tls: String,
+    /// Where certificates and keys lie, and the name in those of servers.
+    pub certificates: String,
+    pub name: String,
     /// True after an odd number of reloads: changes a value that does not matter.
     pub flipped: bool,
 }
@@ -70,7 +80,14 @@ pub struct Addresses {
 
 impl Context {
     /// The context of one instance in one scenario.
-    pub fn new(scenario: &Scenario, addresses: Addresses, endpoints: &[SocketAddr], folder: &Path) -> Context {
+    pub fn new(
+        scenario: &Scenario,
+        sides: Sides,
+        addresses: Addresses,
+        endpoints: &[SocketAddr],
+        folder: &Path,
+        certificates: &Path,
+    ) -> Context {
         let needs = &scenario.policy;
         let millis = |time: std::time::Duration| u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
         let count = u32::try_from(endpoints.len()).unwrap_or(u32::MAX);
@@ -89,7 +106,13 @@ impl Context {
             connections_all: needs.connections.saturating_mul(count),
             failures_per_second: failures(scenario.load.rate, count),
             keyed: needs.keyed,
-            h2: scenario.load.protocol == Protocol::Http2,
+            h2: sides.protocol.is_h2(),
+            grpc: sides.protocol == Protocol::Grpc,
+            upstream_h2: sides.upstream_protocol.is_h2(),
+            tls: sides.tls.as_str().to_owned(),
+            upstream_tls: sides.upstream_tls.as_str().to_owned(),
+            certificates: certificates.display().to_string(),
+            name: NAME.to_owned(),
             flipped: false,
         }
     }

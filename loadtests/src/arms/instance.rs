@@ -12,7 +12,8 @@ use super::config::{Addresses, Context};
 use super::own_policy::OwnPolicy;
 use super::process::Process;
 use super::{Arm, Installed, Kind};
-use crate::scenario::Scenario;
+use crate::credentials::Credentials;
+use crate::scenario::{Protocol, Scenario, Tls};
 
 /// Starts of one instance: its ports are free when they are looked for, and may not be when they are used.
 const STARTS_MAX: u32 = 2;
@@ -24,6 +25,8 @@ pub struct Place {
     pub folder: PathBuf,
     /// The core of the proxies; `None`: wherever the kernel puts them.
     pub core: Option<u32>,
+    /// Of everybody, for scenarios with TLS.
+    pub credentials: Credentials,
 }
 
 impl Place {
@@ -34,7 +37,8 @@ impl Place {
     pub fn new(core: Option<u32>) -> Result<Place, String> {
         let folder = std::env::temp_dir().join(format!("outrigger-bench-{}", std::process::id()));
         fs::create_dir_all(&folder).map_err(|e| format!("{}: {e}", folder.display()))?;
-        Ok(Place { folder, core })
+        let credentials = Credentials::make(&folder)?;
+        Ok(Place { folder, core, credentials })
     }
 }
 
@@ -109,8 +113,10 @@ impl Instance {
         let free = free_addresses(3 + own.as_ref().map_or(0, OwnPolicy::addresses_needed))?;
         let (&[listen, admin, metrics], spare) = free.split_first_chunk().ok_or("too few addresses")?;
         let addresses = Addresses { listen, admin, metrics };
-        let context = Context::new(scenario, addresses, endpoints, &folder);
-        let ready_at = if kind == Kind::Nginx && context.h2 { admin } else { listen };
+        let sides = scenario.sides(tier);
+        let context = Context::new(scenario, sides, addresses, endpoints, &folder, &place.credentials.folder);
+        let plain = sides.tls == Tls::None;
+        let ready_at = if kind == Kind::Nginx && context.h2 && plain { admin } else { listen };
         let own = own.map(|policy| (policy, addresses, spare.to_vec(), endpoints.to_vec()));
         let files = Files { kind, context, own, folder: folder.clone() };
         let config = files.write()?;
@@ -119,11 +125,15 @@ impl Instance {
         }
         let arguments = arguments(kind, &folder, scenario.reloads());
         let mut process = Process::start(&installed.program, &arguments, &folder, place.core)?;
-        process.wait_until_ready(ready_at, &scenario.load.path)?;
+        // In the version that all of them speak.
+        let dialer = place.credentials.dialer(sides.tls, Protocol::Http1)?;
+        process.wait_until_ready(ready_at, &scenario.load.path, dialer.as_ref())?;
 
         let name = installed.program.file_name().unwrap_or_default().to_string_lossy().into_owned();
         let words = arguments.iter().map(|word| word.to_string_lossy().into_owned());
-        let shorten = |text: String| text.replace(&folder.display().to_string(), "FOLDER");
+        let certificates = place.credentials.folder.display().to_string();
+        let shorten =
+            |text: String| text.replace(&folder.display().to_string(), "FOLDER").replace(&certificates, "CERTIFICATES");
         let command = shorten(std::iter::once(name).chain(words).collect::<Vec<_>>().join(" "));
         Ok(Instance { kind, process, listen, files, config: shorten(config), command })
     }

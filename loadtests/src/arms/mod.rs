@@ -17,7 +17,7 @@ pub use find::{Installed, find};
 pub use instance::{Instance, Place, free_addresses};
 pub use process::{Process, on_interrupt};
 
-use crate::scenario::{Protocol, Scenario};
+use crate::scenario::{Protocol, Scenario, Sides, Tls};
 
 /// What requests are sent through.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -82,13 +82,26 @@ impl Kind {
 
     /// Why this program cannot play that scenario at all.
     pub fn unable(self, scenario: &Scenario) -> Option<String> {
+        let any = |what: &dyn Fn(&Sides) -> bool| scenario.all_sides().iter().any(what);
         match self {
             Kind::Direct if scenario.reloads() => Some("there is nothing to reload".to_owned()),
             Kind::Pingora if scenario.reloads() => {
                 Some("pingora has no reload: settings are code, and new code is a new process".to_owned())
             }
-            Kind::Outrigger if scenario.load.protocol == Protocol::Http2 => {
-                Some("Outrigger speaks HTTP/1.1 only".to_owned())
+            Kind::Pingora if any(&|it| it.tls != Tls::None || it.upstream_tls != Tls::None) => {
+                Some("this build of pingora has no TLS".to_owned())
+            }
+            Kind::Pingora if any(&|it| it.upstream_protocol.is_h2()) => {
+                Some("this build of pingora speaks HTTP/1.1 to upstreams".to_owned())
+            }
+            Kind::Nginx if any(&|it| it.upstream_protocol == Protocol::Http2) => {
+                Some("nginx speaks HTTP/2 to upstreams for gRPC only".to_owned())
+            }
+            Kind::Outrigger if any(&|it| it.tls != Tls::None && it.upstream_tls != Tls::None) => {
+                Some("Outrigger ends the TLS of callers beside the app, which it calls in the clear".to_owned())
+            }
+            Kind::Direct if scenario.load.idle > 0 || scenario.attacked() => {
+                Some("the question is what a proxy bears".to_owned())
             }
             Kind::Direct | Kind::Outrigger | Kind::Envoy | Kind::Haproxy | Kind::Nginx | Kind::Pingora => None,
         }

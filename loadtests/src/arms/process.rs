@@ -8,12 +8,13 @@ use std::net::{SocketAddr, TcpStream};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use outrigger::clock;
 use rustix::process::{Pid, Signal, kill_process, kill_process_group};
 
+use crate::credentials::Dialer;
 use crate::measure::members;
 
 /// Longest wait for a program to answer its first request, and for it to end after SIGTERM.
@@ -83,14 +84,14 @@ impl Process {
     ///
     /// # Errors
     /// It ended, or did not answer in time; with the end of its standard error.
-    pub fn wait_until_ready(&mut self, address: SocketAddr, path: &str) -> Result<(), String> {
+    pub fn wait_until_ready(&mut self, address: SocketAddr, path: &str, dialer: Option<&Dialer>) -> Result<(), String> {
         let until = clock::now() + READY_MAX;
         let mut last = String::from("no connection");
         loop {
             if let Some(ended) = self.ended() {
                 return Err(ended);
             }
-            match ask(address, path) {
+            match ask(address, path, dialer) {
                 Ok(status) if status < 500 => return Ok(()),
                 Ok(status) => last = format!("status {status}"),
                 Err(e) => last = if clock::now() > until { e } else { last },
@@ -173,17 +174,29 @@ fn kill_group(group: i32) {
 }
 
 /// Status of one `GET`.
-fn ask(address: SocketAddr, path: &str) -> Result<u16, String> {
+fn ask(address: SocketAddr, path: &str, dialer: Option<&Dialer>) -> Result<u16, String> {
     let said = |e: std::io::Error| e.to_string();
     let mut stream = TcpStream::connect_timeout(&address, ASK_MAX).map_err(said)?;
     stream.set_read_timeout(Some(ASK_MAX)).map_err(said)?;
     stream.set_write_timeout(Some(ASK_MAX)).map_err(said)?;
     let request = format!("GET {path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n");
-    stream.write_all(request.as_bytes()).map_err(said)?;
     let mut head = [0; 12];
-    stream.read_exact(&mut head).map_err(said)?;
+    match dialer {
+        None => exchange(&mut stream, &request, &mut head),
+        Some(Dialer { config, name }) => {
+            let connection = rustls::ClientConnection::new(Arc::clone(config), name.clone());
+            let connection = connection.map_err(|e| e.to_string())?;
+            exchange(&mut rustls::StreamOwned::new(connection, stream), &request, &mut head)
+        }
+    }
+    .map_err(said)?;
     let status = head.strip_prefix(b"HTTP/1.1 ").and_then(|digits| std::str::from_utf8(digits).ok()?.parse().ok());
     status.ok_or_else(|| format!("no HTTP answer: {:?}", String::from_utf8_lossy(&head)))
+}
+
+fn exchange(stream: &mut (impl Read + Write), request: &str, answer: &mut [u8]) -> std::io::Result<()> {
+    stream.write_all(request.as_bytes())?;
+    stream.read_exact(answer)
 }
 
 /// From now on, SIGINT, SIGTERM and SIGHUP end all started programs, remove `folder`, and end this program.
@@ -233,7 +246,6 @@ fn end_all() {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
     use std::sync::atomic::{AtomicUsize, Ordering};
 
     use super::*;
@@ -264,7 +276,7 @@ mod tests {
     fn a_program_that_ends_instead_of_getting_ready_is_quoted() {
         let folder = folder();
         let mut process = shell(folder.path(), "echo 'bad option on line 3' >&2; exit 4");
-        let said = process.wait_until_ready(SocketAddr::from(([127, 0, 0, 1], 9)), "/").expect_err("it ended");
+        let said = process.wait_until_ready(SocketAddr::from(([127, 0, 0, 1], 9)), "/", None).expect_err("it ended");
         assert_eq!(said, "sh ended with exit status: 4\n    bad option on line 3");
     }
 
@@ -287,7 +299,7 @@ mod tests {
         });
         let folder = folder();
         let mut process = shell(folder.path(), "sleep 60");
-        assert_eq!(process.wait_until_ready(address, "/x"), Ok(()));
+        assert_eq!(process.wait_until_ready(address, "/x", None), Ok(()));
         assert!(asked.load(Ordering::SeqCst) >= 2, "503 is not ready");
     }
 }

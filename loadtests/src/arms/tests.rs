@@ -13,9 +13,12 @@ use outrigger::policy::diagnostic::Format;
 use super::config::{Addresses, Context};
 use super::instance::{config_files, free_addresses};
 use super::{Arm, Choice, Instance, Kind, Place, find};
+use crate::credentials::Credentials;
 use crate::measure::members;
 use crate::results::Mode;
-use crate::scenario::{Fault, FaultKind, Latency, LoadPlan, PolicyNeeds, Protocol, Scenario, UpstreamPlan};
+use crate::scenario::{
+    Between, Fault, FaultKind, Latency, LoadPlan, PolicyNeeds, Protocol, Scenario, Tls, UpstreamPlan,
+};
 
 fn scenario(keyed: bool, protocol: Protocol) -> Scenario {
     Scenario {
@@ -30,6 +33,8 @@ fn scenario(keyed: bool, protocol: Protocol) -> Scenario {
             rate: 100.0,
             connections: 8,
             protocol,
+            tls: Tls::None,
+            idle: 0,
             method: if keyed { "POST" } else { "GET" }.to_owned(),
             path: "/".to_owned(),
             body: 0,
@@ -37,7 +42,15 @@ fn scenario(keyed: bool, protocol: Protocol) -> Scenario {
             timeout: Duration::from_secs(5),
             requests_per_connection: None,
         },
-        upstream: UpstreamPlan { endpoints: 3, latency: Latency::None, answer: 2, capacity: None, error_ratio: 0.0 },
+        upstream: UpstreamPlan {
+            endpoints: 3,
+            tls: Tls::None,
+            protocol: Protocol::Http1,
+            latency: Latency::None,
+            answer: 2,
+            capacity: None,
+            error_ratio: 0.0,
+        },
         faults: Vec::new(),
         policy: PolicyNeeds {
             deadline: Duration::from_secs(2),
@@ -47,6 +60,7 @@ fn scenario(keyed: bool, protocol: Protocol) -> Scenario {
             keyed,
         },
         tiers: 1,
+        between: None,
         gates: Vec::new(),
         rounds: None,
         quick: false,
@@ -63,10 +77,31 @@ fn contexts(folder: &Path) -> Vec<Context> {
                 for flipped in [false, true] {
                     let free = free_addresses(3 + endpoints).expect("ports");
                     let addresses = Addresses { listen: free[0], admin: free[1], metrics: free[2] };
-                    let context = Context::new(&scenario(keyed, protocol), addresses, &free[3..], folder);
+                    let scenario = scenario(keyed, protocol);
+                    let sides = scenario.sides(1);
+                    let context = Context::new(&scenario, sides, addresses, &free[3..], folder, folder);
                     all.push(Context { flipped, ..context });
                 }
             }
+        }
+    }
+    all.extend(encrypted_contexts(folder));
+    all
+}
+
+/// The same with certificates.
+fn encrypted_contexts(folder: &Path) -> Vec<Context> {
+    let certificates = Credentials::make(folder).expect("certificates").folder;
+    let mut all = Vec::new();
+    for protocol in [Protocol::Http1, Protocol::Http2, Protocol::Grpc] {
+        // Both sides of one process are encrypted nowhere, see `unable`; what a template does with both is its own affair.
+        for (tls, upstream_tls) in [(Tls::Server, Tls::None), (Tls::Mutual, Tls::None), (Tls::None, Tls::Mutual)] {
+            let mut scenario = scenario(false, protocol);
+            (scenario.load.tls, scenario.upstream.tls) = (tls, upstream_tls);
+            scenario.upstream.protocol = protocol;
+            let free = free_addresses(4).expect("ports");
+            let addresses = Addresses { listen: free[0], admin: free[1], metrics: free[2] };
+            all.push(Context::new(&scenario, scenario.sides(1), addresses, &free[3..], folder, &certificates));
         }
     }
     all
@@ -243,7 +278,21 @@ fn what_a_program_cannot_do_is_said() {
     let plain = scenario(false, Protocol::Http1);
     let h2 = scenario(false, Protocol::Http2);
     assert!(Kind::ALL.iter().all(|kind| kind.unable(&plain).is_none()));
-    assert_eq!(Kind::Outrigger.unable(&h2).as_deref(), Some("Outrigger speaks HTTP/1.1 only"));
+    assert!(Kind::ALL.iter().all(|kind| kind.unable(&h2).is_none()));
+    let unable = |scenario: &Scenario| -> Vec<Kind> {
+        Kind::ALL.into_iter().filter(|kind| kind.unable(scenario).is_some()).collect()
+    };
+    let mut both = scenario(false, Protocol::Http2);
+    both.upstream.protocol = Protocol::Http2;
+    assert_eq!(unable(&both), [Kind::Nginx, Kind::Pingora]);
+    let mut calls = scenario(false, Protocol::Grpc);
+    calls.upstream.protocol = Protocol::Grpc;
+    assert_eq!(unable(&calls), [Kind::Pingora]);
+    let mut pods = scenario(false, Protocol::Http1);
+    pods.between = Some(Between { tls: Tls::Mutual, protocol: Protocol::Http2 });
+    assert_eq!(unable(&pods), [Kind::Nginx, Kind::Pingora]);
+    (pods.load.tls, pods.upstream.tls) = (Tls::Server, Tls::Server);
+    assert_eq!(unable(&pods), [Kind::Outrigger, Kind::Nginx, Kind::Pingora]);
     let mut reload = scenario(false, Protocol::Http1);
     reload.faults.push(Fault {
         at: Duration::ZERO,
@@ -251,6 +300,5 @@ fn what_a_program_cannot_do_is_said() {
         endpoints: Vec::new(),
         kind: FaultKind::Reload,
     });
-    let unable: Vec<Kind> = Kind::ALL.into_iter().filter(|kind| kind.unable(&reload).is_some()).collect();
-    assert_eq!(unable, [Kind::Direct, Kind::Pingora]);
+    assert_eq!(unable(&reload), [Kind::Direct, Kind::Pingora]);
 }

@@ -139,7 +139,13 @@ fn difference(change: &Change) -> String {
     }
     match unit {
         Unit::Factor | Unit::Count | Unit::Seconds => signed(change.metric.show_with_unit(by)),
-        Unit::Percent | Unit::PerRequest | Unit::Micros | Unit::Millis | Unit::Mebibytes | Unit::PerSecond => {
+        Unit::Percent
+        | Unit::PerRequest
+        | Unit::Micros
+        | Unit::Millis
+        | Unit::Kibibytes
+        | Unit::Mebibytes
+        | Unit::PerSecond => {
             let share = by / old * 100.0;
             if share.is_finite() { format!("{} %", signed(fixed(share, 1))) } else { "–".to_owned() }
         }

@@ -119,7 +119,7 @@ impl Sidecar {
         let arguments: Vec<OsString> = vec!["run".into(), "--policy".into(), policy.clone().into()];
         let mut process = Process::start(program, &arguments, &folder, None)?;
         let metrics = addresses.get("metrics").and_then(|text| text.parse::<SocketAddr>().ok());
-        process.wait_until_ready(metrics.ok_or("no address for metrics")?, "/readyz")?;
+        process.wait_until_ready(metrics.ok_or("no address for metrics")?, "/readyz", None)?;
         Ok(Sidecar { program: program.to_owned(), policy, addresses, process })
     }
 

@@ -138,6 +138,7 @@ fn example(metric: Metric) -> &'static str {
         Unit::Micros => "`20us`",
         Unit::Millis => "`50ms`",
         Unit::Seconds => "`2s`",
+        Unit::Kibibytes => "`40KiB`",
         Unit::Mebibytes => "`12MiB`",
         Unit::PerSecond => "`2000/s`",
     }

@@ -11,11 +11,11 @@ use http_body_util::{BodyExt, Full};
 use hyper::body::Incoming;
 use hyper::client::conn::{http1, http2};
 use hyper_util::rt::TokioIo;
-use tokio::net::TcpStream;
 use tokio::sync::Mutex;
 
 use super::record::{Answered, Failure};
 use super::request::Template;
+use crate::credentials::{self, Dialer, Io};
 
 type Request = http::Request<Full<Bytes>>;
 
@@ -39,7 +39,7 @@ impl Client {
     /// Connects ahead of the first request. A failure shows there again.
     pub async fn open(&mut self) {
         match self {
-            Client::Http1(client) => client.link = Link::open(client.address).await.ok(),
+            Client::Http1(client) => client.link = Link::open(client.address, client.dialer.as_ref()).await.ok(),
             Client::Http2(client) => drop(client.sender().await),
         }
     }
@@ -73,14 +73,15 @@ impl Client {
 #[derive(Debug)]
 pub struct Http1 {
     address: SocketAddr,
+    dialer: Option<Dialer>,
     link: Option<Link>,
     /// Requests after which the connection is closed.
     per_connection: Option<u32>,
 }
 
 impl Http1 {
-    pub const fn new(address: SocketAddr, per_connection: Option<u32>) -> Http1 {
-        Http1 { address, link: None, per_connection }
+    pub const fn new(address: SocketAddr, dialer: Option<Dialer>, per_connection: Option<u32>) -> Http1 {
+        Http1 { address, dialer, link: None, per_connection }
     }
 
     async fn exchange(&mut self, template: &Template, number: u64) -> Result<Answered, Failure> {
@@ -94,7 +95,7 @@ impl Http1 {
                 Err(Unsent::Lost) => return Err(Failure::Reset),
             }
         }
-        let mut link = Link::open(self.address).await?;
+        let mut link = Link::open(self.address, self.dialer.as_ref()).await?;
         match link.send(request).await {
             Ok(response) => self.read(link, response).await,
             Err(_) => Err(Failure::Reset),
@@ -114,7 +115,7 @@ impl Http1 {
 #[derive(Debug)]
 struct Link {
     sender: http1::SendRequest<Full<Bytes>>,
-    connection: http1::Connection<TokioIo<TcpStream>, Full<Bytes>>,
+    connection: http1::Connection<TokioIo<Io>, Full<Bytes>>,
     served: u32,
 }
 
@@ -127,8 +128,9 @@ enum Unsent {
 }
 
 impl Link {
-    async fn open(address: SocketAddr) -> Result<Link, Failure> {
-        let (sender, connection) = http1::handshake(connect(address).await?).await.map_err(|_| Failure::Connect)?;
+    async fn open(address: SocketAddr, dialer: Option<&Dialer>) -> Result<Link, Failure> {
+        let io = connect(address, dialer).await?;
+        let (sender, connection) = http1::handshake(io).await.map_err(|_| Failure::Connect)?;
         Ok(Link { sender, connection, served: 0 })
     }
 
@@ -144,22 +146,16 @@ impl Link {
     }
 
     async fn read(&mut self, response: Response<Incoming>) -> Result<Answered, Failure> {
-        drive(&mut self.connection, read(response)).await
+        drive(&mut self.connection, read(response, false)).await
     }
 }
 
-async fn connect(address: SocketAddr) -> Result<TokioIo<TcpStream>, Failure> {
-    let stream = TcpStream::connect(address).await.map_err(|_| Failure::Connect)?;
-    // Without it a small request may wait for an acknowledgement.
-    stream.set_nodelay(true).map_err(|_| Failure::Connect)?;
-    Ok(TokioIo::new(stream))
+async fn connect(address: SocketAddr, dialer: Option<&Dialer>) -> Result<TokioIo<Io>, Failure> {
+    credentials::connect(address, dialer).await.map(TokioIo::new).map_err(|_| Failure::Connect)
 }
 
 /// Polls the connection in the task of its only user: no second task to wake.
-async fn drive<T>(
-    connection: &mut http1::Connection<TokioIo<TcpStream>, Full<Bytes>>,
-    work: impl Future<Output = T>,
-) -> T {
+async fn drive<T>(connection: &mut http1::Connection<TokioIo<Io>, Full<Bytes>>, work: impl Future<Output = T>) -> T {
     let mut work = pin!(work);
     let mut ended = false;
     std::future::poll_fn(|cx| {
@@ -170,33 +166,43 @@ async fn drive<T>(
     .await
 }
 
-async fn read(response: Response<Incoming>) -> Result<Answered, Failure> {
+/// Reads an answer to its end. `grpc`: it is a success only with a status of 0, in the trailers or in the head.
+async fn read(response: Response<Incoming>, grpc: bool) -> Result<Answered, Failure> {
+    const STATUS: &str = "grpc-status";
     let status = response.status().as_u16();
+    let mut outcome = response.headers().get(STATUS).cloned();
     let mut body = response.into_body();
     let mut bytes = 0;
     while let Some(frame) = body.frame().await {
         let frame = frame.map_err(|_| Failure::Truncated)?;
         bytes += frame.data_ref().map_or(0, |data| data.len() as u64);
+        outcome = frame.trailers_ref().and_then(|trailers| trailers.get(STATUS).cloned()).or(outcome);
     }
-    Ok(Answered { status, bytes })
+    match outcome {
+        Some(code) if grpc && code != "0" => Err(Failure::GrpcStatus),
+        None if grpc && status == 200 => Err(Failure::Truncated),
+        Some(_) | None => Ok(Answered { status, bytes }),
+    }
 }
 
 /// HTTP/2 over a connection that many clients share.
 #[derive(Debug)]
 pub struct Http2 {
     address: SocketAddr,
+    dialer: Option<Dialer>,
     sender: Mutex<Option<http2::SendRequest<Full<Bytes>>>>,
 }
 
 impl Http2 {
-    pub fn new(address: SocketAddr) -> Http2 {
-        Http2 { address, sender: Mutex::default() }
+    pub fn new(address: SocketAddr, dialer: Option<Dialer>) -> Http2 {
+        Http2 { address, dialer, sender: Mutex::default() }
     }
 
     async fn exchange(&self, template: &Template, number: u64) -> Result<Answered, Failure> {
         let mut sender = self.sender().await?;
         sender.ready().await.map_err(|_| Failure::Reset)?;
-        read(sender.send_request(template.request(number)).await.map_err(|_| Failure::Reset)?).await
+        let response = sender.send_request(template.request(number)).await.map_err(|_| Failure::Reset)?;
+        read(response, template.is_grpc()).await
     }
 
     /// The shared connection, opened anew where it has ended.
@@ -205,7 +211,7 @@ impl Http2 {
         if let Some(sender) = shared.as_ref().filter(|sender| !sender.is_closed()) {
             return Ok(sender.clone());
         }
-        let io = connect(self.address).await?;
+        let io = connect(self.address, self.dialer.as_ref()).await?;
         let (sender, connection) = http2::handshake(Spawner, io).await.map_err(|_| Failure::Connect)?;
         tokio::spawn(connection);
         *shared = Some(sender.clone());

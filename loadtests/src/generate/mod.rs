@@ -7,9 +7,11 @@
 
 pub mod args;
 mod arrivals;
+pub mod attack;
 mod client;
 mod closed;
 pub mod framing;
+pub mod idle;
 mod open;
 mod pool;
 mod record;
@@ -26,6 +28,7 @@ use std::time::{Duration, Instant};
 use tokio::runtime::Runtime;
 use tokio::sync::oneshot;
 
+use crate::credentials::Dialer;
 use crate::results::{ClientSide, Mode, Second};
 use crate::scenario::LoadPlan;
 use record::Record;
@@ -37,6 +40,8 @@ pub struct Plan {
     /// Clients spread evenly over them; at least one.
     pub targets: Vec<SocketAddr>,
     pub load: LoadPlan,
+    /// How connections are encrypted; `None`: not at all.
+    pub dialer: Option<Dialer>,
     pub duration: Duration,
     /// Of the arrivals.
     pub seed: u64,

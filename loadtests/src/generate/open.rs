@@ -65,11 +65,14 @@ fn clients(plan: &Plan) -> Vec<(Client, Result<Arc<Template>, String>)> {
     let spread = |n: usize| n % plan.targets.len();
     match load.protocol {
         Protocol::Http1 => (0..connections)
-            .map(|n| (Http1::new(plan.targets[spread(n)], load.requests_per_connection), spread(n)))
+            .map(|n| {
+                (Http1::new(plan.targets[spread(n)], plan.dialer.clone(), load.requests_per_connection), spread(n))
+            })
             .map(|(client, to)| (Client::Http1(Box::new(client)), templates[to].clone()))
             .collect(),
-        Protocol::Http2 => {
-            let shared: Vec<_> = (0..connections).map(|n| Arc::new(Http2::new(plan.targets[spread(n)]))).collect();
+        Protocol::Http2 | Protocol::Grpc => {
+            let open = |n: usize| Arc::new(Http2::new(plan.targets[spread(n)], plan.dialer.clone()));
+            let shared: Vec<_> = (0..connections).map(open).collect();
             // Neighbours use different connections.
             (0..connections * STREAMS)
                 .map(|n| n % connections)

@@ -29,6 +29,8 @@ pub enum Failure {
     Reset,
     /// The connection ended within the answer's body.
     Truncated,
+    /// A complete answer of gRPC whose status is not 0.
+    GrpcStatus,
     /// No connection was free until the client gave up.
     Unsent,
 }
@@ -41,6 +43,7 @@ impl Failure {
             Failure::Connect => "connect",
             Failure::Reset => "reset",
             Failure::Truncated => "truncated",
+            Failure::GrpcStatus => "grpc-status",
             Failure::Unsent => "unsent",
         }
     }

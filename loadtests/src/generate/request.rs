@@ -3,12 +3,13 @@
 use std::net::SocketAddr;
 
 use bytes::Bytes;
-use http::header::{CONTENT_TYPE, HOST, HeaderName, HeaderValue};
+use http::header::{CONTENT_TYPE, HOST, HeaderName, HeaderValue, TE};
 use http::{Method, Request, Uri};
 use http_body_util::Full;
 use outrigger::faults::KEY;
+use outrigger::faults::grpc::framed;
 
-use crate::scenario::{LoadPlan, Protocol};
+use crate::scenario::{LoadPlan, Protocol, Tls};
 
 /// Renders requests.
 #[derive(Clone, Debug)]
@@ -17,6 +18,7 @@ pub struct Template {
     uri: Uri,
     host: Option<HeaderValue>,
     body: Bytes,
+    grpc: bool,
     /// What keys begin with: no two plays share one, or an upstream's memory of keys would spoil the second.
     keys: Option<String>,
 }
@@ -28,17 +30,21 @@ impl Template {
         let wrong = |e: &dyn std::fmt::Display| format!("{} {}: {e}", load.method, load.path);
         let uri = match load.protocol {
             Protocol::Http1 => load.path.clone(),
-            Protocol::Http2 => format!("http://{to}{}", load.path),
+            Protocol::Http2 | Protocol::Grpc if load.tls == Tls::None => format!("http://{to}{}", load.path),
+            Protocol::Http2 | Protocol::Grpc => format!("https://{to}{}", load.path),
         };
         let host = match load.protocol {
             Protocol::Http1 => Some(HeaderValue::try_from(to.to_string()).map_err(|e| wrong(&e))?),
-            Protocol::Http2 => None,
+            Protocol::Http2 | Protocol::Grpc => None,
         };
+        let grpc = load.protocol == Protocol::Grpc;
+        let body = vec![b'x'; usize::try_from(load.body).map_err(|e| wrong(&e))?];
         Ok(Template {
             method: load.method.parse().map_err(|e| wrong(&e))?,
             uri: uri.parse().map_err(|e| wrong(&e))?,
             host,
-            body: vec![b'x'; usize::try_from(load.body).map_err(|e| wrong(&e))?].into(),
+            body: if grpc { framed(&body) } else { body.into() },
+            grpc,
             keys: load.keyed.then(|| keys.to_owned()),
         })
     }
@@ -52,7 +58,10 @@ impl Template {
         if let Some(host) = &self.host {
             fields.insert(HOST, host.clone());
         }
-        if !self.body.is_empty() {
+        if self.grpc {
+            fields.insert(CONTENT_TYPE, HeaderValue::from_static("application/grpc"));
+            fields.insert(TE, HeaderValue::from_static("trailers"));
+        } else if !self.body.is_empty() {
             fields.insert(CONTENT_TYPE, HeaderValue::from_static("application/octet-stream"));
         }
         if let Some(key) = self.key(number) {
@@ -91,6 +100,11 @@ impl Template {
         }
         into.extend_from_slice(b"\r\n");
         into.extend_from_slice(&self.body);
+    }
+
+    /// Whether its answers have a status of gRPC.
+    pub const fn is_grpc(&self) -> bool {
+        self.grpc
     }
 
     /// Whether every request is the same, byte for byte.

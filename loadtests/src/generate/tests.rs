@@ -14,7 +14,7 @@ use hyper_util::rt::TokioIo;
 use tokio::net::TcpListener;
 
 use super::*;
-use crate::scenario::Protocol;
+use crate::scenario::{Protocol, Tls};
 
 fn plan(to: SocketAddr, protocol: Protocol, connections: u32) -> Plan {
     let load = LoadPlan {
@@ -22,6 +22,8 @@ fn plan(to: SocketAddr, protocol: Protocol, connections: u32) -> Plan {
         rate: 200.0,
         connections,
         protocol,
+        tls: Tls::None,
+        idle: 0,
         method: "POST".to_owned(),
         path: "/a?b=c".to_owned(),
         body: 1_000,
@@ -29,7 +31,7 @@ fn plan(to: SocketAddr, protocol: Protocol, connections: u32) -> Plan {
         timeout: Duration::from_secs(5),
         requests_per_connection: None,
     };
-    Plan { targets: vec![to], load, duration: Duration::from_secs(1), seed: 1, keys: "k".to_owned() }
+    Plan { targets: vec![to], load, dialer: None, duration: Duration::from_secs(1), seed: 1, keys: "k".to_owned() }
 }
 
 fn generate(plan: Plan) -> Seen {

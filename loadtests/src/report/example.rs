@@ -13,6 +13,8 @@ pub fn scenario(name: &str) -> ScenarioRun {
         source: format!("name: {name}\n"),
         seconds: 30.0,
         load: Load {
+            tls: String::new(),
+            idle: 0,
             mode: Mode::Poisson,
             rate: Some(2_000.0),
             connections: 64,

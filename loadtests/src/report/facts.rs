@@ -47,8 +47,13 @@ pub fn method(run: &Run) -> String {
 
 /// What was sent.
 pub fn load(scenario: &ScenarioRun) -> String {
-    let Load { mode, rate, connections, protocol, method, path, body_bytes, answer_bytes, keyed, timeout_s } =
+    let Load { mode, rate, connections, protocol, tls, idle, method, path, body_bytes, answer_bytes, keyed, timeout_s } =
         &scenario.load;
+    let encrypted = match tls.as_str() {
+        "server" => " in TLS",
+        "mutual" => " in mutual TLS",
+        _ => "",
+    };
     let arrivals = match (mode, rate) {
         (Mode::Poisson, Some(rate)) => format!("{} requests/s, Poisson arrivals", thousands(*rate)),
         (Mode::Constant, Some(rate)) => format!("{} requests/s at equal distances", thousands(*rate)),
@@ -56,7 +61,11 @@ pub fn load(scenario: &ScenarioRun) -> String {
         (Mode::Constant, None) => "arrivals at equal distances".to_owned(),
         (Mode::Closed, _) => "closed loop".to_owned(),
     };
-    let mut parts = vec![arrivals, format!("{} over {protocol}", counted(u64::from(*connections), "connection"))];
+    let over = format!("{} over {protocol}{encrypted}", counted(u64::from(*connections), "connection"));
+    let mut parts = vec![arrivals, over];
+    if *idle > 0 {
+        parts.push(format!("{} held idle beside them", thousands(f64::from(*idle))));
+    }
     parts.push(format!("{method} {path}{}", if *keyed { " with a key each" } else { "" }));
     if *body_bytes > 0 {
         parts.push(format!("bodies of {}", bytes(*body_bytes)));

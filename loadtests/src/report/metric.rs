@@ -15,6 +15,7 @@ pub enum Metric {
     P90Added,
     P99Added,
     P999Added,
+    P99Moved,
     FailureP50,
     FailureP99,
     Throughput,
@@ -33,6 +34,7 @@ pub enum Metric {
     RssIdle,
     Rss,
     RssMax,
+    RssPerConnection,
 }
 
 /// What a figure counts, in the unit it is kept in.
@@ -63,6 +65,7 @@ pub enum Unit {
     Micros,
     Millis,
     Seconds,
+    Kibibytes,
     Mebibytes,
     PerSecond,
 }
@@ -85,7 +88,7 @@ struct Facts {
 
 impl Metric {
     /// Every figure, in the order of the enum.
-    pub const ALL: [Metric; 28] = [
+    pub const ALL: [Metric; 30] = [
         Metric::Success,
         Metric::Amplification,
         Metric::P50,
@@ -96,6 +99,7 @@ impl Metric {
         Metric::P90Added,
         Metric::P99Added,
         Metric::P999Added,
+        Metric::P99Moved,
         Metric::FailureP50,
         Metric::FailureP99,
         Metric::Throughput,
@@ -114,6 +118,7 @@ impl Metric {
         Metric::RssIdle,
         Metric::Rss,
         Metric::RssMax,
+        Metric::RssPerConnection,
     ];
 
     const fn facts(self) -> Facts {
@@ -131,6 +136,7 @@ impl Metric {
             Metric::P90Added => facts("p90_added", "+p90", "+p90", Unit::Millis),
             Metric::P99Added => facts("p99_added", "+p99", "+p99", Unit::Millis),
             Metric::P999Added => facts("p99.9_added", "+p99.9", "+p99.9", Unit::Millis),
+            Metric::P99Moved => facts("p99_moved", "p99 moved by the fault", "p99 moved", Unit::Millis),
             Metric::FailureP50 => facts("failure_p50", "p50 of failures", "fail p50", Unit::Millis),
             Metric::FailureP99 => facts("failure_p99", "p99 of failures", "fail p99", Unit::Millis),
             Metric::Throughput => facts("throughput", "succeeded", "ok", Unit::PerSecond),
@@ -155,6 +161,9 @@ impl Metric {
             Metric::RssIdle => facts("rss_idle", "memory, idle", "idle RSS", Unit::Mebibytes),
             Metric::Rss => facts("rss", "memory, loaded", "RSS", Unit::Mebibytes),
             Metric::RssMax => facts("rss_max", "memory, at most", "max RSS", Unit::Mebibytes),
+            Metric::RssPerConnection => {
+                facts("rss_per_connection", "memory of an idle connection", "per connection", Unit::Kibibytes)
+            }
         }
     }
 
@@ -197,6 +206,7 @@ impl Metric {
             | Metric::P90Added
             | Metric::P99Added
             | Metric::P999Added
+            | Metric::P99Moved
             | Metric::FailureP50
             | Metric::FailureP99
             | Metric::Recovery
@@ -212,7 +222,8 @@ impl Metric {
             | Metric::Threads
             | Metric::RssIdle
             | Metric::Rss
-            | Metric::RssMax => Better::Lower,
+            | Metric::RssMax
+            | Metric::RssPerConnection => Better::Lower,
         }
     }
 
@@ -248,7 +259,7 @@ impl Metric {
             Unit::PerSecond => thousands(shown),
             Unit::Micros => fixed(shown, if shown.abs() < 100.0 { 1 } else { 0 }),
             Unit::Millis => fixed(shown, decimals(shown, 2)),
-            Unit::Mebibytes => fixed(shown, decimals(shown, 1)),
+            Unit::Kibibytes | Unit::Mebibytes => fixed(shown, decimals(shown, 1)),
             Unit::Seconds => trimmed(fixed(shown, 1)),
             Unit::Count => trimmed(fixed(shown, 1)),
             Unit::Factor => fixed(shown, 2),
@@ -270,7 +281,7 @@ impl Unit {
             Unit::Percent => Quantity::Share,
             Unit::Count | Unit::Factor | Unit::PerRequest => Quantity::Number,
             Unit::Micros | Unit::Millis | Unit::Seconds => Quantity::Time,
-            Unit::Mebibytes => Quantity::Memory,
+            Unit::Kibibytes | Unit::Mebibytes => Quantity::Memory,
             Unit::PerSecond => Quantity::Rate,
         }
     }
@@ -281,6 +292,7 @@ impl Unit {
             Unit::Percent => value * 100.0,
             Unit::Millis => value / 1e3,
             Unit::Seconds => value / 1e6,
+            Unit::Kibibytes => value * 1024.0,
             Unit::Count | Unit::Factor | Unit::PerRequest | Unit::Micros | Unit::Mebibytes | Unit::PerSecond => value,
         }
     }
@@ -293,6 +305,7 @@ impl Unit {
             Unit::Micros => "µs",
             Unit::Millis => "ms",
             Unit::Seconds => "s",
+            Unit::Kibibytes => "KiB",
             Unit::Mebibytes => "MiB",
             Unit::PerSecond => "/s",
         }
@@ -306,6 +319,7 @@ impl Unit {
             Unit::Micros => " µs",
             Unit::Millis => " ms",
             Unit::Seconds => " s",
+            Unit::Kibibytes => " KiB",
             Unit::Mebibytes => " MiB",
             Unit::PerSecond => "/s",
         }

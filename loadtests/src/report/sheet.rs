@@ -35,6 +35,7 @@ pub const LATENCY: &[Column] = &[
     Column::Figure(Metric::P90Added),
     Column::Figure(Metric::P99Added),
     Column::Figure(Metric::P999Added),
+    Column::Figure(Metric::P99Moved),
 ];
 
 /// What the proxy used.
@@ -49,6 +50,7 @@ pub const COST: &[Column] = &[
     Column::Figure(Metric::Switches),
     Column::Figure(Metric::RssIdle),
     Column::Figure(Metric::Rss),
+    Column::Figure(Metric::RssPerConnection),
     Column::Figure(Metric::Threads),
 ];
 

@@ -136,6 +136,7 @@ fn value(metric: Metric, round: &Round, direct: Option<&Round>, scenario: &Scena
         Metric::P90Added => added(round, direct, 0.9),
         Metric::P99Added => added(round, direct, 0.99),
         Metric::P999Added => added(round, direct, 0.999),
+        Metric::P99Moved => moved(round, scenario),
         Metric::FailureP50 => quantile(&client.latency_of_failures, 0.5),
         Metric::FailureP99 => quantile(&client.latency_of_failures, 0.99),
         Metric::Throughput => ratio(as_number(client.ok), client.seconds),
@@ -160,6 +161,10 @@ fn value(metric: Metric, round: &Round, direct: Option<&Round>, scenario: &Scena
         Metric::RssIdle => mebibytes(|cost| cost.rss_idle_kib),
         Metric::Rss => mebibytes(|cost| cost.rss_kib),
         Metric::RssMax => mebibytes(|cost| cost.rss_max_kib),
+        Metric::RssPerConnection => cost.and_then(|cost| {
+            let grown = cost.rss_kib.saturating_sub(cost.rss_idle_kib);
+            ratio(as_number(grown) / 1024.0, f64::from(scenario.load.idle))
+        }),
     }
 }
 
@@ -191,6 +196,27 @@ pub fn quantile(values: &[(f64, u64)], share: f64) -> Option<f64> {
 
 fn added(round: &Round, direct: Option<&Round>, share: f64) -> Option<f64> {
     Some(latency(round, share)? - latency(direct?, share)?)
+}
+
+/// By how much the 99th percentile of a second is higher while a client attacks: medians of the seconds within and
+/// without.
+fn moved(round: &Round, scenario: &ScenarioRun) -> Option<f64> {
+    if round.reset_streams == 0 {
+        return None;
+    }
+    let within = |second: usize| {
+        let (from, to) = (second as f64, second as f64 + 1.0);
+        scenario.faults.iter().any(|span| span.from_s < to && from < span.to_s)
+    };
+    let (mut during, mut beside) = (Vec::new(), Vec::new());
+    for (number, second) in round.timeline.iter().enumerate().filter(|(_, second)| second.ok > 0) {
+        if within(number) { &mut during } else { &mut beside }.push(second.p99);
+    }
+    let median = |mut values: Vec<u64>| {
+        values.sort_unstable();
+        values.get(values.len() / 2).copied().map(as_number)
+    };
+    Some(median(during)? - median(beside)?)
 }
 
 /// Microseconds from the end of the last fault until success stays at 99 % or more; infinite if it does not.

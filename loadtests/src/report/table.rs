@@ -33,6 +33,7 @@ const EFFECT: &[Column] = &[
     Column::Figure(Metric::P99),
     Column::Figure(Metric::P50Added),
     Column::Figure(Metric::P99Added),
+    Column::Figure(Metric::P99Moved),
     Column::Figure(Metric::FailureP99),
 ];
 

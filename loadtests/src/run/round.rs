@@ -66,6 +66,7 @@ impl Turn<'_> {
         }
         let groups = scene.groups();
         let idle_kib = resident_kib(&groups);
+        scene.stage.hold(&scene.target)?;
         scene.stage.warm_up(&scene.target)?;
 
         let mut meter: Option<Meter> = None;
@@ -96,6 +97,7 @@ impl Turn<'_> {
         })?;
         round.cost = meter.map(|meter| meter.cost(sent(&round)));
         round.invalid.extend(failed.into_iter().map(|reason| format!("the reload failed: {reason}")));
+        round.invalid.extend(scene.stage.release()?);
         round.invalid.extend(scene.ended());
         Ok(round)
     }
@@ -135,12 +137,20 @@ impl Turn<'_> {
 
     /// Upstreams, and the arm in front of them: once, or twice with a service between.
     fn set(&self, scenario: &Scenario) -> Result<Scene, String> {
-        let mut stage = Stage::open(scenario, self.seed, self.load_core)?;
+        let mut stage = Stage::open(scenario, self.seed, self.load_core, Some(&self.place.credentials))?;
         let endpoints = stage.endpoints().to_vec();
         let start = |tier, endpoints: &[SocketAddr]| Instance::start(self.arm, tier, endpoints, scenario, self.place);
         let direct = self.arm.choice.kind == Kind::Direct;
         let mut instances = Vec::new();
-        let addresses = match (scenario.tiers > 1, direct) {
+        let two = scenario.tiers > 1;
+        let addresses = match (two, direct) {
+            (false, false) if scenario.between.is_some() => {
+                let inner = start(2, &endpoints)?;
+                let outer = start(1, &[inner.listen()])?;
+                let listen = outer.listen();
+                instances.extend([outer, inner]);
+                vec![listen]
+            }
             (false, true) => endpoints,
             (false, false) => {
                 let instance = start(1, &endpoints)?;
@@ -161,7 +171,7 @@ impl Turn<'_> {
                 vec![listen]
             }
         };
-        Ok(Scene { instances, stage, target: Target { addresses } })
+        Ok(Scene { instances, stage, target: Target { addresses, direct: direct && !two } })
     }
 }
 

@@ -7,7 +7,9 @@ use outrigger::policy::duration::print;
 use outrigger::policy::raw::scalar::{Key, Position};
 
 use super::read::{Findings, bytes, flag, line, number, percent, time, word};
-use super::{Abandoned, Capacity, Latency, LoadPlan, PolicyNeeds, Protocol, Scenario, UpstreamPlan};
+use super::{
+    Abandoned, Between, Capacity, FaultKind, Latency, LoadPlan, PolicyNeeds, Protocol, Scenario, Tls, UpstreamPlan,
+};
 use super::{faults, parse, raw};
 use crate::gates::Condition;
 use crate::results::Mode;
@@ -23,6 +25,7 @@ const BYTES_PER_SECOND_MAX: f64 = (1u64 << 30) as f64;
 /// As many keys as an upstream keeps count of.
 const KEYS_MAX: f64 = 100_000.0;
 const ENDPOINTS_MAX: u32 = 1_000;
+const IDLE_MAX: u32 = 20_000;
 const FAULTS_MAX: usize = 100;
 
 const MILLISECOND: Duration = Duration::from_millis(1);
@@ -55,7 +58,8 @@ fn compile(raw: &raw::File, text: &str, file: &str, findings: &mut Findings) -> 
     let duration = findings.need(("duration", "duration: 15s"), TOP, &raw.duration, time(range));
     let warm_up = findings.take(&raw.warm_up, time(Duration::ZERO..=MINUTE)).unwrap_or(Duration::from_secs(2));
     let load = load(&raw.load, findings);
-    let upstream = upstream(&raw.upstream, findings);
+    let grpc = load.as_ref().is_some_and(|load| load.protocol == Protocol::Grpc);
+    let upstream = upstream(&raw.upstream, grpc, findings);
     let policy = policy(&raw.policy, load.as_ref().is_some_and(|load| load.keyed), findings);
     let tiers = findings.take(&raw.tiers, number(1..=2)).unwrap_or(1);
     let gates = gates(&raw.gates, findings);
@@ -71,6 +75,8 @@ fn compile(raw: &raw::File, text: &str, file: &str, findings: &mut Findings) -> 
     let faults = faults::compile(list, duration, upstream.endpoints, findings);
     let load = load?;
     together(raw, &load, &upstream, &policy, duration, findings);
+    encrypted(raw, &load, &upstream, tiers, &faults, findings);
+    let between = raw.between.value().map(|raw| between(raw, load.protocol, findings));
     Some(Scenario {
         name: Path::new(file).file_stem()?.to_string_lossy().into_owned(),
         title: title?,
@@ -83,6 +89,7 @@ fn compile(raw: &raw::File, text: &str, file: &str, findings: &mut Findings) -> 
         faults,
         policy,
         tiers,
+        between,
         gates,
         rounds,
         quick,
@@ -90,6 +97,7 @@ fn compile(raw: &raw::File, text: &str, file: &str, findings: &mut Findings) -> 
     })
 }
 
+const TLS: &[(&str, Tls)] = &[("none", Tls::None), ("server", Tls::Server), ("mutual", Tls::Mutual)];
 const ARRIVALS: &[(&str, Mode)] = &[("poisson", Mode::Poisson), ("constant", Mode::Constant), ("closed", Mode::Closed)];
 
 fn load(key: &Key<raw::Load>, findings: &mut Findings) -> Option<LoadPlan> {
@@ -110,27 +118,37 @@ fn load(key: &Key<raw::Load>, findings: &mut Findings) -> Option<LoadPlan> {
             Some(0.0)
         }
     };
-    let protocols = [("http1", Protocol::Http1), ("h2", Protocol::Http2)];
+    let protocols = [("http1", Protocol::Http1), ("h2", Protocol::Http2), ("grpc", Protocol::Grpc)];
     let methods = ["GET", "POST", "PUT", "PATCH", "DELETE"].map(|method| (method, method));
+    let protocol = findings.take(&raw.protocol, word("protocol", &protocols)).unwrap_or(Protocol::Http1);
+    let (method, route) = if protocol == Protocol::Grpc { ("POST", "/bench.Echo/Unary") } else { ("GET", "/") };
     let plan = LoadPlan {
         arrivals,
         rate: rate.unwrap_or(1.0),
         connections: findings.take(&raw.connections, number(1..=CONNECTIONS_MAX)).unwrap_or(64),
-        protocol: findings.take(&raw.protocol, word("protocol", &protocols)).unwrap_or(Protocol::Http1),
-        method: findings.take(&raw.method, word("method", &methods)).unwrap_or("GET").to_owned(),
-        path: findings.take(&raw.path, path).unwrap_or_else(|| "/".to_owned()),
+        protocol,
+        tls: findings.take(&raw.tls, word("value", TLS)).unwrap_or(Tls::None),
+        idle: findings.take(&raw.idle, number(0..=IDLE_MAX)).unwrap_or(0),
+        method: findings.take(&raw.method, word("method", &methods)).unwrap_or(method).to_owned(),
+        path: findings.take(&raw.path, path).unwrap_or_else(|| route.to_owned()),
         body: findings.take(&raw.body, bytes(BODY_MAX)).unwrap_or(0),
         keyed: findings.take(&raw.keyed, flag).unwrap_or(false),
         timeout: findings.take(&raw.timeout, time(MILLISECOND..=MINUTE)).unwrap_or(Duration::from_secs(5)),
         requests_per_connection: findings.take(&raw.requests_per_connection, number(1..=1_000_000)),
     };
-    if plan.protocol == Protocol::Http2 {
+    if plan.protocol.is_h2() {
         let position = raw.protocol.position().unwrap_or(at.position);
         if plan.arrivals == Mode::Closed {
             findings.add(position, "the closed loop speaks http1 only: write `protocol: http1`, or give a rate");
         }
         if plan.requests_per_connection.is_some() {
             findings.add(position, "requestsPerConnection is for http1: remove it, or write `protocol: http1`");
+        }
+        if plan.idle > 0 {
+            findings.add(position, "idle connections are of http1: remove `idle`, or write `protocol: http1`");
+        }
+        if plan.protocol == Protocol::Grpc && plan.method != "POST" {
+            findings.add(position, "calls of gRPC are POSTs: remove `method`");
         }
     }
     if let (true, "GET", Some(position)) = (plan.keyed, plan.method.as_str(), raw.keyed.position()) {
@@ -146,12 +164,16 @@ fn path(text: &String) -> Result<String, String> {
     Err(format!("`{text}` is not a path: write one that begins with `/`, in ASCII without blanks"))
 }
 
-fn upstream(key: &Key<raw::Upstream>, findings: &mut Findings) -> Option<UpstreamPlan> {
+fn upstream(key: &Key<raw::Upstream>, grpc: bool, findings: &mut Findings) -> Option<UpstreamPlan> {
     let default = raw::Upstream::default();
     let raw = key.value().unwrap_or(&default);
     let latency = raw.latency.get().and_then(|at| latency(&at.value, at.position, findings));
+    let protocols = [("http1", Protocol::Http1), ("h2", Protocol::Http2)];
+    let protocol = findings.take(&raw.protocol, word("protocol", &protocols)).unwrap_or(Protocol::Http1);
     let plan = UpstreamPlan {
         endpoints: findings.take(&raw.endpoints, number(1..=ENDPOINTS_MAX)).unwrap_or(1),
+        tls: findings.take(&raw.tls, word("value", TLS)).unwrap_or(Tls::None),
+        protocol: if grpc { Protocol::Grpc } else { protocol },
         latency: latency.unwrap_or(Latency::None),
         answer: findings.take(&raw.answer, bytes(ANSWER_MAX)).unwrap_or(100),
         capacity: capacity(&raw.capacity, findings),
@@ -161,6 +183,13 @@ fn upstream(key: &Key<raw::Upstream>, findings: &mut Findings) -> Option<Upstrea
         findings.add(position, "a capacity limits work that takes time: add `latency: 20ms` to `upstream`");
     }
     Some(plan)
+}
+
+fn between(raw: &raw::Between, clients: Protocol, findings: &mut Findings) -> Between {
+    let protocols = [("http1", Protocol::Http1), ("h2", Protocol::Http2)];
+    let protocol = findings.take(&raw.protocol, word("protocol", &protocols)).unwrap_or(Protocol::Http1);
+    let tls = findings.take(&raw.tls, word("value", TLS)).unwrap_or(Tls::None);
+    Between { tls, protocol: if clients == Protocol::Grpc { clients } else { protocol } }
 }
 
 fn capacity(key: &Key<raw::Capacity>, findings: &mut Findings) -> Option<Capacity> {
@@ -264,5 +293,33 @@ fn together(
              raise `load.timeout` or lower `policy.deadline`"
         );
         findings.add(block.value.timeout.position().or(raw.policy.position()).unwrap_or(block.position), message);
+    }
+}
+
+/// What encryption does not go together with.
+fn encrypted(
+    raw: &raw::File,
+    load: &LoadPlan,
+    upstream: &UpstreamPlan,
+    tiers: u32,
+    faults: &[super::Fault],
+    findings: &mut Findings,
+) {
+    let Some(block) = raw.load.get() else { return };
+    let position = block.value.tls.position().unwrap_or(block.position);
+    if load.tls != Tls::None && load.arrivals == Mode::Closed {
+        findings.add(position, "the closed loop has no TLS: remove `tls`, or give a rate");
+    }
+    let attacked = faults.iter().any(|fault| matches!(fault.kind, FaultKind::RapidReset { .. }));
+    if attacked && (load.tls != Tls::None || !load.protocol.is_h2()) {
+        findings
+            .add(position, "rapidReset speaks h2 without TLS, as the clients must: write `protocol: h2`, remove `tls`");
+    }
+    let plain = load.tls == Tls::None && upstream.tls == Tls::None && !upstream.protocol.is_h2();
+    if let (Some(position), true) = (raw.tiers.position(), tiers > 1 && !plain) {
+        findings.add(position, "the service between two tiers speaks http1 without TLS only: remove `tiers`");
+    }
+    if let (Some(position), true) = (raw.between.position(), tiers > 1) {
+        findings.add(position, "two tiers have a service between them: remove `tiers`, or `between`");
     }
 }

@@ -33,6 +33,7 @@ impl FaultKind {
             FaultKind::Slow { .. } => "slow",
             FaultKind::Reset { .. } => "reset",
             FaultKind::SlowBody { .. } => "slowBody",
+            FaultKind::RapidReset { .. } => "rapidReset",
             FaultKind::Reload => "reload",
         }
     }
@@ -47,6 +48,7 @@ impl FaultKind {
             FaultKind::Reset { ratio, point: ResetPoint::Before } => format!("{} % reset before", percent(*ratio)),
             FaultKind::Reset { ratio, point: ResetPoint::After } => format!("{} % reset after", percent(*ratio)),
             FaultKind::SlowBody { .. } => "slow bodies".to_owned(),
+            FaultKind::RapidReset { .. } => "rapid reset".to_owned(),
             FaultKind::Reload => "reload".to_owned(),
         }
     }
@@ -57,7 +59,7 @@ fn percent(ratio: f64) -> f64 {
     (ratio * 1000.0).round() / 10.0
 }
 
-const KINDS: &[&str] = &["dead", "blackHole", "stall", "errors", "slow", "reset", "slowBody", "reload"];
+const KINDS: &[&str] = &["dead", "blackHole", "stall", "errors", "slow", "reset", "slowBody", "rapidReset", "reload"];
 
 /// Compiles the list, in order of beginning.
 pub(super) fn compile(
@@ -107,7 +109,8 @@ fn compile_one(at: &At<raw::Fault>, duration: Duration, endpoints: u32, findings
         return Some(Fault { at: begins, until: begins, endpoints: Vec::new(), kind: kind? });
     }
     let lasts = findings.need(("for", "for: 5s"), at.position, &raw.r#for, time(Duration::from_millis(1)..=duration));
-    let endpoints = which(raw, at.position, endpoints, findings);
+    let at_proxy = what == "rapidReset";
+    let endpoints = if at_proxy { Some(Vec::new()) } else { which(raw, at.position, endpoints, findings) };
     let (begins, lasts) = (begins?, lasts?);
     let until = begins + lasts;
     if until > duration {
@@ -124,6 +127,7 @@ fn foreign_keys(raw: &raw::Fault, what: &str, findings: &mut Findings) {
         "slow" => &["latency"],
         "reset" => &["ratio", "point"],
         "slowBody" => &["piece", "every"],
+        "rapidReset" => &["streams"],
         _ => &[],
     };
     let always = [("for", raw.r#for.position()), ("endpoints", raw.endpoints.position())];
@@ -134,8 +138,10 @@ fn foreign_keys(raw: &raw::Fault, what: &str, findings: &mut Findings) {
         ("point", raw.point.position()),
         ("piece", raw.piece.position()),
         ("every", raw.every.position()),
+        ("streams", raw.streams.position()),
     ];
-    let barred = always.into_iter().filter(|_| what == "reload");
+    let barred =
+        always.into_iter().filter(|(name, _)| what == "reload" || (what == "rapidReset" && *name == "endpoints"));
     let written = barred.chain(special.into_iter().filter(|(name, _)| !allowed.contains(name)));
     for (name, position) in written {
         if let Some(position) = position {
@@ -172,6 +178,10 @@ fn kind(raw: &raw::Fault, what: &str, block: Position, findings: &mut Findings) 
             let range = Duration::from_millis(1)..=Duration::from_secs(10);
             let every = findings.need(("every", "every: 100ms"), block, &raw.every, time(range));
             Some(FaultKind::SlowBody { piece: piece?.max(1), every: every? })
+        }
+        "rapidReset" => {
+            let streams = findings.need(("streams", "streams: 100000"), block, &raw.streams, number(1..=10_000_000));
+            Some(FaultKind::RapidReset { streams: streams? })
         }
         // Only words of `KINDS` come here.
         _ => None,

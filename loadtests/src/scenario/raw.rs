@@ -17,6 +17,7 @@ pub(super) struct File {
     pub upstream: Key<Upstream>,
     pub policy: Key<Policy>,
     pub tiers: Key<String>,
+    pub between: Key<Between>,
     pub faults: Key<Vec<At<Fault>>>,
     pub gates: Key<Vec<At<String>>>,
     pub rounds: Key<String>,
@@ -31,6 +32,8 @@ pub(super) struct Load {
     pub rate: Key<String>,
     pub connections: Key<String>,
     pub protocol: Key<String>,
+    pub tls: Key<String>,
+    pub idle: Key<String>,
     pub method: Key<String>,
     pub path: Key<String>,
     pub body: Key<String>,
@@ -41,8 +44,17 @@ pub(super) struct Load {
 
 #[derive(Debug, Default, serde::Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
+pub(super) struct Between {
+    pub tls: Key<String>,
+    pub protocol: Key<String>,
+}
+
+#[derive(Debug, Default, serde::Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields, default)]
 pub(super) struct Upstream {
     pub endpoints: Key<String>,
+    pub tls: Key<String>,
+    pub protocol: Key<String>,
     pub latency: Key<Latency>,
     pub answer: Key<String>,
     pub capacity: Key<Capacity>,
@@ -78,6 +90,7 @@ pub(super) struct Fault {
     pub point: Key<String>,
     pub piece: Key<String>,
     pub every: Key<String>,
+    pub streams: Key<String>,
 }
 
 /// `5ms`, or `{ p50: 5ms, p99: 40ms }`.

@@ -7,10 +7,10 @@ use std::sync::atomic::Ordering;
 use std::time::Instant;
 
 use bytes::Bytes;
-use outrigger::faults::{self, Answer, Behaviour, FaultServer, Hangup, Mode, Point, Script};
+use outrigger::faults::{self, Answer, Behaviour, FaultServer, Hangup, Listening, Mode, Point, Script, ServerTls};
 
 use super::lean::LeanServer;
-use crate::scenario::{Abandoned, FaultKind, Latency, ResetPoint, Scenario, UpstreamPlan};
+use crate::scenario::{Abandoned, FaultKind, Latency, Protocol, ResetPoint, Scenario, Tls, UpstreamPlan};
 
 /// Longest answer kept in memory by the scripted upstream.
 const KEPT_MAX: u64 = 64 * 1024;
@@ -35,11 +35,11 @@ pub(super) struct Counts {
 
 impl Endpoint {
     /// Starts one, healthy. `lean`: nothing is asked of it but answers.
-    pub async fn start(plan: &UpstreamPlan, lean: bool, seed: u64) -> io::Result<Endpoint> {
+    pub async fn start(plan: &UpstreamPlan, lean: bool, tls: Option<ServerTls>, seed: u64) -> io::Result<Endpoint> {
         if lean {
             return LeanServer::start(plan.answer).map(Endpoint::Lean);
         }
-        Scripted::start(plan, seed).await.map(|scripted| Endpoint::Scripted(Box::new(scripted)))
+        Scripted::start(plan, tls, seed).await.map(|scripted| Endpoint::Scripted(Box::new(scripted)))
     }
 
     /// Whether this scenario asks nothing of its upstreams but answers.
@@ -48,8 +48,11 @@ impl Endpoint {
         plan.latency == Latency::None
             && plan.capacity.is_none()
             && plan.error_ratio == 0.0
+            && plan.tls == Tls::None
+            && !plan.protocol.is_h2()
+            && !scenario.load.protocol.is_h2()
             && !scenario.load.keyed
-            && scenario.faults.iter().all(|fault| fault.kind == FaultKind::Reload)
+            && scenario.faults.iter().all(|fault| fault.endpoints.is_empty())
     }
 
     pub const fn address(&self) -> SocketAddr {
@@ -117,7 +120,7 @@ pub(super) struct Scripted {
 }
 
 impl Scripted {
-    async fn start(plan: &UpstreamPlan, seed: u64) -> io::Result<Scripted> {
+    async fn start(plan: &UpstreamPlan, tls: Option<ServerTls>, seed: u64) -> io::Result<Scripted> {
         let good = Behaviour::from(answer(plan)).after(latency(&plan.latency, seed));
         let mut healthy = match plan.error_ratio {
             0.0 => Script::always(good),
@@ -130,7 +133,9 @@ impl Scripted {
             };
             healthy = healthy.capacity(capacity.slots as usize, abandoned);
         }
-        let server = FaultServer::start(healthy.clone()).await?;
+        // As many streams as the pool of any arm has requests.
+        let listening = Listening { tls, max_streams: Some(1_000), ..Listening::default() };
+        let server = FaultServer::start_as(listening, healthy.clone()).await?;
         Ok(Scripted { address: server.address(), server, healthy, plan: plan.clone(), seed })
     }
 
@@ -166,8 +171,8 @@ impl Scripted {
                 self.does(Script::always(self.usual(answer(&self.plan).paced(piece, *every))));
                 Ok(())
             }
-            // Concerns the proxy, not an endpoint.
-            FaultKind::Reload => Ok(()),
+            // They concern the proxy, not an endpoint.
+            FaultKind::Reload | FaultKind::RapidReset { .. } => Ok(()),
         }
     }
 
@@ -187,6 +192,7 @@ impl Scripted {
 
 fn answer(plan: &UpstreamPlan) -> Answer {
     match usize::try_from(plan.answer) {
+        Ok(length) if plan.protocol == Protocol::Grpc => Answer::grpc([vec![b'x'; length]], 0),
         Ok(length) if plan.answer <= KEPT_MAX => Answer::ok(Bytes::from(vec![b'x'; length])),
         Ok(_) | Err(_) => Answer::status(200).huge(plan.answer),
     }

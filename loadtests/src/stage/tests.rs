@@ -14,8 +14,8 @@ fn scenario(load: &str, upstream: &str, faults: &str) -> Scenario {
 }
 
 fn play(scenario: &Scenario) -> (Round, Vec<Moment>) {
-    let mut stage = Stage::open(scenario, 1, None).unwrap();
-    let target = Target { addresses: stage.endpoints().to_vec() };
+    let mut stage = Stage::open(scenario, 1, None, None).unwrap();
+    let target = Target { addresses: stage.endpoints().to_vec(), direct: true };
     let mut moments = Vec::new();
     let round = stage.play(&target, &mut |moment| moments.push(moment)).unwrap();
     (round, moments)
@@ -49,8 +49,8 @@ fn the_same_seed_gives_the_same_play_of_arrivals_on_another_stage() {
 #[test]
 fn a_stage_can_be_played_again_and_counts_each_play_alone() {
     let scenario = scenario("rate: 100, arrivals: constant, keyed: true, method: POST, body: 5B", "latency: 1ms", "");
-    let mut stage = Stage::open(&scenario, 1, None).unwrap();
-    let target = Target { addresses: stage.endpoints().to_vec() };
+    let mut stage = Stage::open(&scenario, 1, None, None).unwrap();
+    let target = Target { addresses: stage.endpoints().to_vec(), direct: true };
     stage.warm_up(&target).unwrap();
     for _ in 0..2 {
         let round = stage.play(&target, &mut |_| {}).unwrap();
@@ -188,10 +188,10 @@ fn the_service_in_the_middle_passes_requests_and_answers_on() {
         "answer: 7B, errorRatio: 30%",
         "",
     );
-    let mut stage = Stage::open(&scenario, 1, None).unwrap();
+    let mut stage = Stage::open(&scenario, 1, None, None).unwrap();
     let next = stage.endpoints()[0];
     let service = stage.service(next).unwrap();
-    let round = stage.play(&Target { addresses: vec![service] }, &mut |_| {}).unwrap();
+    let round = stage.play(&Target { addresses: vec![service], direct: false }, &mut |_| {}).unwrap();
     assert_eq!((round.upstream.executed, round.upstream.keys), (150, 150), "bodies and keys go through");
     assert!(outcome(&round, "503") > 20 && round.client.ok > 60, "{:?}", round.client.outcomes);
     assert_eq!(round.client.bytes, 7 * round.client.ok);
@@ -200,15 +200,63 @@ fn the_service_in_the_middle_passes_requests_and_answers_on() {
 #[test]
 fn a_service_whose_next_tier_is_gone_answers_502() {
     let scenario = scenario("rate: 50, arrivals: constant", "", "");
-    let mut stage = Stage::open(&scenario, 1, None).unwrap();
+    let mut stage = Stage::open(&scenario, 1, None, None).unwrap();
     let gone = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
     let service = stage.service(gone).unwrap();
-    let round = stage.play(&Target { addresses: vec![service] }, &mut |_| {}).unwrap();
+    let round = stage.play(&Target { addresses: vec![service], direct: false }, &mut |_| {}).unwrap();
     assert_eq!(outcome(&round, "502"), 75, "{:?}", round.client.outcomes);
 }
 
 #[test]
 fn a_core_that_does_not_exist_is_told() {
     let scenario = scenario("rate: 50", "", "");
-    assert!(Stage::open(&scenario, 1, Some(1_000)).map(|_| ()).unwrap_err().contains("core 1000"));
+    assert!(Stage::open(&scenario, 1, Some(1_000), None).map(|_| ()).unwrap_err().contains("core 1000"));
+}
+
+#[test]
+fn every_protocol_is_played_in_the_clear_and_encrypted() {
+    let folder = tempfile::tempdir().unwrap();
+    let credentials = crate::credentials::Credentials::make(folder.path()).unwrap();
+    for protocol in ["http1", "h2", "grpc"] {
+        for tls in ["none", "server", "mutual"] {
+            let upstream = format!("answer: 10B, tls: {tls}");
+            let scenario = scenario(&format!("rate: 200, tls: {tls}, protocol: {protocol}, body: 20B"), &upstream, "");
+            let mut stage = Stage::open(&scenario, 1, None, Some(&credentials)).unwrap();
+            let target = Target { addresses: stage.endpoints().to_vec(), direct: true };
+            let round = stage.play(&target, &mut |_| {}).unwrap();
+            assert!(round.client.ok > 0 && round.client.ok == round.client.intended, "{protocol}, {tls}: {round:?}");
+            let message = if protocol == "grpc" { 15 } else { 10 };
+            assert_eq!(round.client.bytes, round.client.ok * message, "{protocol}, {tls}");
+        }
+    }
+}
+
+#[test]
+fn a_grpc_answer_with_another_status_is_no_success() {
+    let scenario = scenario("rate: 200, protocol: grpc", "answer: 10B, errorRatio: 50%", "");
+    let (round, _) = play(&scenario);
+    assert_eq!(round.client.ok + outcome(&round, "503"), round.client.intended, "{:?}", round.client.outcomes);
+    assert!(outcome(&round, "503") > 0 && round.client.ok > 0);
+}
+
+#[test]
+fn idle_connections_are_held_and_those_that_were_closed_are_told() {
+    let scenario =
+        scenario("rate: 10, idle: 50", "answer: 10B, latency: 1ms", "{ at: 0s, for: 1s, what: dead, endpoints: all }");
+    let mut stage = Stage::open(&scenario, 1, None, None).unwrap();
+    let target = Target { addresses: stage.endpoints().to_vec(), direct: true };
+    stage.hold(&target).unwrap();
+    assert_eq!(stage.release().unwrap(), None);
+    stage.hold(&target).unwrap();
+    stage.play(&target, &mut |_| {}).unwrap();
+    assert_eq!(stage.release().unwrap().as_deref(), Some("50 of 50 idle connections had been closed"));
+}
+
+#[test]
+fn an_attacker_resets_as_many_streams_as_the_scenario_says_beside_the_others() {
+    let attack = "{ at: 200ms, for: 1s, what: rapidReset, streams: 2000 }";
+    let scenario = scenario("rate: 100, protocol: h2", "answer: 10B", attack);
+    let (round, _) = play(&scenario);
+    assert_eq!(round.reset_streams, 2_000);
+    assert_eq!(round.client.ok, round.client.intended, "{:?}", round.client.outcomes);
 }

@@ -5,12 +5,14 @@ use std::net::SocketAddr;
 use std::sync::{Arc, mpsc};
 use std::time::{Duration, Instant};
 
+use outrigger::faults::ServerTls;
 use tokio::runtime::Runtime;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio::task::{JoinHandle, JoinSet};
 
 use super::app;
 use super::endpoint::{Counts, Endpoint};
+use crate::generate::attack::rapid_reset;
 use crate::generate::thread::{Thread, cpu_time};
 use crate::results::UpstreamSide;
 use crate::scenario::{Fault, FaultKind, Scenario, UpstreamPlan};
@@ -27,6 +29,8 @@ pub(super) struct Seen {
     pub side: UpstreamSide,
     /// Requests by second since the beginning.
     pub seconds: Vec<u64>,
+    /// Streams of an attacker.
+    pub reset_streams: u64,
 }
 
 /// All upstreams of a scenario. They end when this value is dropped.
@@ -57,11 +61,18 @@ enum Order {
 struct Begin {
     zero: Instant,
     seconds: u32,
+    /// Who is attacked.
+    victim: Option<SocketAddr>,
     reload: Box<dyn Fn() + Send>,
 }
 
 impl Upstream {
-    pub fn start(scenario: &Scenario, seed: u64, core: Option<u32>) -> Result<Upstream, String> {
+    pub fn start(
+        scenario: &Scenario,
+        seed: u64,
+        core: Option<u32>,
+        tls: Option<ServerTls>,
+    ) -> Result<Upstream, String> {
         let (orders, inbox) = unbounded_channel();
         let (tell, told) = mpsc::channel();
         let stand = Stand {
@@ -69,6 +80,7 @@ impl Upstream {
             lean: Endpoint::lean_suffices(scenario),
             faults: scenario.faults.clone(),
             seed,
+            tls,
         };
         let thread = Thread::start("upstream", core, move |runtime| stand.run(runtime, inbox, &tell))?;
         let addresses = told.recv().map_err(|_| "the upstreams ended at their start".to_owned())??;
@@ -84,8 +96,14 @@ impl Upstream {
     }
 
     /// Plays the fault script from `zero` on; `reload` is called on the upstreams' thread and must not block.
-    pub fn begin(&self, zero: Instant, seconds: u32, reload: impl Fn() + Send + 'static) -> Result<(), String> {
-        self.order(Order::Begin(Begin { zero, seconds, reload: Box::new(reload) }))
+    pub fn begin(
+        &self,
+        zero: Instant,
+        seconds: u32,
+        victim: Option<SocketAddr>,
+        reload: impl Fn() + Send + 'static,
+    ) -> Result<(), String> {
+        self.order(Order::Begin(Begin { zero, seconds, victim, reload: Box::new(reload) }))
     }
 
     /// Waits until they are quiet, and tells what they saw since the beginning.
@@ -114,6 +132,7 @@ struct Stand {
     lean: bool,
     faults: Vec<Fault>,
     seed: u64,
+    tls: Option<ServerTls>,
 }
 
 impl Stand {
@@ -138,7 +157,8 @@ impl Stand {
     async fn endpoints(&self) -> std::io::Result<Vec<Endpoint>> {
         let mut endpoints = Vec::new();
         for number in 0..u64::from(self.plan.endpoints) {
-            endpoints.push(Endpoint::start(&self.plan, self.lean, self.seed.wrapping_add(number)).await?);
+            endpoints
+                .push(Endpoint::start(&self.plan, self.lean, self.tls.clone(), self.seed.wrapping_add(number)).await?);
         }
         Ok(endpoints)
     }
@@ -168,7 +188,7 @@ impl Stand {
 /// A play that runs.
 struct Play {
     before: Counts,
-    script: JoinHandle<Result<(), String>>,
+    script: JoinHandle<Result<u64, String>>,
     seconds: JoinHandle<Vec<u64>>,
     cpu: Duration,
     zero: Instant,
@@ -180,10 +200,10 @@ impl Play {
             // Keys of the warm-up.
             drop(endpoint.take_executions());
         }
-        let Begin { zero, seconds, reload } = begin;
+        let Begin { zero, seconds, victim, reload } = begin;
         Play {
             before: sum(endpoints),
-            script: tokio::spawn(script(zero, changes(faults), Arc::clone(endpoints), reload)),
+            script: tokio::spawn(script(zero, changes(faults), Arc::clone(endpoints), victim, reload)),
             seconds: tokio::spawn(requests_by_second(zero, seconds, Arc::clone(endpoints))),
             cpu: cpu_time(),
             zero,
@@ -193,7 +213,7 @@ impl Play {
     async fn settle(self, endpoints: &[Endpoint]) -> Result<Seen, String> {
         let used = cpu_time().saturating_sub(self.cpu).as_secs_f64();
         let busy = used / Instant::now().saturating_duration_since(self.zero).as_secs_f64().max(1e-9);
-        self.script.await.map_err(|e| format!("the fault script failed: {e}"))??;
+        let reset_streams = self.script.await.map_err(|e| format!("the fault script failed: {e}"))??;
         let seconds = self.seconds.await.map_err(|e| format!("the upstreams' counting failed: {e}"))?;
         quiet(endpoints).await;
         let mut executions: HashMap<String, u64> = HashMap::new();
@@ -212,7 +232,7 @@ impl Play {
             executions_max: executions.values().copied().max().unwrap_or(0),
             busy,
         };
-        Ok(Seen { side, seconds })
+        Ok(Seen { side, seconds, reset_streams })
     }
 }
 
@@ -265,6 +285,7 @@ struct Change {
 enum Step {
     Fail { endpoint: usize, kind: FaultKind, until: Duration },
     Recover { endpoint: usize },
+    Attack { streams: u64, until: Duration },
     Reload,
 }
 
@@ -274,6 +295,9 @@ fn changes(faults: &[Fault]) -> Vec<Change> {
     for Fault { at, until, endpoints, kind } in faults {
         if *kind == FaultKind::Reload {
             changes.push(Change { at: *at, what: Step::Reload });
+        }
+        if let FaultKind::RapidReset { streams } = kind {
+            changes.push(Change { at: *at, what: Step::Attack { streams: *streams, until: *until } });
         }
         for endpoint in endpoints.iter().copied() {
             let fail = Step::Fail { endpoint, kind: kind.clone(), until: *until };
@@ -285,12 +309,14 @@ fn changes(faults: &[Fault]) -> Vec<Change> {
     changes
 }
 
+/// Plays it; returns how many streams were opened to be reset.
 async fn script(
     zero: Instant,
     changes: Vec<Change>,
     endpoints: Arc<Vec<Endpoint>>,
+    victim: Option<SocketAddr>,
     reload: Box<dyn Fn() + Send>,
-) -> Result<(), String> {
+) -> Result<u64, String> {
     let mut running = JoinSet::new();
     for Change { at, what } in changes {
         // What holds from the beginning holds for the first arrival.
@@ -302,15 +328,20 @@ async fn script(
             Step::Reload => reload(),
             // At several endpoints at once: a black hole takes some time to fill.
             Step::Fail { endpoint, kind, until } => {
-                running.spawn(async move { endpoints[endpoint].fail(&kind, zero + until).await });
+                running.spawn(async move { endpoints[endpoint].fail(&kind, zero + until).await.map(|()| 0) });
             }
             Step::Recover { endpoint } => {
-                running.spawn(async move { endpoints[endpoint].recover().await });
+                running.spawn(async move { endpoints[endpoint].recover().await.map(|()| 0) });
+            }
+            Step::Attack { streams, until } => {
+                let Some(victim) = victim else { continue };
+                running.spawn(async move { Ok(rapid_reset(victim, streams, zero + at, zero + until).await) });
             }
         }
     }
+    let mut reset_streams = 0;
     while let Some(done) = running.join_next().await {
-        done.map_err(|e| e.to_string())?.map_err(|e| format!("a fault could not be played: {e}"))?;
+        reset_streams += done.map_err(|e| e.to_string())?.map_err(|e| format!("a fault could not be played: {e}"))?;
     }
-    Ok(())
+    Ok(reset_streams)
 }

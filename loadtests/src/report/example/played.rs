@@ -206,6 +206,7 @@ fn play(it: &Behaviour, scenario: &ScenarioRun, round: u64) -> Round {
     let executed_twice =
         if scenario.load.keyed && it.name != "outrigger" && it.name != "direct" { failed / 9 } else { 0 };
     Round {
+        reset_streams: 0,
         client: ClientSide {
             seconds: scenario.seconds,
             intended,
