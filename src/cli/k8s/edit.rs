@@ -18,8 +18,8 @@ struct Edit {
     at: usize,
     remove: usize,
     text: String,
-    /// Of two changes at one place, the one further to the right belongs to what ends there, and comes first.
-    column: usize,
+    /// Of two changes at one place, the deeper one belongs to what ends there, and comes first.
+    depth: usize,
 }
 
 /// The changes to one text.
@@ -42,7 +42,7 @@ impl<'t> Editor<'t> {
 
     /// The text with all changes.
     pub fn finish(mut self) -> String {
-        self.edits.sort_by(|a, b| (a.at, b.column).cmp(&(b.at, a.column)));
+        self.edits.sort_by(|a, b| (a.at, b.depth).cmp(&(b.at, a.depth)));
         let mut out = String::with_capacity(self.text.len() + self.edits.iter().map(|e| e.text.len()).sum::<usize>());
         let mut done = 0;
         for edit in &self.edits {
@@ -104,19 +104,18 @@ impl<'t> Editor<'t> {
         start
     }
 
-    fn insert_lines(&mut self, at: usize, column: usize, mut lines: String) {
+    fn insert_lines(&mut self, at: usize, depth: usize, mut lines: String) {
         // The last line of a file may have no end: then it gets one, and ours does not.
         if at == self.text.len() && !self.text.is_empty() && !self.text.ends_with('\n') {
             let bare = lines.trim_end_matches(['\r', '\n']).len();
             lines.truncate(bare);
             lines.insert_str(0, self.newline);
         }
-        self.edits.push(Edit { at, remove: 0, text: lines, column });
+        self.edits.push(Edit { at, remove: 0, text: lines, depth });
     }
 
     /// Between brackets: behind what stands before, with a comma.
     fn insert_in_brackets(&mut self, collection: &Node, before: Option<&Node>, last: Option<usize>, text: &str) {
-        let column = self.column(collection.start);
         let (at, text) = match (before, last) {
             (Some(first), _) => (first.start, format!("{text},{}", self.gap(first.start))),
             (None, Some(end)) => {
@@ -126,7 +125,7 @@ impl<'t> Editor<'t> {
             }
             (None, None) => (collection.start + 1, text.to_owned()),
         };
-        self.edits.push(Edit { at, remove: 0, text, column });
+        self.edits.push(Edit { at, remove: 0, text, depth: self.column(collection.start) });
     }
 
     /// What separates from a neighbour that begins here: a line of one's own if it has one.
@@ -151,7 +150,7 @@ impl<'t> Editor<'t> {
                     None => self.after(to.end),
                 };
                 let lines = new.iter().map(|(key, value)| layout.entry(key, value)).collect();
-                self.insert_lines(at, layout.column, lines);
+                self.insert_lines(at, 2 * layout.column, lines);
             }
             _ => {
                 let new = new.iter().map(|(key, value)| format!("{}: {}", quoted(key), json(value)));
@@ -167,7 +166,7 @@ impl<'t> Editor<'t> {
         if matches!(map.kind, Kind::Map { flow: true, .. }) {
             let (at, remove) = (entry.value.start, entry.value.end - entry.value.start);
             let blank = if remove == 0 { " " } else { "" };
-            self.edits.push(Edit { at, remove, text: format!("{blank}{}", json(value)), column: 0 });
+            self.edits.push(Edit { at, remove, text: format!("{blank}{}", json(value)), depth: 0 });
             return;
         }
         let column = self.column(first.key.start);
@@ -181,7 +180,7 @@ impl<'t> Editor<'t> {
             let start = self.text.get(..start).unwrap_or_default().trim_end_matches(' ').len();
             self.cut(start, end);
         }
-        self.insert_lines(self.after(entry.end()), column + 1, lines.to_owned());
+        self.insert_lines(self.after(entry.end()), 2 * column + 1, lines.to_owned());
     }
 
     /// Adds items to a list. `None` = the list is written in a way that cannot be added to.
@@ -193,7 +192,9 @@ impl<'t> Editor<'t> {
                 let dash = self.dash(first)?;
                 let layout = Layout { column: self.column(dash), list_indent, newline: self.newline };
                 let at = if place == Place::First { self.above_comments(dash) } else { self.after(to.end) };
-                self.insert_lines(at, layout.column, new.iter().map(|value| layout.item(value)).collect());
+                // An item may stand in the column of the next key.
+                let lines = new.iter().map(|value| layout.item(value)).collect();
+                self.insert_lines(at, 2 * layout.column + 1, lines);
             }
             (Kind::List { flow: true, .. }, first) => {
                 let before = first.filter(|_| place == Place::First);
@@ -259,6 +260,6 @@ impl<'t> Editor<'t> {
     }
 
     fn cut(&mut self, from: usize, to: usize) {
-        self.edits.push(Edit { at: from, remove: to.saturating_sub(from), text: String::new(), column: 0 });
+        self.edits.push(Edit { at: from, remove: to.saturating_sub(from), text: String::new(), depth: 0 });
     }
 }

@@ -53,10 +53,14 @@ fn whole_files_become_what_kubernetes_takes() {
         assert_eq!(pods::sidecars(&documents(golden, &once.text)).len(), sidecars, "{golden}");
         assert_eq!(run(&words, &once.text).text, once.text, "a second run changes nothing");
         assert_eq!(run(&["--uninject"], &once.text).text, input, "what was added can be taken away");
-        // Lines are added; the lines that were there stay in their order. JSON on one line is another matter.
+        // Lines are added, and those that were there stay in their order; only what stands in brackets grows.
+        let grown = |line: &str, other: &str| {
+            other == line || (line.contains(['{', '}', '"']) && other.contains("outrigger.dev"))
+        };
         let mut after = once.text.lines();
-        let missing: Vec<&str> = input.lines().filter(|line| !after.any(|other| other == *line)).collect();
-        assert!(missing.iter().all(|line| line.ends_with(['}', ']', '"'])), "{golden}: {missing:?}");
+        let json = input.starts_with('{');
+        let missing: Vec<&str> = input.lines().filter(|line| !json && !after.any(|other| grown(line, other))).collect();
+        assert_eq!(missing, [""; 0], "{golden}");
     }
 }
 
@@ -65,7 +69,7 @@ fn it_says_what_it_did_and_what_comes_next() {
     let stream = read("src/tests/kubernetes/manifests/stream.yaml");
     let ran = run(&[], &stream);
     for line in [
-        "document 3, line 20: Deployment shop/web: sidecar added",
+        "document 3, line 21: Deployment shop/web: sidecar added",
         "document 5, line 49: Deployment shop/batch: left as it is: annotated with outrigger.dev/inject: disabled",
         "next: point the app at the addresses the policy listens on",
     ] {
