@@ -94,6 +94,7 @@ pub(super) struct Fault {
 }
 
 impl Placed for Load {}
+impl Placed for Between {}
 impl Placed for Upstream {}
 impl Placed for Capacity {}
 impl Placed for Policy {}
