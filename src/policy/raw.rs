@@ -466,16 +466,7 @@ macro_rules! words {
         #[schemars(inline)]
         pub enum $name { $(#[schemars(rename = $word)] $variant),+ }
 
-        impl scalar::Placed for $name {
-            fn read<'de, D: Deserializer<'de>>(deserializer: D) -> Result<scalar::At<Self>, D::Error> {
-                const WORDS: &[&str] = &[$($word),+];
-                let scalar::At { position, value } = scalar::single(deserializer)?;
-                match WORDS.iter().zip([$($name::$variant),+]).find(|(word, _)| **word == value) {
-                    Some((_, value)) => Ok(scalar::At { position, value }),
-                    None => Err(D::Error::unknown_variant(&value, WORDS)),
-                }
-            }
-        }
+        impl scalar::Placed for $name {}
 
         impl<'de> Deserialize<'de> for $name {
             fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {

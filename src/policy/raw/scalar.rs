@@ -64,7 +64,7 @@ impl<K> Placed for Text<K> {
 
 /// A single value as it is written.
 #[inline(never)]
-pub(super) fn single<'de, D: Deserializer<'de>>(deserializer: D) -> Result<At<String>, D::Error> {
+fn single<'de, D: Deserializer<'de>>(deserializer: D) -> Result<At<String>, D::Error> {
     let spanned = Spanned::<String>::deserialize(deserializer)?;
     Ok(At { position: spanned.referenced.into(), value: spanned.value })
 }
