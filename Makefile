@@ -1,7 +1,7 @@
 # Outrigger. `make help` lists what there is.
 
 .DEFAULT_GOAL := help
-.PHONY: help demo build test drill check bench sim peers compare-tool compare compare-full compare-wires image chroot-proof tools clean
+.PHONY: printed help demo build test drill fuzz check bench sim peers compare-tool compare compare-full compare-wires image chroot-proof tools clean
 
 CARGO ?= cargo
 TARGET := $(or $(CARGO_TARGET_DIR),target)
@@ -22,6 +22,9 @@ test: tools ## every test: pure, in-process, and against the real program
 drill: ## real faults against a real sidecar: do the first lines of `outrigger status` name each within ten seconds?
 	$(CARGO) build --locked --profile quick-release --features bench --bin outrigger --bin outrigger-bench
 	$(TARGET)/quick-release/outrigger-bench drill --outrigger $(TARGET)/quick-release/outrigger $(ARGS)
+
+fuzz: ## what peers and operators write, made up by libFuzzer: SECONDS=60 for each target
+	src/tests/fuzz/run $(or $(SECONDS),60)
 
 check: ## format, lints, docs, the wall around the pure core, dependencies
 	$(CARGO) fmt --check
@@ -65,6 +68,9 @@ image: ## the container image (needs docker, podman or buildah)
 
 chroot-proof: ## the image's content without an engine: the program alone in an empty root (needs root)
 	deploy/chroot-proof.sh
+
+printed: ## shell completions and the manual page, from the words of the command line
+	OUTRIGGER_WRITE_PRINTED=1 $(CARGO) test --locked --profile quick --lib cli::tests::printed
 
 tools: # installs what the tests call, through apt
 	@deploy/test-tools.sh

@@ -156,6 +156,9 @@ impl Process {
             admin_listen: any,
             metrics_listen: any,
             access_log: false,
+            quit_endpoint: false,
+            sockets: Default::default(),
+            notifier: Default::default(),
         };
         let app = App::start(settings).expect("a running proxy");
         Process { app, listen, policy }

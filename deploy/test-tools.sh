@@ -5,10 +5,12 @@ set -euo pipefail
 # command and the Debian package that brings it
 needed=(
   "cc gcc"                    # links the program and builds mimalloc
+  "c++ g++"                   # builds libFuzzer
   "prometheus prometheus"     # scrapes the program, evaluates our rules
   "promtool prometheus"       # judges the metrics page, the rules and their tests
   "chromium chromium"         # reads the page of the admin listener
   "redis-server redis-server" # the store that replicas share
+  "systemd-analyze systemd"   # judges the units
   # Clients and servers that others wrote (src/tests/peers).
   "curl curl"
   "h2load nghttp2-client"

@@ -15,6 +15,12 @@ pub fn wall() -> SystemTime {
     SystemTime::now()
 }
 
+/// Microseconds of the clock that only runs forward, as systemd counts them.
+pub fn monotonic_micros() -> u64 {
+    let now = rustix::time::clock_gettime(rustix::time::ClockId::Monotonic);
+    u64::try_from(now.tv_sec).unwrap_or(0) * 1_000_000 + u64::try_from(now.tv_nsec).unwrap_or(0) / 1_000
+}
+
 /// [`wall`] in milliseconds since 1970, as stores count; 0 before.
 pub fn wall_millis() -> u64 {
     let since = wall().duration_since(UNIX_EPOCH).unwrap_or_default();

@@ -52,6 +52,8 @@ pub mod telemetry;
 #[cfg(feature = "testing")]
 pub mod testing;
 #[cfg(feature = "proxy")]
+pub mod tls;
+#[cfg(feature = "proxy")]
 pub mod upstreams;
 #[cfg(feature = "proxy")]
 pub mod wire;

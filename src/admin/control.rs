@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use letters::LetterControl;
 
+use super::access::{Access, Stranger};
 use super::api::{
     Applied, Change, CircuitAction, Curves, KeyView, PolicyDocument, Readiness, ResolvedKey, RetryReport, Revision,
     Verdict,
@@ -30,10 +31,16 @@ pub struct Control {
     pub name: Ask<String>,
     /// The address the admin listener is bound to: what a Host header may name besides loopback.
     pub listen: SocketAddr,
+    /// Who is let in.
+    pub access: Access,
+    /// Somebody was not let in: to be counted.
+    pub refused: AskWith<Stranger, ()>,
     /// Time since the process started.
     pub uptime: Ask<Duration>,
     /// Shutdown has begun: what is in flight finishes, nothing new is accepted.
     pub draining: Ask<bool>,
+    /// Asks for the end of the process, where that is permitted.
+    pub quit: Option<Ask<()>>,
     pub readiness: Ask<Readiness>,
     /// Outbound dependencies in file order, then the app behind `inbound`.
     pub views: Ask<Vec<UpstreamView>>,

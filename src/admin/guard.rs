@@ -1,11 +1,18 @@
-//! Who may speak to the admin API: nobody whom a browser was tricked into speaking for.
+//! Who may speak to the admin API: nobody whom a browser was tricked into speaking for, and no stranger.
 //!
-//! The listener is on loopback and asks for no password, so the enemy is a web page open in an operator's browser.
+//! On loopback nobody needs to ask for a token, and then the enemy is a web page open in an operator's browser.
 //! DNS rebinding makes such a page "same origin" with us, but its Host header then carries the page's own name: so
 //! only loopback names and addresses, and the address we listen on, are answered. Cross-site forms cannot carry
 //! [`CHANGE_HEADER`] nor a JSON content type. Each check alone would do; all of them stay.
+//!
+//! A caller who shows the token, or who has compared our certificate with the name it asked for, may call us by any name:
+//! a page that was rebound can do neither.
+//!
+//! What came through an Outrigger is refused: the app's traffic has no business here, and a policy whose upstream
+//! resolves to this address must not hand the API to whoever reaches that upstream.
 
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
+use std::sync::Arc;
 
 use axum::extract::{Request, State};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
@@ -13,22 +20,36 @@ use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 
 use super::CHANGE_HEADER;
+use super::access::{Access, Stranger};
+use super::control::Control;
 use super::page;
 use super::problem::Problem;
+use super::quit;
+use super::serve::Caller;
 use super::words;
+use crate::clock;
 
 const SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
 const SEC_FETCH_DEST: HeaderName = HeaderName::from_static("sec-fetch-dest");
 
+/// What the checks need to know.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Guard {
-    pub listen: SocketAddr,
+struct Guard<'a> {
+    listen: SocketAddr,
+    access: &'a Access,
 }
 
-pub(super) async fn check(State(guard): State<Guard>, request: Request, next: Next) -> Response {
+pub(super) async fn check(State(control): State<Arc<Control>>, request: Request, next: Next) -> Response {
+    let guard = Guard { listen: control.listen, access: &control.access };
     let mut response = match guard.admit(&request) {
         Ok(()) => next.run(request).await,
-        Err(problem) => problem.into_response(),
+        Err(Refusal { problem, stranger }) => {
+            if let Some(stranger) = stranger {
+                let from = request.extensions().get::<Caller>().map(|caller| caller.0);
+                control.turn_away(stranger, from);
+            }
+            problem.into_response()
+        }
     };
     for (name, value) in page::HEADERS {
         response.headers_mut().insert(name, HeaderValue::from_static(value));
@@ -36,17 +57,63 @@ pub(super) async fn check(State(guard): State<Guard>, request: Request, next: Ne
     response
 }
 
-impl Guard {
-    fn admit(self, request: &Request) -> Result<(), Problem> {
-        let headers = request.headers();
-        let host = self.host(headers)?;
-        if let Some(authority) = request.uri().authority()
-            && !self.names_us(authority.as_str())
-        {
-            return Err(wrong_host(authority.as_str()));
+impl Control {
+    /// Counts a caller who is not let in, and says so at most once in a while.
+    pub(super) fn turn_away(&self, stranger: Stranger, from: Option<SocketAddr>) {
+        (self.refused)(stranger);
+        // Of handshakes the acceptor tells more than we know.
+        if stranger != Stranger::Handshake {
+            self.access.tell(stranger, from, clock::now());
         }
+    }
+}
+
+/// No. `stranger`: it is one that operators want to know of.
+struct Refusal {
+    problem: Problem,
+    stranger: Option<Stranger>,
+}
+
+impl From<Problem> for Refusal {
+    fn from(problem: Problem) -> Self {
+        Refusal { problem, stranger: None }
+    }
+}
+
+impl From<Stranger> for Refusal {
+    fn from(stranger: Stranger) -> Self {
+        Refusal { problem: Problem::stranger(stranger), stranger: Some(stranger) }
+    }
+}
+
+impl Guard<'_> {
+    fn admit(self, request: &Request) -> Result<(), Refusal> {
+        let headers = request.headers();
+        if came_through_us(headers) {
+            return Err(Stranger::Proxied.into());
+        }
+        let login = self.access.login(headers);
+        let known = self.access.encrypted || (self.access.asks() && login.is_ok());
+        let host = self.host(headers, known)?;
+        if let Some(authority) = request.uri().authority()
+            && !self.answers_to(authority.as_str(), known)
+        {
+            return Err(wrong_host(authority.as_str()).into());
+        }
+        if let Err(stranger) = login
+            && !is_the_page(request)
+        {
+            return Err(stranger.into());
+        }
+        self.by_origin(request, host).map_err(Refusal::from)
+    }
+
+    /// Whether a browser sends it for a page of another site.
+    fn by_origin(self, request: &Request, host: &str) -> Result<(), Problem> {
+        let headers = request.headers();
+        let scheme = if self.access.encrypted { "https://" } else { "http://" };
         if let Some(origin) = single(headers, &header::ORIGIN)?
-            && origin.strip_prefix("http://") != Some(host)
+            && origin.strip_prefix(scheme) != Some(host)
         {
             return Err(Problem::forbidden(
                 "foreign-origin",
@@ -55,7 +122,9 @@ impl Guard {
             ));
         }
         if !matches!(*request.method(), Method::GET | Method::HEAD) {
-            return changing(headers);
+            // Jobs call it with whatever their image has, by the words that other sidecars have taught them.
+            let plain = request.uri().path() == quit::PATH;
+            return if plain { not_of_another_site(headers) } else { changing(headers) };
         }
         // A page that another site embeds us into, or that loads us as its image or script, learns nothing; but it could
         // hold all live views open. A link to our page is fine.
@@ -65,12 +134,17 @@ impl Guard {
         Ok(())
     }
 
-    fn host(self, headers: &HeaderMap) -> Result<&str, Problem> {
+    fn host(self, headers: &HeaderMap, known: bool) -> Result<&str, Problem> {
         match single(headers, &header::HOST)? {
-            Some(host) if self.names_us(host) => Ok(host),
+            Some(host) if self.answers_to(host, known) => Ok(host),
             Some(host) => Err(wrong_host(host)),
             None => Err(wrong_host("")),
         }
+    }
+
+    /// Whether we answer to `authority`. `known`: the caller is nobody whom a page tricked into calling.
+    fn answers_to(self, authority: &str, known: bool) -> bool {
+        self.names_us(authority) || (known && host_of(authority).is_some_and(|host| host.is_plain()))
     }
 
     /// Whether `authority` (`host` or `host:port`) is a loopback name or address or the one we listen on. The port is
@@ -91,6 +165,36 @@ impl Guard {
 enum Host<'a> {
     Name(&'a str),
     Address(IpAddr),
+}
+
+impl Host<'_> {
+    /// Whether it is an address, or could be a name.
+    fn is_plain(&self) -> bool {
+        match self {
+            Host::Address(_) => true,
+            Host::Name(name) => {
+                !name.is_empty() && name.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'-' | b'_'))
+            }
+        }
+    }
+}
+
+/// Whether a proxy of our kind has put its mark on it. Whoever speaks to us directly has no reason to send one.
+fn came_through_us(headers: &HeaderMap) -> bool {
+    let hops = headers.get_all(header::VIA).iter().flat_map(|line| line.as_bytes().split(|byte| *byte == b','));
+    hops.filter_map(|hop| std::str::from_utf8(hop).ok()?.split_whitespace().nth(1))
+        .any(|mark| mark.starts_with("outrigger"))
+}
+
+/// The page, its script, its style and its icon tell nothing of the process: a browser gets them first, and then asks
+/// its user for the token.
+fn is_the_page(request: &Request) -> bool {
+    let reads = matches!(*request.method(), Method::GET | Method::HEAD);
+    reads
+        && match request.uri().path() {
+            "/" => page::wanted(request.headers()),
+            path => page::PARTS.contains(&path),
+        }
 }
 
 /// Strict: digits only in the port, dotted-quad IPv4 only, brackets around IPv6. Anything else names nobody.
@@ -121,9 +225,7 @@ fn changing(headers: &HeaderMap) -> Result<(), Problem> {
             "use the outrigger command line, or add the header",
         ));
     }
-    if is_of_another_site(headers)? {
-        return Err(foreign_page("a page of another site asked for this change"));
-    }
+    not_of_another_site(headers)?;
     let kind = single(headers, &header::CONTENT_TYPE)?.unwrap_or_default();
     let essence = kind.split(';').next().unwrap_or_default().trim();
     if essence.eq_ignore_ascii_case("application/json") {
@@ -136,6 +238,13 @@ fn changing(headers: &HeaderMap) -> Result<(), Problem> {
         format!("the body's type is {}, only JSON is read", words::quoted(kind, 100)),
         "send `content-type: application/json`",
     ))
+}
+
+fn not_of_another_site(headers: &HeaderMap) -> Result<(), Problem> {
+    if is_of_another_site(headers)? {
+        return Err(foreign_page("a page of another site asked for this change"));
+    }
+    Ok(())
 }
 
 /// By what browsers say of themselves; nobody else says it, and `none` is a user's own doing.
@@ -176,8 +285,34 @@ fn wrong_host(host: &str) -> Problem {
 mod tests {
     use super::*;
 
-    fn guard(listen: &str) -> Guard {
-        Guard { listen: listen.parse().unwrap() }
+    static OPEN: std::sync::LazyLock<Access> = std::sync::LazyLock::new(Access::default);
+
+    fn guard(listen: &str) -> Guard<'static> {
+        Guard { listen: listen.parse().unwrap(), access: &OPEN }
+    }
+
+    #[test]
+    fn what_an_outrigger_has_forwarded_is_refused_and_other_proxies_are_none_of_our_business() {
+        let admits = |via: &str| {
+            let request = Request::builder().uri("/status").header("host", "127.0.0.1:4490").header("via", via);
+            guard("127.0.0.1:4490").admit(&request.body(axum::body::Body::empty()).unwrap()).is_ok()
+        };
+        for ours in
+            ["1.1 outrigger-1f-out", "1.1 outrigger", "1.1 edge, 1.1 outrigger-2-in", "1.0 fred,1.1 outrigger-x"]
+        {
+            assert!(!admits(ours), "{ours}");
+        }
+        assert!(admits("1.1 edge") && admits("1.1 varnish, 1.1 envoy"));
+    }
+
+    #[test]
+    fn a_known_caller_may_use_any_name_that_is_one() {
+        for name in ["admin.shop.svc:4490", "outrigger", "10.9.9.9:1"] {
+            assert!(guard("127.0.0.1:4490").answers_to(name, true) && !guard("127.0.0.1:4490").answers_to(name, false));
+        }
+        for odd in ["", "a@b", "a b", "a,b", "a/b", "[::1", "a:99999"] {
+            assert!(!guard("127.0.0.1:4490").answers_to(odd, true), "{odd}");
+        }
     }
 
     #[test]

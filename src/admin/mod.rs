@@ -1,12 +1,13 @@
 //! What operators ask a running proxy, and the few things they may change: JSON over HTTP/1.1 on its own listener.
 //!
-//! Two routers. [`router`] is the whole API and belongs on loopback. [`metrics_router`] answers `/metrics` and the
+//! Two routers. [`router`] is the whole API and belongs on loopback, or behind a token or certificates ([`Access`]). [`metrics_router`] answers `/metrics` and the
 //! probes only, reads and never changes, and may face the Pod's network. Neither touches the data plane: all they
 //! know comes through [`Control`], which the composition root fills, so a stuck data plane cannot silence them.
 //!
 //! ALWAYS: a change is a POST with a JSON body and the header [`CHANGE_HEADER`], from the same origin.
 //! NEVER: a GET that changes anything; an error without a sentence on what to do next.
 
+mod access;
 pub mod api;
 mod circuits;
 pub mod control;
@@ -18,6 +19,7 @@ pub mod letters;
 mod page;
 mod policy;
 mod problem;
+mod quit;
 mod requests;
 mod retries;
 mod serve;
@@ -37,9 +39,10 @@ use axum::middleware::from_fn_with_state;
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 
+pub use access::{Access, Stranger, token_in};
 pub(crate) use circuits::{TTL_MAX, TTL_MIN};
 pub use control::Control;
-pub use serve::serve;
+pub use serve::{Door, serve};
 
 use problem::Problem;
 
@@ -103,10 +106,10 @@ pub(crate) const PATHS: [(&str, &str, &str); 41] = [
 /// The paths of [`metrics_router`].
 const METRICS_PATHS: [&str; 4] = ["/metrics", "/livez", "/readyz", "/healthz"];
 
-/// The whole API, for the loopback listener.
+/// The whole API, for those whom the guard lets in.
 pub fn router(control: Arc<Control>) -> Router {
-    let guard = guard::Guard { listen: control.listen };
-    probes()
+    let known = if control.quit.is_some() { probes().route(quit::PATH, post(quit::quit)) } else { probes() };
+    known
         .route("/", get(index))
         .route("/status", get(status::status))
         .route("/upstreams", get(status::upstreams))
@@ -129,7 +132,7 @@ pub fn router(control: Arc<Control>) -> Router {
         .merge(page::routes())
         .fallback(async |uri: Uri| Problem::unknown_path(&uri, PATHS.iter().map(|(_, path, _)| *path)))
         .method_not_allowed_fallback(wrong_method)
-        .layer(from_fn_with_state(guard, guard::check))
+        .layer(from_fn_with_state(Arc::clone(&control), guard::check))
         .with_state(control)
 }
 

@@ -40,6 +40,9 @@ const SCRIPT: &str = concat!(
 static LEAN_SCRIPT: LazyLock<String> = LazyLock::new(|| lean(SCRIPT));
 static LEAN_CSS: LazyLock<String> = LazyLock::new(|| tight(&lean(CSS)));
 
+/// Paths of what the page consists of besides itself.
+pub(super) const PARTS: [&str; 3] = ["/page.js", "/page.css", "/page.svg"];
+
 /// What the page consists of besides itself.
 pub(super) fn routes() -> Router<Arc<Control>> {
     Router::new()

@@ -3,12 +3,16 @@
 use axum::http::{HeaderValue, Method, StatusCode, Uri, header};
 use axum::response::{IntoResponse, Response};
 
+use super::access::Stranger;
 use super::api::ProblemBody;
 use super::control::Refused;
 use super::words;
 
 /// Where a problem's `type` points: one page, one section per token.
 const DOCS: &str = "https://outrigger.dev/problems/";
+
+/// The token of the problem that RFC 6750 knows as `invalid_token`.
+const WRONG_TOKEN: &str = "wrong-token";
 
 /// Longest part of a client's own words that an error repeats, in characters.
 const QUOTE_MAX: usize = 200;
@@ -42,6 +46,35 @@ impl Problem {
     /// The request is understood but refused: 403.
     pub fn forbidden(token: &'static str, detail: impl Into<String>, next: impl Into<String>) -> Self {
         Problem::new(StatusCode::FORBIDDEN, token, "Request refused", detail, next)
+    }
+
+    /// Nobody who is known: 401, or 503 while nobody can be.
+    pub fn stranger(stranger: Stranger) -> Self {
+        let unauthorized = StatusCode::UNAUTHORIZED;
+        let next =
+            "send `authorization: Bearer TOKEN`; the command line does with --token-file or OUTRIGGER_TOKEN_FILE";
+        match stranger {
+            Stranger::NoToken | Stranger::Handshake => {
+                let detail = "this proxy asks for the token of its admin.tokenFile, and none was sent";
+                Problem::new(unauthorized, "no-token", "Token needed", detail, next)
+            }
+            Stranger::WrongToken => {
+                let detail = "the token that was sent is not the one in this proxy's admin.tokenFile";
+                Problem::new(unauthorized, WRONG_TOKEN, "Wrong token", detail, next)
+            }
+            Stranger::NoFile => Problem::new(
+                StatusCode::SERVICE_UNAVAILABLE,
+                "no-token-file",
+                "No token to compare with",
+                "this proxy's admin.tokenFile cannot be read, or holds no token: nobody is let in",
+                "look into the process log for the reason, and put the file in order; it is read again each second",
+            ),
+            Stranger::Proxied => Problem::forbidden(
+                "proxied",
+                "the request came through an Outrigger, and no traffic of apps belongs here",
+                "call the admin address directly",
+            ),
+        }
     }
 
     /// The query, body or a field of it is wrong: 400.
@@ -212,6 +245,10 @@ impl From<Refused> for Problem {
 
 impl IntoResponse for Problem {
     fn into_response(self) -> Response {
+        let challenge = (self.status == StatusCode::UNAUTHORIZED).then(|| match self.token {
+            WRONG_TOKEN => HeaderValue::from_static(r#"Bearer realm="outrigger", error="invalid_token""#),
+            _ => HeaderValue::from_static(r#"Bearer realm="outrigger""#),
+        });
         let body = ProblemBody {
             kind: format!("{DOCS}{}", self.token),
             title: self.title.to_owned(),
@@ -223,6 +260,10 @@ impl IntoResponse for Problem {
         // A struct of strings and numbers always serialises; the empty body is for the type checker only.
         let text = serde_json::to_string(&body).unwrap_or_default();
         let kind = (header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
-        (self.status, [kind], text).into_response()
+        let mut response = (self.status, [kind], text).into_response();
+        if let Some(challenge) = challenge {
+            response.headers_mut().insert(header::WWW_AUTHENTICATE, challenge);
+        }
+        response
     }
 }

@@ -7,6 +7,7 @@
 //! kubelet's probe must get through a crowd of silent connections.
 
 use std::collections::VecDeque;
+use std::net::SocketAddr;
 use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -20,6 +21,11 @@ use hyper_util::service::TowerToHyperService;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::{AbortHandle, JoinSet};
 use tokio_util::sync::CancellationToken;
+
+use super::access::Stranger;
+use super::control::Control;
+use crate::clock;
+use crate::tls::{Acceptor, Transport};
 
 /// Open connections at most, per listener.
 pub(super) const CONNECTIONS_MAX: usize = 128;
@@ -54,8 +60,35 @@ impl Stay {
     }
 }
 
+/// With every request: where it came from.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Caller(pub SocketAddr);
+
+/// What stands between a listener and its router.
+#[derive(Clone)]
+pub struct Door {
+    /// Encrypted.
+    pub tls: Option<Arc<Acceptor>>,
+    /// Who is told of strangers.
+    pub control: Arc<Control>,
+}
+
+impl Door {
+    /// The connection's bytes. `None`: there was no agreement, and whoever minds has been told.
+    async fn open(&self, stream: TcpStream, from: SocketAddr) -> Option<Transport> {
+        let Some(acceptor) = &self.tls else { return Some(Transport::Plain(stream)) };
+        match acceptor.accept(stream, clock::now() + HEAD_TIMEOUT).await {
+            Ok(accepted) => Some(accepted.stream),
+            Err(_) => {
+                self.control.turn_away(Stranger::Handshake, Some(from));
+                None
+            }
+        }
+    }
+}
+
 /// Serves `router` until `shutdown` is cancelled; returns when the last connection has ended, [`GRACE`] later at most.
-pub async fn serve(listener: TcpListener, router: Router, shutdown: CancellationToken) {
+pub async fn serve(listener: TcpListener, router: Router, door: Door, shutdown: CancellationToken) {
     let mut connections = Connections { tasks: JoinSet::new(), ages: VecDeque::new() };
     loop {
         let accepted = tokio::select! {
@@ -65,7 +98,9 @@ pub async fn serve(listener: TcpListener, router: Router, shutdown: Cancellation
             accepted = listener.accept() => accepted,
         };
         match accepted {
-            Ok((stream, _)) => connections.start(connection(stream, router.clone(), shutdown.clone())),
+            Ok((stream, from)) => {
+                connections.start(connection((stream, from), router.clone(), door.clone(), shutdown.clone()));
+            }
             Err(error) => {
                 tracing::warn!(%error, "the admin listener could not accept a connection");
                 tokio::time::sleep(ACCEPT_PAUSE).await;
@@ -95,11 +130,17 @@ impl Connections {
     }
 }
 
-async fn connection(stream: TcpStream, router: Router, shutdown: CancellationToken) {
+async fn connection((stream, from): (TcpStream, SocketAddr), router: Router, door: Door, shutdown: CancellationToken) {
+    let opened = tokio::select! {
+        opened = door.open(stream, from) => opened,
+        () = shutdown.cancelled() => return,
+    };
+    let Some(stream) = opened else { return };
     let (stay, router) = (Stay::default(), TowerToHyperService::new(router));
     let asked = stay.clone();
     let service = service_fn(move |mut request: hyper::Request<hyper::body::Incoming>| {
         request.extensions_mut().insert(asked.clone());
+        request.extensions_mut().insert(Caller(from));
         router.call(request)
     });
     let served = http1::Builder::new()

@@ -1,5 +1,6 @@
 //! The API as a client sees it: a real listener on loopback, bytes over a real socket.
 
+mod access;
 mod endpoints;
 mod letters;
 mod refusals;

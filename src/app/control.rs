@@ -9,13 +9,17 @@ use tokio::net::TcpListener;
 use tokio::runtime::Runtime;
 use tokio_util::sync::CancellationToken;
 
+use super::activation::Sockets;
 use super::{Core, StartError, changes, curves, keys, letters, retries, verdicts};
 use crate::admin::api::{Applied, CircuitAction, PolicyDocument, PolicySummary, Readiness, Reload};
 use crate::admin::control::{Ask, AskWith, CircuitOrder, Control, Refused, ReloadOrder, RollbackOrder};
+use crate::admin::{Access, Door, Stranger};
 use crate::clock;
+use crate::policy::admin::{AdminAccess, GUARD_IT};
 use crate::policy::journal::Entry;
 use crate::policy::store::{self, ApplyError, PolicyStore};
 use crate::reliability::breaker::Hold;
+use crate::tls::{Acceptor, Registry};
 use crate::upstreams::view::CircuitView;
 
 /// What the answers are made from.
@@ -27,36 +31,88 @@ pub struct Sources {
     pub path: PathBuf,
 }
 
+/// Where operators, scrapers and probes come in.
+pub struct Doors {
+    pub admin: Option<SocketAddr>,
+    pub guarded: Guarded,
+    pub metrics: Option<SocketAddr>,
+    pub sockets: Sockets,
+    /// Whether the end of the process may be asked for there.
+    pub quit: bool,
+}
+
+/// Who is let in to the admin API, and how.
+#[derive(Default)]
+pub struct Guarded {
+    pub access: Access,
+    pub tls: Option<Arc<Acceptor>>,
+}
+
+/// What guards the admin API at `listen`, as the policy says. Reads files.
+///
+/// # Errors
+/// Nothing would, and `listen` is not loopback; or what does cannot be used.
+pub fn guarded(listen: Option<SocketAddr>, policy: &AdminAccess, registry: &Registry) -> Result<Guarded, StartError> {
+    let Some(listen) = listen else { return Ok(Guarded::default()) };
+    if let Some(why) = policy.refuses(listen) {
+        return Err(StartError::Process(format!("{why}: {GUARD_IT}")));
+    }
+    let acceptor = |spec| registry.acceptor(&Arc::from("admin"), spec);
+    let tls = policy.tls.as_ref().map(acceptor).transpose();
+    let tls = tls.map_err(|why| StartError::Process(format!("admin.tls: {why}")))?;
+    let access = Access::open(policy).map_err(StartError::Process)?;
+    Ok(Guarded { access, tls })
+}
+
 /// Binds both listeners and serves them on the control runtime.
 ///
 /// # Errors
-/// An address cannot be had.
+/// An address cannot be had, or is none on which the end of the process may be asked for.
 pub fn serve(
     control: &Runtime,
     sources: Sources,
-    admin: Option<SocketAddr>,
-    metrics: Option<SocketAddr>,
+    doors: Doors,
     stop: &CancellationToken,
 ) -> Result<(Option<SocketAddr>, Option<SocketAddr>), StartError> {
-    let admin = admin.map(|addr| bind(control, addr, "admin.listen")).transpose()?;
-    let metrics = metrics.map(|addr| bind(control, addr, "metrics.listen")).transpose()?;
+    if doors.quit && !doors.admin.is_some_and(|addr| addr.ip().is_loopback()) {
+        let why = "--quit-endpoint needs `admin.listen` on loopback: whoever reaches it can end this process. Set \
+                   `admin: { listen: 127.0.0.1:4490 }` in the policy, or leave the option out";
+        return Err(StartError::Process(why.to_owned()));
+    }
+    let admin = doors.admin.map(|addr| bind(control, addr, "admin.listen", &doors.sockets)).transpose()?;
+    let metrics = doors.metrics.map(|addr| bind(control, addr, "metrics.listen", &doors.sockets)).transpose()?;
     let addrs = (admin.as_ref().map(|(_, addr)| *addr), metrics.as_ref().map(|(_, addr)| *addr));
     // Without an admin listener nobody can name it in a Host header.
     let named = addrs.0.unwrap_or(SocketAddr::from(([127, 0, 0, 1], 0)));
-    let control_points = Arc::new(points(&sources, named));
+    let quit = doors.quit.then(|| ask(&sources, |s| s.core.quit.notify_one()));
+    let Guarded { access, tls } = doors.guarded;
+    let control_points = Arc::new(Control { quit, ..points(&sources, named, access) });
+    let door = |tls| Door { tls, control: Arc::clone(&control_points) };
     if let Some((listener, _)) = admin {
         let router = crate::admin::router(Arc::clone(&control_points));
-        control.spawn(crate::admin::serve(listener, router, stop.clone()));
+        control.spawn(crate::admin::serve(listener, router, door(tls), stop.clone()));
     }
     if let Some((listener, _)) = metrics {
-        let router = crate::admin::metrics_router(control_points);
-        control.spawn(crate::admin::serve(listener, router, stop.clone()));
+        let router = crate::admin::metrics_router(Arc::clone(&control_points));
+        control.spawn(crate::admin::serve(listener, router, door(None), stop.clone()));
     }
     Ok(addrs)
 }
 
-fn bind(control: &Runtime, addr: SocketAddr, key: &str) -> Result<(TcpListener, SocketAddr), StartError> {
-    let bound = control.block_on(TcpListener::bind(addr)).and_then(|l| l.local_addr().map(|local| (l, local)));
+fn bind(
+    control: &Runtime,
+    addr: SocketAddr,
+    key: &str,
+    sockets: &Sockets,
+) -> Result<(TcpListener, SocketAddr), StartError> {
+    let bound = match sockets.get(addr) {
+        Some(inherited) => {
+            let _inside = control.enter();
+            inherited.and_then(TcpListener::from_std)
+        }
+        None => control.block_on(TcpListener::bind(addr)),
+    };
+    let bound = bound.and_then(|l| l.local_addr().map(|local| (l, local)));
     bound.map_err(|e| {
         StartError::Process(format!(
             "cannot listen on {addr} ({key}): {e}. Another outrigger may be running; set {key} in the policy"
@@ -76,13 +132,16 @@ fn ask_with<A, T>(sources: &Sources, answer: impl Fn(&Sources, A) -> T + Send + 
     Box::new(move |argument| answer(&sources, argument))
 }
 
-fn points(sources: &Sources, listen: SocketAddr) -> Control {
+fn points(sources: &Sources, listen: SocketAddr, access: Access) -> Control {
     let s = sources;
     Control {
         name: ask(s, |s| s.store.snapshot().policy.name.clone().unwrap_or_else(|| "outrigger".to_owned())),
         listen,
+        access,
+        refused: ask_with(s, |s, stranger: Stranger| s.core.metrics.admin_refused(stranger.as_str())),
         uptime: ask(s, |s| clock::now().saturating_duration_since(s.core.started)),
         draining: ask(s, |s| s.core.draining.load(Ordering::Acquire)),
+        quit: None,
         readiness: ask(s, readiness),
         views: ask(s, |s| s.core.views()),
         curves: ask(s, |s| curves::curves(&s.core)),

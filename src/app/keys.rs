@@ -134,7 +134,10 @@ fn principal<'a>(policy: &IdempotencyPolicy, label: &str, stated: Option<&'a str
         (Principal::None, Some(_)) => {
             Err(Refused::Invalid(format!("{label} does not tell callers apart: leave `principal` out")))
         }
-        (Principal::Header(_), Some(stated)) if !stated.is_empty() => Ok(stated.as_bytes()),
+        (Principal::Header(_) | Principal::Spiffe, Some(stated)) if !stated.is_empty() => Ok(stated.as_bytes()),
+        (Principal::Spiffe, _) => Err(Refused::Invalid(format!(
+            "{label} tells callers apart by the SPIFFE id in their certificates: state it in `principal` (`--principal`)"
+        ))),
         (Principal::Header(header), _) => Err(Refused::Invalid(format!(
             "{label} tells callers apart: state as `principal` what the caller sends as `{header}`"
         ))),

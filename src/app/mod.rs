@@ -1,12 +1,16 @@
 //! The composition root: the only place that builds the parts and starts the two runtimes.
 
+mod activation;
+mod certificates;
 mod changes;
 mod control;
 mod curves;
+mod ending;
 mod guard;
 mod keys;
 mod letters;
 mod news;
+mod notify;
 mod observer;
 mod retries;
 mod revisions;
@@ -17,28 +21,31 @@ mod verdicts;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 use tokio::runtime::{Builder, Runtime};
+use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
+pub use self::activation::Sockets;
+pub use self::notify::Notifier;
 pub use self::run::run;
 
 use crate::clock;
 use crate::drain::Tasks;
-use crate::policy::journal::{ChangeKind, Entry, Journal};
+use crate::policy::Policy;
+use crate::policy::journal::Journal;
 use crate::policy::store::{ApplyError, PolicyStore};
 use crate::policy::watch::Watcher;
-use crate::policy::{Direction, Policy};
 use crate::proxy::Proxy;
 use crate::proxy::listeners::Listeners;
 use crate::proxy::record::Telemetry;
 use crate::telemetry::access_log::AccessLog;
-use crate::telemetry::events::Event;
 use crate::telemetry::metrics::Metrics;
 use crate::telemetry::traces::Traces;
+use crate::tls;
 use crate::upstreams::reconcile::Registry;
 use crate::upstreams::view::UpstreamView;
 
@@ -46,8 +53,6 @@ use crate::upstreams::view::UpstreamView;
 const SWEEP_EVERY: Duration = Duration::from_secs(5);
 /// How many of these looks apart records in Redis are let go of whose letters have expired: a minute.
 const LET_GO_EVERY: u64 = 12;
-/// What is still unwritten at the end may take this long.
-const FLUSH_LIMIT: Duration = Duration::from_secs(1);
 
 /// What a process is started with; the rest is policy.
 #[derive(Clone, Debug)]
@@ -64,6 +69,12 @@ pub struct Settings {
     pub metrics_listen: Option<SocketAddr>,
     /// Whether request lines are written to standard output.
     pub access_log: bool,
+    /// Whether `POST /quitquitquit` on the admin listener ends the process.
+    pub quit_endpoint: bool,
+    /// Opened for us before we started.
+    pub sockets: Sockets,
+    /// Who is told how far we are.
+    pub notifier: Notifier,
 }
 
 /// Why the process could not be started. The text is complete: it needs no prefix.
@@ -94,6 +105,7 @@ pub struct App {
     admin: Option<SocketAddr>,
     metrics: Option<SocketAddr>,
     stop_control: CancellationToken,
+    notifier: Notifier,
     news: Option<news::Desk>,
     /// Dropped last, in this order: traffic before control.
     data: Runtime,
@@ -105,6 +117,7 @@ struct Core {
     proxy: OnceLock<Arc<Proxy>>,
     listeners: Listeners,
     registry: Registry,
+    tls: Arc<tls::Registry>,
     stores: stores::Open,
     metrics: Arc<Metrics>,
     telemetry: Arc<Telemetry>,
@@ -112,6 +125,8 @@ struct Core {
     tasks: Tasks,
     started: Instant,
     draining: AtomicBool,
+    /// Somebody asked over the admin API for the end of the process.
+    quit: Notify,
     jobs: letters::Jobs,
     observer: observer::Observer,
     guard: guard::Guard,
@@ -122,7 +137,7 @@ impl Core {
     fn install(&self, policy: &Arc<Policy>, revision: u64) -> Result<(), String> {
         let prepared = self.listeners.prepare(&policy.listeners)?;
         let stores = Arc::new(self.stores.follow(policy)?);
-        let mut snapshot = self.registry.reconcile(Arc::clone(policy), revision);
+        let mut snapshot = self.registry.reconcile(Arc::clone(policy), revision)?;
         snapshot.tracing = self.traces.follow(policy);
         let proxy = match self.proxy.get() {
             Some(proxy) => {
@@ -188,19 +203,29 @@ impl App {
         let store = revisions::open_store(&settings.policy, &core, journal).map_err(StartError::Policy)?;
         news.follow(Arc::clone(&store));
 
-        let watcher = revisions::watch(&settings.policy, &store)?;
+        let watcher = revisions::watch(&settings.policy, &store, settings.notifier.clone())?;
         let stop_control = CancellationToken::new();
         let policy = Arc::clone(&store.snapshot().policy);
         // `listen: none` in the policy: no listener at all.
         let admin = settings.admin_listen.or(policy.admin);
         let scrape = settings.metrics_listen.or(policy.metrics);
+        let wanted: Vec<SocketAddr> = policy.listeners.iter().map(|l| l.addr).chain(admin).chain(scrape).collect();
         let parts =
             control::Sources { core: Arc::clone(&core), store: Arc::clone(&store), path: settings.policy.clone() };
-        let (admin, scrape) = control::serve(&control, parts, admin, scrape, &stop_control)?;
+        let (sockets, quit) = (settings.sockets.clone(), settings.quit_endpoint);
+        let guarded = control::guarded(admin, &policy.admin_access, &core.tls)?;
+        let doors = control::Doors { admin, guarded, metrics: scrape, sockets, quit };
+        let (admin, scrape) = control::serve(&control, parts, doors, &stop_control)?;
+        settings.sockets.complain_of_unused(&wanted);
         sweep(&core, &data);
         control.spawn(observer::observe(Arc::clone(&core), Arc::clone(&store)));
         letters::resume(&core);
-        Ok(App { core, store, watcher, admin, metrics: scrape, stop_control, news: Some(news), data, control })
+        let notifier = settings.notifier;
+        if let Some(every) = notifier.watchdog() {
+            control.spawn(notify::feed(Arc::clone(&core), notifier.clone(), every));
+        }
+        let news = Some(news);
+        Ok(App { core, store, watcher, admin, metrics: scrape, stop_control, notifier, news, data, control })
     }
 
     /// Where the admin API listens, if it does.
@@ -229,59 +254,6 @@ impl App {
             watcher.force();
         }
     }
-
-    /// Finishes what is in flight and ends. True = nothing was cut.
-    pub fn shutdown(self) -> bool {
-        self.shutdown_unless(std::future::pending())
-    }
-
-    /// As [`App::shutdown`]; `forced` ends the waiting.
-    fn shutdown_unless(mut self, forced: impl Future<Output = ()>) -> bool {
-        let policy = Arc::clone(&self.store.snapshot().policy);
-        self.core.draining.store(true, Ordering::Release);
-        self.core.guard.retire();
-        let in_flight = self.core.in_flight();
-        let (mut aborted, mut hurried) = (0, false);
-        let timeout_ms = u64::try_from(policy.drain.timeout.as_millis()).unwrap_or(u64::MAX);
-        Event::Draining { in_flight, timeout_ms }.emit();
-        // The journal first: it is what must not be lost if the grace period is short.
-        let stop = Entry::by_itself(ChangeKind::Stop, None, String::new());
-        self.store.record(Entry { effect: Vec::new(), ..stop });
-        self.watcher = None;
-        let core = Arc::clone(&self.core);
-        let clean = self.control.block_on(async {
-            let drained = async {
-                linger_inbound(&policy).await;
-                core.listeners.stop(Direction::Inbound);
-                core.tasks.finish(policy.drain.timeout).await
-            };
-            let clean = tokio::select! {
-                clean = drained => clean,
-                () = forced => {
-                    hurried = true;
-                    false
-                }
-            };
-            aborted = core.in_flight();
-            core.tasks.end().await;
-            clean
-        });
-        if let Some(news) = self.news.take() {
-            news.close();
-        }
-        let patience = if hurried { Duration::ZERO } else { traces::FLUSH_LIMIT };
-        let left = self.control.block_on(self.core.traces.close(patience));
-        if left > 0 {
-            let error = "the process ended before they were sent";
-            Event::ExportFailed { endpoint: "", error, spans_lost: left as u64 }.emit();
-        }
-        Event::Stopped { aborted }.emit();
-        self.core.telemetry.access_log.close(FLUSH_LIMIT);
-        self.stop_control.cancel();
-        self.data.shutdown_timeout(FLUSH_LIMIT);
-        self.control.shutdown_timeout(FLUSH_LIMIT);
-        clean
-    }
 }
 
 fn runtime(name: &'static str, threads: usize) -> Result<Runtime, StartError> {
@@ -308,18 +280,21 @@ fn build(
     };
     let access_log = access_log.map_err(|e| StartError::Process(format!("cannot start a thread: {e}")))?;
     let guard = guard::Guard::new(door.clone());
+    let tls = Arc::new(certificates::registry(metrics, door.clone()));
     let events = Arc::new(move |event| door.tell(event));
     Ok(Core {
         proxy: OnceLock::new(),
-        listeners: Listeners::new(data.handle().clone()),
-        registry: Registry::new(Arc::clone(metrics), events, control.handle().clone()),
-        stores: stores::Open::new(data.handle().clone()),
+        listeners: Listeners::new(data.handle().clone(), settings.sockets.source()),
+        registry: Registry::new(Arc::clone(metrics), Arc::clone(&tls), events, control.handle().clone()),
+        stores: stores::Open::new(data.handle().clone(), Arc::clone(&tls)),
+        tls,
         metrics: Arc::clone(metrics),
         telemetry: Arc::new(Telemetry { metrics: Arc::clone(metrics), access_log, stories: Arc::default() }),
         traces: traces::start(control, metrics),
         tasks: Tasks::default(),
         started: clock::now(),
         draining: AtomicBool::new(false),
+        quit: Notify::new(),
         jobs: letters::Jobs::default(),
         observer: observer::Observer::default(),
         guard,
@@ -351,20 +326,4 @@ fn sweep(core: &Arc<Core>, data: &Runtime) {
             () = sweeping => {}
         }
     });
-}
-
-/// Endpoints of other pods learn late that this one goes: keep accepting for `drain.delay`, unless the app
-/// behind us has gone already.
-async fn linger_inbound(policy: &Policy) {
-    let Some(app) = policy.upstreams.iter().find(|u| u.direction == Direction::Inbound) else { return };
-    let crate::policy::Target::Fixed(fixed) = &app.target else { return };
-    let until = clock::now() + policy.drain.delay;
-    while clock::now() < until {
-        if let Some(endpoint) = fixed.first()
-            && tokio::net::TcpStream::connect(endpoint.addr).await.is_err()
-        {
-            return;
-        }
-        tokio::time::sleep(Duration::from_millis(200)).await;
-    }
 }

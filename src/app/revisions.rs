@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
+use super::notify::Notifier;
 use super::{Core, StartError};
 use crate::clock;
 use crate::policy::Policy;
@@ -79,15 +80,24 @@ fn observe(core: &Core, event: &StoreEvent<'_>) {
 ///
 /// # Errors
 /// A thread cannot be started.
-pub fn watch(path: &Path, store: &Arc<PolicyStore>) -> Result<Option<Watcher>, StartError> {
+pub fn watch(path: &Path, store: &Arc<PolicyStore>, notifier: Notifier) -> Result<Option<Watcher>, StartError> {
     let (watched, store) = (path.to_owned(), Arc::clone(store));
     let watcher = Watcher::start(path, move |trigger| {
         // A file that is written in place is empty for an instant; what it becomes is worth the wait.
         if trigger == ReloadTrigger::Changed && std::fs::metadata(&watched).is_ok_and(|m| m.len() == 0) {
             std::thread::sleep(HALF_WRITTEN);
         }
+        // Who sent SIGHUP may wait for the end of it.
+        if trigger.force() {
+            notifier.reloading();
+        }
         // Refusals are told by the store.
-        let _ = store.apply_file(&watched, "file", trigger.force());
+        let applied = store.apply_file(&watched, "file", trigger.force());
+        if trigger.force() || applied.as_ref().is_ok_and(|applied| applied.changed) {
+            let revision = store.snapshot().revision;
+            let refused = if applied.is_err() { ", the file is refused" } else { "" };
+            notifier.ready(&format!("policy revision {revision} is in force{refused}"));
+        }
     })
     .map_err(|e| StartError::Process(format!("cannot watch {}: {e}", path.display())))?;
     if let Some(reason) = watcher.degraded() {

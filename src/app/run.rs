@@ -5,14 +5,16 @@ use std::process::ExitCode;
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
-use super::{App, Settings, StartError};
+use super::ending::Manner;
+use super::{App, Notifier, Settings, Sockets, StartError};
 use crate::cli::{LogFormat, RunArgs};
 use crate::policy::store::ApplyError;
 use crate::telemetry::events::{self, Event};
 
-/// Runs until SIGTERM or SIGINT has been obeyed. Exit code 0 after an orderly end, 1 if requests were cut or the
+/// Runs until SIGTERM, SIGINT or the quit endpoint has been obeyed. Exit code 0 after an orderly end, 1 if requests were cut or the
 /// process cannot start, 2 for a bad policy.
 pub fn run(args: RunArgs) -> ExitCode {
+    let sockets = Sockets::from_environment();
     let format = match args.log_format {
         LogFormat::Json => events::LogFormat::Json,
         LogFormat::Text => events::LogFormat::Text,
@@ -21,6 +23,7 @@ pub fn run(args: RunArgs) -> ExitCode {
         eprintln!("outrigger: {error}");
         return ExitCode::from(2);
     }
+    let notifier = Notifier::from_environment();
     let settings = Settings {
         policy: args.policy,
         workers: usize::from(args.workers),
@@ -28,6 +31,9 @@ pub fn run(args: RunArgs) -> ExitCode {
         admin_listen: args.admin_listen,
         metrics_listen: args.metrics_listen,
         access_log: true,
+        quit_endpoint: args.quit_endpoint,
+        sockets,
+        notifier,
     };
     let app = match App::start(settings) {
         Ok(app) => app,
@@ -66,6 +72,7 @@ fn announce(app: &App) {
         policy_hash: &applied.policy.hash,
     }
     .emit();
+    app.notifier.ready(&format!("policy revision {} is in force", applied.revision));
 }
 
 fn obey(app: App) -> ExitCode {
@@ -78,16 +85,17 @@ fn obey(app: App) -> ExitCode {
         return ExitCode::FAILURE;
     };
     let control = app.control.handle().clone();
-    control.block_on(async {
+    let manner = control.block_on(async {
         loop {
             tokio::select! {
-                _ = terminate.recv() => return,
-                _ = interrupt.recv() => return,
+                _ = terminate.recv() => return Manner::Patient,
+                _ = interrupt.recv() => return Manner::Prompt,
+                () = app.core.quit.notified() => return Manner::Prompt,
                 _ = hangup.recv() => app.reload(),
             }
         }
     });
-    let clean = app.shutdown_unless(second(terminate, interrupt));
+    let clean = app.end(manner, second(terminate, interrupt));
     if clean { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 

@@ -19,6 +19,7 @@ use crate::policy::dead_letter::DeadLetterBounds;
 use crate::policy::idempotency::{EmbeddedPolicy, RedisPolicy};
 use crate::reliability::dead_letters::Cause;
 use crate::telemetry::events::Event;
+use crate::tls::Registry;
 
 /// A server that does not answer at start is asked again with each request; the start does not wait for it longer.
 const CONNECT_MAX: Duration = Duration::from_secs(3);
@@ -29,10 +30,14 @@ const ANSWER_MAX: Duration = Duration::from_millis(1_500);
 /// …and no longer for several.
 const ANSWERS_MAX: Duration = Duration::from_secs(4);
 
+/// Kubernetes kills 2 s after SIGTERM once the grace period is used up. The disk gets most of that.
+const SECURE_MAX: Duration = Duration::from_millis(1_500);
+
 /// What is open, and by which words of the policy.
 pub struct Open {
     state: Mutex<State>,
     data: Handle,
+    tls: Arc<Registry>,
 }
 
 #[derive(Default)]
@@ -42,9 +47,9 @@ struct State {
 }
 
 impl Open {
-    /// Nothing is. `data`: the runtime of traffic, which talks to the stores.
-    pub fn new(data: Handle) -> Open {
-        Open { state: Mutex::default(), data }
+    /// Nothing is. `data`: the runtime of traffic, which talks to the stores; `tls`: what it trusts and presents.
+    pub fn new(data: Handle, tls: Arc<Registry>) -> Open {
+        Open { state: Mutex::default(), data, tls }
     }
 
     /// Opens what is wanted and not open yet. A store that is not wanted any more closes with its last request.
@@ -103,6 +108,16 @@ impl Open {
         self.data.block_on(bounded).map_err(late)
     }
 
+    /// Brings what was acknowledged to the disk. False: not within its time. A store of replicas keeps its own.
+    pub async fn secure(&self) -> bool {
+        let embedded = {
+            let state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+            state.embedded.as_ref().map(|(_, store)| Arc::clone(store))
+        };
+        let Some(store) = embedded else { return true };
+        tokio::time::timeout(SECURE_MAX, store.secure()).await.unwrap_or(false)
+    }
+
     /// The runtime of traffic.
     pub fn data(&self) -> &Handle {
         &self.data
@@ -111,6 +126,9 @@ impl Open {
     fn connect(&self, policy: &RedisPolicy) -> Result<RedisStore, String> {
         let mut settings = RedisSettings::new(policy.url.expose(), &policy.service);
         settings.timeout = policy.timeout;
+        let connector = |spec| self.tls.connector(&Arc::from("stores.redis"), spec);
+        let tls = policy.tls.as_ref().map(connector).transpose();
+        settings.tls = tls.map_err(|error| format!("stores.redis.tls: {error}"))?;
         // The connection belongs to the runtime that uses it, and this thread may belong to another one.
         let (tell, told) = mpsc::channel();
         self.data.spawn(async move {

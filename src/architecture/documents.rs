@@ -10,6 +10,7 @@ mod tests {
 
     use crate::architecture::{METRIC_PREFIXES, source};
     use crate::reliability::Failure;
+    use crate::reliability::grpc::Code;
 
     fn root() -> PathBuf {
         Path::new(env!("CARGO_MANIFEST_DIR")).to_path_buf()
@@ -37,6 +38,16 @@ mod tests {
             assert!(!row[6].is_empty(), "{} has no advice", failure.token());
         }
         assert_eq!(documented.len(), Failure::ALL.len(), "one row per failure");
+    }
+
+    #[test]
+    fn callers_of_grpc_are_told_what_the_table_says() {
+        let text = read("docs/grpc.md");
+        let (_, table) = text.split_once("| reason | grpc-status |").expect("docs/grpc.md has the table");
+        let documented: Vec<(&str, &str)> = rows(table).iter().map(|row| (row[0], row[1])).collect();
+        let expected: Vec<(&str, &str)> =
+            Failure::ALL.iter().map(|failure| (failure.token(), Code::of_failure(*failure).as_str())).collect();
+        assert_eq!(documented, expected, "docs/grpc.md");
     }
 
     #[test]
@@ -138,7 +149,7 @@ mod tests {
     #[cfg(feature = "proxy")]
     fn every_policy_in_the_documents_compiles_without_a_finding() {
         let mut count = 0;
-        for name in ["README.md", "ARCHITECTURE.md", "CONTRIBUTING.md"] {
+        for name in ["README.md", "ARCHITECTURE.md", "CONTRIBUTING.md", "docs/grpc.md"] {
             let text = read(name);
             for policy in policies(&text) {
                 count += 1;

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use super::letters::args::{Dlq, Replay};
+use super::login::Login;
 use super::policy_commands::PolicyCommand;
 use super::requests::args::RequestCommand;
 use crate::admin::api::ResolveAs;
@@ -27,13 +28,16 @@ or `run` with a bad policy, 3 proxy not reachable, or a replay that served only 
 #[command(name = "outrigger", version, after_help = EXAMPLES, arg_required_else_help = true)]
 #[command(infer_subcommands = false, disable_help_subcommand = true)]
 pub(super) struct Cli {
-    /// Admin address of the running proxy [default: 127.0.0.1:4490] [env: OUTRIGGER_ADDR]
+    /// Admin address of the running proxy, with https:// before it if it speaks TLS [default: 127.0.0.1:4490] [env: OUTRIGGER_ADDR]
     #[arg(long, global = true, value_name = "HOST:PORT")]
     pub addr: Option<String>,
 
     /// Form of the answer
     #[arg(short, long, global = true, value_enum, default_value_t = Output::Table)]
     pub output: Output,
+
+    #[command(flatten)]
+    pub login: Login,
 
     #[command(subcommand)]
     pub command: Command,
@@ -54,7 +58,8 @@ pub(super) enum Command {
 Example:
   outrigger run --policy /etc/outrigger/policy.yaml --state-dir /var/lib/outrigger
 
-A policy that does not compile ends the start with exit code 2. SIGHUP reloads, SIGTERM drains.")]
+A policy that does not compile ends the start with exit code 2. SIGHUP reloads. SIGTERM drains: the app beside it is
+served until it has gone, `drain.timeout` at most. SIGINT only finishes what is in flight; a second signal ends at once.")]
     Run(RunArgs),
 
     /// Show a minute of trouble and what the proxy does about it; needs nothing else
@@ -62,6 +67,16 @@ A policy that does not compile ends the start with exit code 2. SIGHUP reloads, 
 
     #[command(flatten)]
     File(PolicyCommand),
+
+    /// Kubernetes manifests: add the sidecar
+    K8s {
+        #[command(subcommand)]
+        action: super::k8s::K8s,
+    },
+
+    /// Look for what goes wrong in a Pod; exit code 1 if something was found
+    #[command(after_help = super::doctor::EXAMPLES)]
+    Doctor(super::doctor::DoctorArgs),
 
     /// Print the version
     Version,
@@ -177,8 +192,30 @@ Examples:
     },
 
     /// Ask for readiness: exit code 0 if ready, else 1. For exec probes
-    #[command(after_help = "Example:\n  outrigger probe --addr 127.0.0.1:4491")]
-    Probe,
+    #[command(after_help = "\
+Examples:
+  outrigger probe                             ready? over the admin listener
+  outrigger probe --live --addr 127.0.0.1:4491
+  outrigger probe --startup --timeout 1s      in a startupProbe: { exec: { command: [/outrigger, probe, --startup] } }
+
+Nothing that answers in time is `not ready`, too: exit code 1.")]
+    Probe(ProbeArgs),
+}
+
+#[derive(Args, Debug)]
+pub(super) struct ProbeArgs {
+    /// Has it started? The policy is loaded and the listeners are bound (`/readyz`)
+    #[arg(long, conflicts_with_all = ["ready", "live"])]
+    pub startup: bool,
+    /// May it get requests? The default (`/readyz`)
+    #[arg(long, conflicts_with = "live")]
+    pub ready: bool,
+    /// Does it answer at all? (`/livez`)
+    #[arg(long)]
+    pub live: bool,
+    /// How long the answer may take; stay below the probe's own `timeoutSeconds`
+    #[arg(long, default_value = "2s", value_name = "DURATION", value_parser = crate::policy::duration::parse)]
+    pub timeout: std::time::Duration,
 }
 
 #[derive(Debug, Subcommand)]
@@ -321,6 +358,9 @@ pub struct RunArgs {
     /// Instead of the policy's `metrics.listen`
     #[arg(long, value_name = "IP:PORT")]
     pub metrics_listen: Option<SocketAddr>,
+    /// End on `POST /quitquitquit` on the admin listener, from loopback only. For Jobs whose sidecar is a plain container
+    #[arg(long)]
+    pub quit_endpoint: bool,
 }
 
 /// Form of the process log.

@@ -1,10 +1,12 @@
 //! The command line's HTTP client: one request, one connection, bounded in time and size.
 
 use std::ops::ControlFlow;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::{Method, Request, StatusCode, header};
+use http::{HeaderValue, Method, Request, StatusCode, header};
 use http_body_util::{BodyExt, Full, Limited};
 use hyper::client::conn::http1;
 use hyper_util::rt::TokioIo;
@@ -13,8 +15,11 @@ use serde::de::DeserializeOwned;
 use tokio::net::TcpStream;
 use tokio::runtime::Runtime;
 
+use super::login::{Login, Shown};
 use crate::admin::CHANGE_HEADER;
 use crate::admin::api::ProblemBody;
+use crate::clock;
+use crate::tls::{Connector, Offer, Transport};
 
 /// Where the admin API listens unless stated.
 pub(super) const ADDR_DEFAULT: &str = "127.0.0.1:4490";
@@ -37,6 +42,13 @@ pub(super) struct Client {
     host: String,
     port: u16,
     runtime: Runtime,
+    /// `https`.
+    tls: Option<Arc<Connector>>,
+    /// Why the last handshake came to nothing, as the connector tells it.
+    no_session: Arc<Mutex<Option<String>>>,
+    token: Option<HeaderValue>,
+    /// Where the token comes from.
+    token_file: Option<PathBuf>,
 }
 
 /// Why there is no usable answer.
@@ -50,6 +62,10 @@ pub(super) enum ClientError {
     Foreign { addr: String, why: String },
     /// The metrics port answers, which has no admin API.
     Metrics { addr: String },
+    /// What is to be shown to the proxy cannot be used: the text says why.
+    Login(String),
+    /// The proxy does not let us in. `file`: where the token came from that it does not accept; none was sent otherwise.
+    Stranger { addr: String, file: Option<PathBuf> },
     /// The proxy says no.
     Refused(Box<ProblemBody>),
 }
@@ -62,9 +78,10 @@ pub(super) struct Answer {
 }
 
 impl Client {
-    /// `addr` is `HOST:PORT`, with or without `http://` before it.
-    pub fn new(addr: &str) -> Result<Self, ClientError> {
-        let bare = addr.strip_prefix("http://").unwrap_or(addr).trim_end_matches('/');
+    /// `addr` is `HOST:PORT`, with or without `http://` before it, or with `https://`.
+    pub fn new(addr: &str, login: &Login) -> Result<Self, ClientError> {
+        let encrypted = addr.strip_prefix("https://");
+        let bare = encrypted.or(addr.strip_prefix("http://")).unwrap_or(addr).trim_end_matches('/');
         let (host, port) = bare.rsplit_once(':').ok_or_else(|| ClientError::Address(addr.to_owned()))?;
         let port = port.parse().map_err(|_| ClientError::Address(addr.to_owned()))?;
         let fits = |host: &str| {
@@ -84,7 +101,9 @@ impl Client {
             .enable_all()
             .build()
             .map_err(|error| ClientError::Unreachable { addr: addr.to_owned(), why: format!("no runtime: {error}") })?;
-        Ok(Client { host: host.to_owned(), port, runtime })
+        let Shown { token, tls, why } = login.read(encrypted.is_some()).map_err(ClientError::Login)?;
+        let token_file = token.is_some().then(|| login.token_file.clone()).flatten();
+        Ok(Client { host: host.to_owned(), port, runtime, tls, no_session: why, token, token_file })
     }
 
     pub fn addr(&self) -> String {
@@ -134,7 +153,8 @@ impl Client {
         self.ask_within(TIMEOUT, method, path, body)
     }
 
-    fn ask_within(
+    /// As [`Client::ask`], with a time of its own.
+    pub fn ask_within(
         &self,
         timeout: Duration,
         method: Method,
@@ -234,6 +254,9 @@ impl Client {
             .header(header::HOST, self.addr())
             .header(header::ACCEPT, "application/json")
             .header(header::CONNECTION, "close");
+        if let Some(token) = &self.token {
+            request = request.header(header::AUTHORIZATION, token);
+        }
         if body.is_some() {
             request = request.header(header::CONTENT_TYPE, "application/json").header(CHANGE_HEADER, "1");
         }
@@ -244,6 +267,13 @@ impl Client {
         let host = self.host.trim_start_matches('[').trim_end_matches(']');
         let stream =
             TcpStream::connect((host, self.port)).await.map_err(|error| self.unreachable(error.to_string()))?;
+        let stream = match &self.tls {
+            None => Transport::Plain(stream),
+            Some(connector) => {
+                let connected = connector.connect(stream, host, Offer::Http1, clock::now() + TIMEOUT).await;
+                connected.map_err(|failure| self.unreachable(self.no_session(failure.token())))?.stream
+            }
+        };
         http1::handshake(TokioIo::new(stream)).await.map_err(|error| self.not_http(&error))
     }
 
@@ -260,6 +290,9 @@ impl Client {
     }
 
     fn refusal(&self, answer: &Answer) -> ClientError {
+        if answer.status == StatusCode::UNAUTHORIZED {
+            return ClientError::Stranger { addr: self.addr(), file: self.token_file.clone() };
+        }
         match serde_json::from_slice::<ProblemBody>(&answer.body) {
             // An unknown path is answered with the known ones; the admin API would list what was asked for.
             Ok(problem) if !problem.paths.is_empty() && problem.paths.iter().all(|path| path != "/status") => {
@@ -271,11 +304,25 @@ impl Client {
     }
 
     fn not_http(&self, error: &hyper::Error) -> ClientError {
-        self.foreign(format!("not an HTTP answer: {error}"))
+        let hint = if self.tls.is_none() { "; if it speaks TLS, write https:// before the address" } else { "" };
+        self.foreign(format!("not an HTTP answer: {error}{hint}"))
+    }
+
+    /// Why there is no encrypted session, and what could be done about it.
+    fn no_session(&self, token: &str) -> String {
+        let why = self.no_session.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let advice = match token {
+            "tls-certificate" => "; --ca names who vouches for it, --server-name the name that it is for",
+            "tls-failed" => {
+                "; it may want a certificate of yours (--cert, --key), or speak no TLS: then write http:// before the address"
+            }
+            _ => "",
+        };
+        format!("no encrypted session: {}{advice}", why.as_deref().unwrap_or(token))
     }
 
     fn late(&self, timeout: Duration) -> ClientError {
-        self.unreachable(format!("no answer within {} s", timeout.as_secs()))
+        self.unreachable(format!("no answer within {}", crate::admin::words::span(timeout)))
     }
 
     fn unreachable(&self, why: String) -> ClientError {

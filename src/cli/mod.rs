@@ -8,11 +8,15 @@ mod args;
 mod changes;
 mod circuits;
 mod client;
+mod doctor;
 mod idem;
+mod k8s;
 mod letters;
+mod login;
 mod policy;
 pub mod policy_commands;
 mod print;
+mod probe;
 mod requests;
 mod retries;
 mod session;
@@ -33,6 +37,7 @@ pub use args::{DemoArgs, LogFormat, RunArgs};
 
 use args::{Cli, Command, Output};
 use client::Client;
+use login::Login;
 use session::{Failure, Session};
 
 /// What the command line starts but does not contain: `main` fills it in, so that nothing here depends on the proxy.
@@ -77,6 +82,8 @@ impl From<Exit> for ExitCode {
 pub(crate) struct Surroundings {
     /// `OUTRIGGER_ADDR`.
     pub addr: Option<String>,
+    /// `OUTRIGGER_TOKEN_FILE`, `OUTRIGGER_CA`, `OUTRIGGER_CERT`, `OUTRIGGER_KEY`.
+    login: Login,
     /// `USER` or `LOGNAME`: the author of changes.
     pub user: Option<String>,
     /// Standard output is a terminal that wants colours.
@@ -89,9 +96,18 @@ impl Surroundings {
     fn of_process() -> Self {
         let text = |name: &str| std::env::var(name).ok().filter(|value| !value.is_empty());
         let terminal = std::io::stdout().is_terminal();
+        let file = |name: &str| text(name).map(std::path::PathBuf::from);
+        let login = Login {
+            token_file: file("OUTRIGGER_TOKEN_FILE"),
+            ca: file("OUTRIGGER_CA"),
+            cert: file("OUTRIGGER_CERT"),
+            key: file("OUTRIGGER_KEY"),
+            server_name: None,
+        };
         let dumb = text("TERM").is_none_or(|term| term == "dumb");
         Surroundings {
             addr: text("OUTRIGGER_ADDR"),
+            login,
             user: text("USER").or_else(|| text("LOGNAME")),
             colour: terminal && !dumb && text("NO_COLOR").is_none(),
             terminal,
@@ -126,6 +142,12 @@ pub(crate) fn run(
                 Err(message) => usage(&message, err),
             };
         }
+        Command::K8s { .. } if cli.output == Output::Json => return usage("`k8s` has no JSON form", err),
+        Command::K8s { action } => return k8s::run(&action, &mut std::io::stdin(), out, err).into(),
+        Command::Doctor(args) => {
+            let addr = cli.addr.or_else(|| surroundings.addr.clone());
+            return doctor::run(&args, addr.as_deref(), cli.output, surroundings.colour, out, err).into();
+        }
         Command::Version if cli.output == Output::Json => return usage("`version` has no JSON form", err),
         Command::Version => {
             let written = writeln!(out, "outrigger {}", env!("CARGO_PKG_VERSION"));
@@ -134,7 +156,7 @@ pub(crate) fn run(
         Command::Online(online) => online,
     };
     let addr = cli.addr.as_deref().or(surroundings.addr.as_deref()).unwrap_or(client::ADDR_DEFAULT);
-    let ended = Client::new(addr).map_err(Failure::from).and_then(|client| {
+    let ended = Client::new(addr, &cli.login.or(surroundings)).map_err(Failure::from).and_then(|client| {
         let mut session = Session { client, output: cli.output, surroundings, out: &mut *out };
         session.run(online)
     });

@@ -15,7 +15,7 @@ use crate::policy::lint::{self, Code};
 use crate::policy::{diff, duration, explain, schema};
 
 /// `terminationGracePeriodSeconds` of the pod as a duration: `check` compares draining with it.
-const GRACE_PERIOD: &str = "OUTRIGGER_GRACE_PERIOD";
+pub(super) const GRACE_PERIOD: &str = "OUTRIGGER_GRACE_PERIOD";
 
 /// What `outrigger init` prints.
 const STARTER: &str = "\

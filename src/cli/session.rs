@@ -3,7 +3,6 @@
 use std::io::{self, Write};
 
 use bytes::Bytes;
-use http::Method;
 use serde::Serialize;
 
 use super::args::{Online, Output};
@@ -58,30 +57,8 @@ impl Session<'_> {
             Online::Request(command) => self.request(command),
             Online::Retries { upstream } => self.retries(upstream.as_deref()),
             Online::Policy { action } => self.policy(action),
-            Online::Probe => self.probe(),
+            Online::Probe(args) => self.probe(&args),
         }
-    }
-
-    /// Exit code 1 also when nothing answers: a probe knows only ready and not ready.
-    fn probe(&mut self) -> Result<Exit, Failure> {
-        let answer = match self.client.ask(Method::GET, "/readyz", None) {
-            Ok(answer) => answer,
-            Err(ClientError::Unreachable { addr, why } | ClientError::Foreign { addr, why }) => {
-                writeln!(self.out, "not ready: {addr}: {}", print::line(&why))?;
-                return Ok(Exit::Problem);
-            }
-            Err(error) => return Err(error.into()),
-        };
-        if answer.status.is_success() {
-            writeln!(self.out, "ready")?;
-            return Ok(Exit::Fine);
-        }
-        let reasons = serde_json::from_slice(&answer.body).map_or_else(
-            |_| answer.status.to_string(),
-            |crate::admin::api::Readiness { reasons, .. }| reasons.join("; "),
-        );
-        writeln!(self.out, "not ready: {}", print::line(&reasons))?;
-        Ok(Exit::Problem)
     }
 
     /// Prints the API's own JSON for `-o json`; `false` = the caller prints for people.
@@ -143,6 +120,24 @@ impl Failure {
                      (`admin.listen`, 127.0.0.1:4490 unless stated) with --addr or OUTRIGGER_ADDR"
                 ),
                 Exit::Unreachable,
+            ),
+            Failure::Client(ClientError::Login(why)) => {
+                (format!("{}\nnext: correct the file or the option, then ask again", print::line(why)), Exit::Usage)
+            }
+            Failure::Client(ClientError::Stranger { addr, file: None }) => (
+                format!(
+                    "the proxy at {addr} asks for a token\nnext: name the file that holds it with --token-file or \
+                     OUTRIGGER_TOKEN_FILE; on the proxy's side it is `admin.tokenFile`"
+                ),
+                Exit::Problem,
+            ),
+            Failure::Client(ClientError::Stranger { addr, file: Some(file) }) => (
+                format!(
+                    "the proxy at {addr} does not accept the token in {}\nnext: compare it with the file that the proxy's \
+                     policy names (`admin.tokenFile`)",
+                    print::line(&file.display().to_string())
+                ),
+                Exit::Problem,
             ),
             Failure::Client(ClientError::Refused(problem)) => {
                 (format!("{}\nnext: {}", print::lines(&problem.detail), print::line(&problem.next)), Exit::Problem)

@@ -3,6 +3,7 @@
 mod answers;
 mod failures;
 mod letters;
+mod printed;
 mod repairs;
 mod requests;
 
@@ -36,6 +37,7 @@ fn started(args: RunArgs) -> ExitCode {
         log_format: LogFormat::Text,
         admin_listen: Some("127.0.0.1:1".parse().unwrap()),
         metrics_listen: None,
+        quit_endpoint: true,
     };
     ExitCode::from(if args == expected { 41 } else { 40 })
 }
@@ -95,8 +97,7 @@ impl Drop for Server {
 
 #[test]
 fn run_and_demo_are_handed_their_arguments() {
-    let words =
-        "run --policy p.yaml --workers 4 --state-dir /var/lib/outrigger --log-format text --admin-listen 127.0.0.1:1";
+    let words = "run --policy p.yaml --workers 4 --state-dir /var/lib/outrigger --log-format text --admin-listen 127.0.0.1:1 --quit-endpoint";
     say(&words.split(' ').collect::<Vec<_>>()).exited(41);
     say(&["run", "--policy", "p.yaml"]).exited(40);
     say(&["demo", "--seconds", "20"]).exited(51);

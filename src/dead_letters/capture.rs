@@ -1,6 +1,8 @@
 //! From a request to what is kept of it: what may be shown, and what is sealed. Pure; a request of any shape gives a
 //! letter within bounds.
 
+use std::sync::Arc;
+
 use bytes::Bytes;
 use http::header::{
     AUTHORIZATION, CONTENT_LENGTH, COOKIE, HOST, HeaderName, HeaderValue, PROXY_AUTHORIZATION, SET_COOKIE,
@@ -57,6 +59,8 @@ pub struct Original {
     pub key: Option<(HeaderName, HeaderValue, KeyOrigin)>,
     /// The field that names whose key it is.
     pub principal: Option<HeaderName>,
+    /// The SPIFFE id in the caller's certificate, which was verified.
+    pub caller: Option<Arc<str>>,
 }
 
 /// A request's body, as far as it is held.
@@ -165,6 +169,7 @@ pub fn contents(original: &Original, bounds: &DeadLetterBounds) -> Option<Conten
         fields,
         body: body.clone(),
         key: original.key.as_ref().map(|(name, value, _)| (name.clone(), value.clone())),
+        caller: original.caller.as_deref().map(str::to_owned),
     })
 }
 

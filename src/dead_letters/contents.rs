@@ -1,12 +1,14 @@
 //! What a replay needs of a request, as bytes.
 //!
-//! One version byte, then pieces with their length in front. Read back from a store that may be damaged: whatever is
+//! One version byte (2: with the caller's id, which is written only where there is one), then pieces with their length in front. Read back from a store that may be damaged: whatever is
 //! found there is refused or is what was written, and nothing is trusted to be as long as it says.
 
 use bytes::{BufMut, Bytes};
 use http::{HeaderMap, HeaderName, HeaderValue, Method};
 
 const VERSION: u8 = 1;
+/// The same with the caller behind it.
+const VERSION_WITH_CALLER: u8 = 2;
 
 /// The request as it can be sent again: by the same door, with the same key, on behalf of the same caller.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -22,13 +24,15 @@ pub struct Contents {
     /// The field that holds the idempotency key, and its value as it was sent. One that we have made up stands here
     /// alone.
     pub key: Option<(HeaderName, HeaderValue)>,
+    /// The SPIFFE id in its caller's certificate, which was verified when the request came in.
+    pub caller: Option<String>,
 }
 
 impl Contents {
     /// As bytes. `None`: a piece is longer than can be told.
     pub fn encode(&self) -> Option<Vec<u8>> {
         let mut out = Vec::with_capacity(64 + self.target.len() + 64 * self.fields.len() + self.body.len());
-        out.put_u8(VERSION);
+        out.put_u8(if self.caller.is_some() { VERSION_WITH_CALLER } else { VERSION });
         piece(&mut out, self.method.as_str().as_bytes())?;
         piece(&mut out, self.target.as_bytes())?;
         out.put_u8(u8::from(self.key.is_some()));
@@ -40,13 +44,17 @@ impl Contents {
             field(&mut out, name, value)?;
         }
         piece(&mut out, &self.body)?;
+        if let Some(caller) = &self.caller {
+            piece(&mut out, caller.as_bytes())?;
+        }
         Some(out)
     }
 
     /// From bytes. `None`: they are not what [`Contents::encode`] writes.
     pub fn decode(bytes: &Bytes) -> Option<Contents> {
         let mut rest = Rest(bytes.clone());
-        if rest.number::<1>()? != u32::from(VERSION) {
+        let version = rest.take(1)?.first().copied()?;
+        if !matches!(version, VERSION | VERSION_WITH_CALLER) {
             return None;
         }
         let method = Method::from_bytes(&rest.piece()?).ok()?;
@@ -63,7 +71,11 @@ impl Contents {
             fields.try_append(name, value).ok()?;
         }
         let body = rest.piece()?;
-        rest.0.is_empty().then_some(Contents { method, target, fields, body, key })
+        let caller = match version {
+            VERSION_WITH_CALLER => Some(String::from_utf8(rest.piece()?.to_vec()).ok()?),
+            _ => None,
+        };
+        rest.0.is_empty().then_some(Contents { method, target, fields, body, key, caller })
     }
 }
 
@@ -119,16 +131,25 @@ pub(super) mod tests {
             fields,
             body: Bytes::from_static(b"12 EUR\0\xff"),
             key: Some((HeaderName::from_static("idempotency-key"), HeaderValue::from_static("\"k\""))),
+            caller: None,
         }
     }
 
     #[test]
     fn what_was_written_is_read_again() {
         let bare = Contents { fields: HeaderMap::new(), body: Bytes::new(), key: None, ..payment() };
-        for contents in [payment(), bare] {
+        let by_somebody = Contents { caller: Some("spiffe://shop.example/cart".to_owned()), ..payment() };
+        for contents in [payment(), bare, by_somebody] {
             let bytes = Bytes::from(contents.encode().expect("short pieces"));
             assert_eq!(Contents::decode(&bytes), Some(contents));
         }
+    }
+
+    #[test]
+    fn without_a_caller_it_is_what_earlier_versions_wrote_and_read() {
+        assert_eq!(payment().encode().expect("short pieces").first(), Some(&VERSION));
+        let anonymous = [&[VERSION_WITH_CALLER][..], &payment().encode().expect("short pieces")[1..]].concat();
+        assert_eq!(Contents::decode(&anonymous.into()), None, "the caller is missing");
     }
 
     #[test]

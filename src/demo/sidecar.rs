@@ -89,6 +89,9 @@ impl Sidecar {
                 admin_listen: any,
                 metrics_listen: any,
                 access_log: false,
+                quit_endpoint: false,
+                sockets: Default::default(),
+                notifier: Default::default(),
             };
             match App::start(settings) {
                 Ok(app) => {

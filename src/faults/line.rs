@@ -49,7 +49,8 @@ impl Line {
             },
             #[cfg(feature = "testing")]
             Line::Secure(_) => {
-                let mut space = [0; 16 * 1024];
+                // Not an array: every future above this one would hold it.
+                let mut space = vec![0; 16 * 1024];
                 let mut space = ReadBuf::new(&mut space);
                 std::future::poll_fn(|cx| self.poll_read(cx, &mut space)).await?;
                 buffer.extend_from_slice(space.filled());

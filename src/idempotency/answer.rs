@@ -35,7 +35,8 @@ const FAMILIES_NOT_KEPT: [&str; 4] = ["access-control-", "ratelimit", "x-ratelim
 pub struct StoredAnswer {
     /// Status, 100 to 999.
     pub status: u16,
-    /// The kept fields as lines: name, colon, blank, value, line feed.
+    /// The kept fields as lines: name, colon, blank, value, line feed. If trailers are kept, they follow after an empty
+    /// line.
     pub fields: Bytes,
     /// `None`: it was too large or a stream, and only status and fields are known.
     pub body: Option<Bytes>,
@@ -55,17 +56,36 @@ impl StoredAnswer {
         StoredAnswer { status, fields: lines.freeze(), body }
     }
 
+    /// Keeps the trailers as well: without them a gRPC call has no end.
+    #[must_use]
+    pub fn with_trailers(mut self, trailers: Option<&HeaderMap>) -> StoredAnswer {
+        if let Some(trailers) = trailers {
+            let kept = StoredAnswer::new(self.status, trailers, None).fields;
+            // No field is an empty line, so an empty line can end them.
+            self.fields = [&self.fields[..], b"\n", &kept[..]].concat().into();
+        }
+        self
+    }
+
     /// The kept fields. Lines that a damaged store has made unreadable are left out.
     pub fn headers(&self) -> HeaderMap {
-        let mut headers = HeaderMap::new();
-        for line in self.fields.split(|byte| *byte == b'\n') {
-            let Some(colon) = memchr::memchr(b':', line) else { continue };
-            let value = line.get(colon + 2..).unwrap_or_default();
-            if let (Ok(name), Ok(value)) = (HeaderName::from_bytes(&line[..colon]), HeaderValue::from_bytes(value)) {
-                headers.append(name, value);
-            }
+        read(self.parts().0)
+    }
+
+    /// The kept trailers, if there were any.
+    pub fn trailers(&self) -> Option<HeaderMap> {
+        self.parts().1.map(read)
+    }
+
+    fn parts(&self) -> (&[u8], Option<&[u8]>) {
+        let fields = &self.fields[..];
+        if let Some(trailers) = fields.strip_prefix(b"\n") {
+            return (&[], Some(trailers));
         }
-        headers
+        match fields.windows(2).position(|pair| pair == b"\n\n") {
+            Some(end) => (&fields[..=end], fields.get(end + 2..)),
+            None => (fields, None),
+        }
     }
 
     /// Bytes that it takes in a store, about.
@@ -74,6 +94,48 @@ impl StoredAnswer {
     }
 }
 
+fn read(fields: &[u8]) -> HeaderMap {
+    let mut headers = HeaderMap::new();
+    for line in fields.split(|byte| *byte == b'\n') {
+        let Some(colon) = memchr::memchr(b':', line) else { continue };
+        let value = line.get(colon + 2..).unwrap_or_default();
+        if let (Ok(name), Ok(value)) = (HeaderName::from_bytes(&line[..colon]), HeaderValue::from_bytes(value)) {
+            headers.append(name, value);
+        }
+    }
+    headers
+}
+
 fn is_kept(name: &HeaderName) -> bool {
     !NOT_KEPT.contains(name) && !FAMILIES_NOT_KEPT.iter().any(|family| name.as_str().starts_with(family))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn fields(pairs: &[(&'static str, &'static str)]) -> HeaderMap {
+        pairs.iter().map(|(n, v)| (HeaderName::from_static(n), HeaderValue::from_static(v))).collect()
+    }
+
+    #[test]
+    fn trailers_are_kept_apart_from_the_head_whichever_of_them_is_empty() {
+        let (some, end) = (fields(&[("a", "1"), ("b", "")]), fields(&[("grpc-status", "0"), ("x-b", "")]));
+        for head in [&some, &HeaderMap::new()] {
+            let plain = StoredAnswer::new(200, head, None);
+            assert_eq!((&plain.headers(), plain.trailers()), (head, None));
+            assert_eq!(plain.clone().with_trailers(None), plain);
+            for trailers in [&end, &HeaderMap::new()] {
+                let whole = plain.clone().with_trailers(Some(trailers));
+                assert_eq!((&whole.headers(), whole.trailers().as_ref()), (head, Some(trailers)));
+            }
+        }
+    }
+
+    #[test]
+    fn of_trailers_no_more_is_kept_than_of_a_head() {
+        let trailers = fields(&[("grpc-status", "0"), ("set-cookie", "a=b"), ("x-request-id", "1")]);
+        let kept = StoredAnswer::new(200, &HeaderMap::new(), None).with_trailers(Some(&trailers));
+        assert_eq!(kept.trailers(), Some(fields(&[("grpc-status", "0")])));
+    }
 }

@@ -131,6 +131,13 @@ impl EmbeddedStore {
         }
     }
 
+    /// Commits what is queued, copies the log into the file and asks the disk for both. Whoever was told of a change by
+    /// then keeps it even if the machine loses power. False: it could not be had, or the store is closed.
+    pub async fn secure(&self) -> bool {
+        let (done, waits) = oneshot::channel();
+        self.orders.try_send(Order::Secure(done)).is_ok() && waits.await.is_ok()
+    }
+
     fn start(&self, command: Command) -> Started<Answered> {
         if let Some(error) = self.shared.refusal() {
             return Started::Now(Err(error));

@@ -8,12 +8,14 @@
 //! Eviction would lose records silently, so that a server which evicts is refused.
 
 mod connector;
+mod dial;
 mod handshake;
 mod replies;
 mod scripts;
 mod trouble;
 
 use std::fmt::Write as _;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use redis::Value;
@@ -25,6 +27,7 @@ use self::trouble::Trouble;
 use super::store::{Answered, Command, Pending, Shown, Store, StoreError};
 use crate::clock;
 use crate::reliability::idempotency::RecordId;
+use crate::tls;
 
 /// Longest name of a service in keys.
 const SERVICE_BYTES_MAX: usize = 128;
@@ -32,8 +35,10 @@ const SERVICE_BYTES_MAX: usize = 128;
 /// Where the server is, and what is expected of it. Not printable: the URL may hold a password.
 #[derive(Clone)]
 pub struct RedisSettings {
-    /// `redis://[user][:password@]host[:port][/database]`, or `unix:///path`.
+    /// `redis://[user][:password@]host[:port][/database]`, `rediss://…` with `tls`, or `unix:///path`.
     pub url: String,
+    /// Who is believed and what is presented; with `rediss://`, and only with it.
+    pub tls: Option<Arc<tls::Connector>>,
     /// Part of every key; the same for all replicas.
     pub service: String,
     /// What record ids are hashed with, the same for all replicas. `None`: they agree on one through the server.
@@ -53,6 +58,7 @@ impl RedisSettings {
     pub fn new(url: &str, service: &str) -> RedisSettings {
         RedisSettings {
             url: url.to_owned(),
+            tls: None,
             service: service.to_owned(),
             secret: None,
             timeout: Duration::from_millis(100),

@@ -4,6 +4,7 @@
 //! Every value is read through `Reader::take`, which also remembers where it was written. `explain`,
 //! `diff` and the lints read those places; nothing is parsed twice.
 
+mod admin;
 mod blocks;
 mod dead_letter;
 mod environment;
@@ -14,6 +15,7 @@ mod parse;
 mod read;
 mod stores;
 mod target;
+mod tls;
 mod tracing;
 mod upstreams;
 
@@ -121,6 +123,7 @@ impl Context {
         let name = self.process_name(file);
         let admin = self.listen_or_none("admin.listen", file.admin.value().map(|admin| &admin.listen), ADMIN);
         let metrics = self.listen_or_none("metrics.listen", file.metrics.value().map(|m| &m.listen), METRICS);
+        let admin_access = self.admin_access(file.admin.get());
         let drain = self.drain(file.drain.get());
         let access_log = self.access_log(file.access_log.get());
         let guard = self.guard(file.policy.get());
@@ -140,6 +143,7 @@ impl Context {
         Policy {
             name,
             admin,
+            admin_access,
             metrics,
             drain,
             access_log,

@@ -5,6 +5,7 @@
 mod effects;
 mod letters;
 mod routes;
+mod tls;
 
 use std::collections::{HashMap, HashSet};
 use std::fmt;
@@ -148,8 +149,14 @@ fn differences(old: &[Setting], new: &[Setting]) -> Vec<Difference> {
 const SWITCHES: [(&str, &str); 2] = [("circuitBreaker", "circuit breaker"), ("throttle", "throttle")];
 
 /// What is read at the start only.
-const AT_START: [&str; 5] = [
+const AT_START: [&str; 11] = [
     "admin.listen",
+    "admin.tokenFile",
+    "admin.tls.cert",
+    "admin.tls.key",
+    "admin.tls.clientCa",
+    "admin.tls.spiffe",
+    "admin.tls.minVersion",
     "metrics.listen",
     "stores.embedded.maxBytes",
     "stores.embedded.maxRecords",

@@ -5,6 +5,7 @@
 
 mod dead_letter;
 mod idempotency;
+mod tls;
 mod tracing;
 
 use std::collections::HashMap;
@@ -12,6 +13,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use super::routes::{Entry, HostPattern, PathMatch, RouteMatch};
+use super::tls::{ClientCert, OWN};
 use super::{
     AccessLog, DeadlinePolicy, Direction, Drain, FixedEndpoint, Guard, Listener, Policy, ProxyStatus, RoutePolicy,
     Target, UpstreamPolicy, duration, size,
@@ -25,6 +27,7 @@ use crate::reliability::classify::RetryOn;
 use crate::reliability::deadline::Timeouts;
 use crate::reliability::dependency::DependencyPolicy;
 use crate::reliability::ejection::EjectionPolicy;
+use crate::reliability::grpc::Code;
 use crate::reliability::limit::Limits;
 use crate::reliability::throttle::ThrottlePolicy;
 
@@ -74,6 +77,7 @@ pub fn process(policy: &Policy) -> Vec<Setting> {
     let Policy {
         name,
         admin,
+        admin_access,
         metrics,
         drain,
         access_log,
@@ -100,6 +104,7 @@ pub fn process(policy: &Policy) -> Vec<Setting> {
         self::guard(*guard),
         set("limits.replayBytes", size::print(*replay_bytes_max as u64)),
     ];
+    settings.splice(2..2, self::tls::admin(admin_access));
     settings.extend(self::tracing(tracing.as_ref()));
     settings.extend(idempotency::stores(stores));
     settings.extend(bounds(dead_letters.as_deref()));
@@ -126,10 +131,20 @@ pub fn upstream(policy: &UpstreamPolicy) -> Vec<Setting> {
         connect_timeout: _,
         idle_connections_max,
         idle_connection_timeout,
+        tls,
+        protocol,
+        client_cert,
         routes: _,
     } = policy;
     let Limits { connections, requests, pending } = *limits;
-    let mut settings = vec![self::target(*direction, target)];
+    let mut settings = vec![self::target(*direction, target, tls.is_some())];
+    settings.extend(tls.as_deref().map(|tls| self::tls::client(&OWN, tls)).unwrap_or_default());
+    settings.push(set("protocol", protocol.as_str()));
+    settings.extend(match client_cert {
+        ClientCert::Pass => None,
+        ClientCert::Strip => Some(set("tls.forwardIdentity", "false")),
+        ClientCert::Tell => Some(set("tls.forwardIdentity", "true")),
+    });
     match direction {
         Direction::Inbound => {}
         Direction::Outbound => {
@@ -155,19 +170,15 @@ pub fn upstream(policy: &UpstreamPolicy) -> Vec<Setting> {
     settings
 }
 
-fn target(direction: Direction, target: &Target) -> Setting {
-    let url = |endpoint: &FixedEndpoint| format!("http://{}", endpoint.authority);
+fn target(direction: Direction, target: &Target, encrypted: bool) -> Setting {
+    let scheme = if encrypted { "https" } else { "http" };
+    let url = |authority: &String| format!("{scheme}://{authority}");
+    let urls = |list: &[FixedEndpoint]| list.iter().map(|e| url(&e.authority)).collect::<Vec<_>>().join(", ");
     match (direction, target) {
-        (Direction::Outbound, Target::Dns { host: _, port: _, authority }) => set("url", format!("http://{authority}")),
-        (Direction::Inbound, Target::Dns { host: _, port: _, authority }) => {
-            set("forward", format!("http://{authority}"))
-        }
-        (Direction::Outbound, Target::Fixed(list)) => {
-            set("endpoints", format!("[{}]", list.iter().map(url).collect::<Vec<_>>().join(", ")))
-        }
-        (Direction::Inbound, Target::Fixed(list)) => {
-            set("forward", list.iter().map(url).collect::<Vec<_>>().join(", "))
-        }
+        (Direction::Outbound, Target::Dns { host: _, port: _, authority }) => set("url", url(authority)),
+        (Direction::Inbound, Target::Dns { host: _, port: _, authority }) => set("forward", url(authority)),
+        (Direction::Outbound, Target::Fixed(list)) => set("endpoints", format!("[{}]", urls(list))),
+        (Direction::Inbound, Target::Fixed(list)) => set("forward", urls(list)),
     }
 }
 
@@ -297,7 +308,17 @@ fn words(flags: &[(bool, &str)]) -> String {
 }
 
 fn retry(policy: &RetryPolicy, replay_body_max: usize) -> Vec<Setting> {
-    let RetryPolicy { retries, on, codes, backoff, respect_retry_after, contract: _, holdout_percent } = policy;
+    let RetryPolicy {
+        retries,
+        on,
+        codes,
+        grpc_codes,
+        backoff,
+        respect_retry_after,
+        contract: _,
+        all_methods,
+        holdout_percent,
+    } = policy;
     let mut settings = vec![count("retry.attempts", *retries)];
     if *retries > 0 {
         let RetryOn { connect_failure, refused_stream, reset, timeout } = *on;
@@ -309,9 +330,11 @@ fn retry(policy: &RetryPolicy, replay_body_max: usize) -> Vec<Setting> {
             (timeout, "timeout"),
         ];
         let codes: Vec<String> = codes.iter().map(|code| code.to_string()).collect();
+        let grpc_codes: Vec<&str> = grpc_codes.iter().map(Code::as_str).collect();
         settings.extend([
             set("retry.retryOn", words(&on)),
             set("retry.codes", format!("[{}]", codes.join(", "))),
+            set("retry.grpcCodes", format!("[{}]", grpc_codes.join(", "))),
             time("retry.backoff", base),
             time("retry.maxBackoff", cap),
             set(
@@ -322,6 +345,7 @@ fn retry(policy: &RetryPolicy, replay_body_max: usize) -> Vec<Setting> {
                     Jitter::None => "none",
                 },
             ),
+            set("retry.methods", if *all_methods { "all" } else { "idempotent" }),
             set("retry.respectRetryAfter", respect_retry_after.to_string()),
             set("retry.maxBody", size::print(replay_body_max as u64)),
             set("retry.holdoutPercent", holdout_percent.to_string()),
@@ -354,6 +378,7 @@ pub fn reach(reach: Option<Reach<'_>>) -> Vec<Setting> {
         settings.push(set("match.hosts", hosts_text(hosts)));
     }
     settings.extend(path_prefix.as_ref().map(|prefix| set("match.pathPrefix", prefix.as_ref())));
+    settings.extend(listener.tls.as_deref().map(|tls| self::tls::server(&OWN, tls)).unwrap_or_default());
     settings
 }
 

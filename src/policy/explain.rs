@@ -15,6 +15,7 @@ use super::lint::Code;
 use super::origin::{Origin, Origins, PROCESS};
 use super::routes::RouteId;
 use super::{Direction, Listener, Policy, RoutePolicy, UpstreamPolicy, duration};
+use crate::reliability::attempts::RetryPolicy;
 use crate::reliability::backoff::{Backoff, Jitter};
 use crate::reliability::classify::Contract;
 use crate::reliability::dead_letters::Cause;
@@ -206,7 +207,7 @@ fn timeline(upstream: &UpstreamPolicy, route: &RoutePolicy, method: &Method) -> 
         let at = if from == to { millis(from) } else { format!("{} .. {}", millis(from), millis(to)) };
         let _ = writeln!(text, "  {at:20}  {what}");
     };
-    let condition = repeated_if(route.retry.contract, method);
+    let condition = repeated_if(&route.retry, method);
     let (mut from, mut to) = (Duration::ZERO, Duration::ZERO);
     for attempt in 0..=retries {
         if from >= request {
@@ -251,6 +252,9 @@ fn notes(upstream: &UpstreamPolicy, route: &RoutePolicy, method: &Method, retrie
         }
         if !method.is_idempotent() {
             note(match route.retry.contract {
+                _ if route.retry.all_methods => {
+                    format!("{method} is repeated as if it were idempotent (methods: all).")
+                }
                 Contract::Opaque => format!("{method} is repeated only if nothing of it was sent (contract: opaque)."),
                 Contract::Atomic5xx => {
                     format!("{method} is repeated if nothing was sent, or on a listed 5xx (contract: atomic5xx).")
@@ -330,10 +334,10 @@ fn tries(retries: u32) -> String {
 }
 
 /// What must hold of the tries before, for methods that must not simply be repeated.
-fn repeated_if(contract: Contract, method: &Method) -> String {
-    match contract {
+fn repeated_if(retry: &RetryPolicy, method: &Method) -> String {
+    match retry.contract {
         Contract::Dedupes => String::new(),
-        Contract::Opaque | Contract::Atomic5xx if method.is_idempotent() => String::new(),
+        Contract::Opaque | Contract::Atomic5xx if retry.all_methods || method.is_idempotent() => String::new(),
         Contract::Opaque => " only if nothing was sent before".to_owned(),
         Contract::Atomic5xx => " only if nothing was sent before, or after a listed 5xx".to_owned(),
     }

@@ -2,10 +2,12 @@
 
 use std::fmt;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use http::{HeaderName, Method};
 
+use super::tls::ClientTls;
 use crate::reliability::idempotency::KeySyntax;
 
 /// `idempotency` of a route that deduplicates. The contract stands with the retries, `RoutePolicy::retry`.
@@ -48,6 +50,8 @@ pub enum Principal {
     None,
     /// The caller is who this field names.
     Header(HeaderName),
+    /// The caller is who its certificate names: the SPIFFE id, which was verified in the handshake. Inbound only.
+    Spiffe,
 }
 
 impl fmt::Display for Principal {
@@ -55,6 +59,7 @@ impl fmt::Display for Principal {
         match self {
             Principal::None => f.write_str("none"),
             Principal::Header(name) => write!(f, "header:{name}"),
+            Principal::Spiffe => f.write_str("mtls:spiffe"),
         }
     }
 }
@@ -190,13 +195,15 @@ impl Durability {
 pub struct RedisPolicy {
     /// Where it is, with the password if there is one.
     pub url: RedisUrl,
+    /// Some iff the URL is `rediss`.
+    pub tls: Option<Arc<ClientTls>>,
     /// For one operation. Default 50 ms.
     pub timeout: Duration,
     /// Records of two services never meet. Default: the policy's name.
     pub service: String,
 }
 
-/// A URL that may hold a password. Whoever prints it prints `redis://***`.
+/// A URL that may hold a password. Whoever prints it prints `redis://***`, or `rediss://***`.
 #[derive(Clone, PartialEq, Eq)]
 pub struct RedisUrl(String);
 
@@ -209,11 +216,16 @@ impl RedisUrl {
     pub fn expose(&self) -> &str {
         &self.0
     }
+
+    /// Over TLS.
+    pub fn is_encrypted(&self) -> bool {
+        self.0.starts_with("rediss://")
+    }
 }
 
 impl fmt::Display for RedisUrl {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("redis://***")
+        f.write_str(if self.is_encrypted() { "rediss://***" } else { "redis://***" })
     }
 }
 

@@ -1,9 +1,11 @@
 //! What is valid and still looks wrong. Runs on the compiled policy, on every load; errors that need no
 //! second look are found while compiling.
 
+mod admin;
 mod code;
 mod dead_letter;
 mod idempotency;
+mod tls;
 
 use std::collections::HashSet;
 use std::time::Duration;
@@ -30,6 +32,7 @@ pub(super) fn policy(policy: &Policy, origins: &Origins, findings: &mut Vec<Diag
     lint.process(policy);
     lint.stores(policy);
     lint.dead_letters(policy);
+    lint.encryption(policy);
     for (index, upstream) in policy.upstreams.iter().enumerate() {
         lint.upstream(index as u32, upstream);
         // The default route first: what is inherited is reported there, once.
@@ -80,14 +83,7 @@ impl Lint<'_> {
     }
 
     fn process(&mut self, policy: &Policy) {
-        if let Some(admin) = policy.admin.filter(|admin| !admin.ip().is_loopback()) {
-            let position = self.origins.position(PROCESS, None, "admin.listen");
-            self.report(
-                Code::AdminExposed,
-                position,
-                format!("the admin API listens on {admin}, which is not loopback"),
-            );
-        }
+        self.admin(policy);
         for listener in policy.listeners.iter().filter(|listener| listener.direction == Direction::Outbound) {
             if !listener.addr.ip().is_loopback() {
                 // A listener of an upstream's own has that upstream alone; the shared one is nobody's.
@@ -180,7 +176,8 @@ impl Lint<'_> {
     /// A retry block of the route's own for methods that are never repeated after sending.
     fn unsafe_methods(&mut self, own_retry: Position, label: &str, methods: &[Method], route: &RoutePolicy) {
         let unsafe_only = !methods.is_empty() && !methods.iter().any(Method::is_idempotent);
-        if unsafe_only && route.retry.retries > 0 && route.retry.contract == Contract::Opaque {
+        let nothing_said = route.retry.contract == Contract::Opaque && !route.retry.all_methods;
+        if unsafe_only && route.retry.retries > 0 && nothing_said {
             let list: Vec<&str> = methods.iter().map(Method::as_str).collect();
             let message = format!("{label}: {} is retried only if nothing was sent: no contract", list.join(", "));
             self.report(Code::UnsafeWithoutContract, Some(own_retry), message);

@@ -1,5 +1,6 @@
 //! What operators change while the proxy runs: one YAML file, compiled into a value that cannot be wrong.
 
+pub mod admin;
 pub mod compile;
 pub mod dead_letter;
 pub mod diagnostic;
@@ -16,6 +17,7 @@ pub mod routes;
 pub mod schema;
 pub mod size;
 pub mod store;
+pub mod tls;
 pub mod tracing;
 pub mod watch;
 pub mod words;
@@ -38,6 +40,8 @@ pub struct Policy {
     pub name: Option<String>,
     /// `admin.listen`. Read at start only.
     pub admin: Option<SocketAddr>,
+    /// `admin.tokenFile` and `admin.tls`. Read at start only.
+    pub admin_access: admin::AdminAccess,
     /// `metrics.listen`. Read at start only.
     pub metrics: Option<SocketAddr>,
     pub drain: Drain,
@@ -126,6 +130,8 @@ pub struct Listener {
     pub connections_max: u32,
     /// How long an idle client connection is kept; also the limit for reading a head. `timeouts.idle`.
     pub idle: Duration,
+    /// Encrypted. None: HTTP/1.1 and HTTP/2 with prior knowledge in clear.
+    pub tls: Option<Arc<tls::ServerTls>>,
 }
 
 /// One dependency, or the app behind `inbound`.
@@ -142,7 +148,13 @@ pub struct UpstreamPolicy {
     pub limits: Limits,
     pub dependency: DependencyPolicy,
     pub ejection: EjectionPolicy,
-    /// `timeouts.connect`.
+    /// Encrypted. Some iff the target is `https`.
+    pub tls: Option<Arc<tls::ClientTls>>,
+    /// Which HTTP is spoken.
+    pub protocol: tls::Protocol,
+    /// What the app is told of its caller's certificate. Outbound nothing is touched.
+    pub client_cert: tls::ClientCert,
+    /// `timeouts.connect`; with TLS of its handshake, too.
     pub connect_timeout: Duration,
     /// Idle upstream connections kept per endpoint. Default = `limits.connections`.
     pub idle_connections_max: u32,

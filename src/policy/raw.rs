@@ -8,6 +8,7 @@ mod dead_letter;
 mod idempotency;
 pub mod scalar;
 mod stores;
+mod tls;
 mod tracing;
 mod word;
 
@@ -18,11 +19,12 @@ use serde::{Deserialize, Deserializer};
 pub use dead_letter::{Capture, DeadLetter, RouteDeadLetter};
 pub use idempotency::Idempotency;
 pub use stores::{EmbeddedStore, RedisStore, Stores};
+pub use tls::{InboundTls, UpstreamTls};
 pub use tracing::Tracing;
 
 use scalar::{
-    Address, AddressOrNone, At, Flag, HashOn, Host, Key, Method, Name, Named, Path, Percent, Rate, Ratio, Size, Text,
-    Time, Url, Version, Whole,
+    Address, AddressOrNone, At, FilePath, Flag, GrpcCode, HashOn, Host, Key, Method, Name, Named, Path, Percent, Rate,
+    Ratio, Size, Text, Time, UpstreamUrl, Url, Version, Whole,
 };
 
 /// An Outrigger policy: how requests to dependencies, and to the app itself, are protected.
@@ -66,8 +68,12 @@ pub struct File {
 #[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
 pub struct Admin {
-    /// Address of the admin API, or none. Read at start only. Default 127.0.0.1:4490.
+    /// Address of the admin API, or none. Beyond loopback it needs tokenFile, or tls with a clientCa. Read at start only. Default 127.0.0.1:4490.
     pub listen: Key<Text<AddressOrNone>>,
+    /// A file with a token, at least 16 characters, that callers must show, on loopback too. Read again when it changes.
+    pub token_file: Key<Text<FilePath>>,
+    /// Encryption; with clientCa callers must show a certificate. Read at start only, its files whenever they change.
+    pub tls: Key<InboundTls>,
 }
 
 #[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
@@ -135,6 +141,10 @@ pub struct Defaults {
     pub limits: Key<Limits>,
     /// Idle connections to the endpoints.
     pub keep_alive: Key<KeepAlive>,
+    /// Encryption, where the URL of an upstream is https.
+    pub tls: Key<UpstreamTls>,
+    /// auto (with TLS what is agreed on; without: HTTP/1.1, and HTTP/2 for gRPC), http1 or http2. Default auto.
+    pub protocol: Key<Protocol>,
     /// How much the Proxy-Status header tells.
     pub proxy_status: Key<ProxyStatus>,
 }
@@ -143,10 +153,10 @@ pub struct Defaults {
 #[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
 pub struct Upstream {
-    /// http://HOST:PORT. All addresses of the name are used and looked up again as their TTL demands. Either url or endpoints.
-    pub url: Key<Text<Url>>,
-    /// A fixed list of http://IP:PORT. Either url or endpoints.
-    pub endpoints: Key<Vec<At<Text<Url>>>>,
+    /// http://HOST:PORT, or https://HOST:PORT. All addresses of the name are used and looked up again as their TTL demands. Either url or endpoints.
+    pub url: Key<Text<UpstreamUrl>>,
+    /// A fixed list of http://IP:PORT, or of https://IP:PORT. Either url or endpoints.
+    pub endpoints: Key<Vec<At<Text<UpstreamUrl>>>>,
     /// A listener of its own: everything that arrives there goes to this upstream.
     pub listen: Key<Text<Address>>,
     /// Which requests on the shared listener are meant. Default: those whose Host is the upstream's name or the host of its url.
@@ -174,6 +184,10 @@ pub struct Upstream {
     pub balance: Key<Balance>,
     /// Idle connections to the endpoints.
     pub keep_alive: Key<KeepAlive>,
+    /// Encryption, where the URL is https. Without it the system's certificates vouch for the host.
+    pub tls: Key<UpstreamTls>,
+    /// auto (with TLS what is agreed on; without: HTTP/1.1, and HTTP/2 for gRPC), http1 or http2. Default auto.
+    pub protocol: Key<Protocol>,
     /// How much the Proxy-Status header tells.
     pub proxy_status: Key<ProxyStatus>,
     /// Requests that are treated differently. What matches none of them goes by the route named default.
@@ -261,13 +275,15 @@ pub struct Retry {
     pub retry_on: Key<Vec<At<RetryOn>>>,
     /// Statuses that are retried. Default 502, 503, 504.
     pub codes: Key<Vec<At<Text<Whole>>>>,
+    /// Ends of gRPC calls that are retried, such as UNAVAILABLE or ABORTED. A call is a POST: see methods. Default UNAVAILABLE.
+    pub grpc_codes: Key<Vec<At<Text<GrpcCode>>>>,
     /// The first wait; doubles with each retry. Default 25ms.
     pub backoff: Key<Text<Time>>,
     /// The longest wait. Default 250ms.
     pub max_backoff: Key<Text<Time>>,
     /// full: 0 to the wait; equal: half to the wait; none. Default full.
     pub jitter: Key<Jitter>,
-    /// Always idempotent: GET, HEAD, OPTIONS, TRACE, PUT, DELETE. Others only as far as idempotency.contract permits.
+    /// idempotent: GET, HEAD, OPTIONS, TRACE, PUT, DELETE; others only as far as idempotency.contract permits. all: every request may be sent twice, also POST and gRPC calls; not in defaults. Default idempotent.
     pub methods: Key<RetryMethods>,
     /// Wait at least as long as the answer's Retry-After says. Default true.
     pub respect_retry_after: Key<Text<Flag>>,
@@ -393,6 +409,10 @@ pub struct Inbound {
     pub listen: Key<Text<Address>>,
     /// The app: http://127.0.0.1:PORT. Must be loopback.
     pub forward: Key<Text<Url>>,
+    /// Encryption of what callers send. Without it they come in clear.
+    pub tls: Key<InboundTls>,
+    /// Towards the app: auto (HTTP/1.1, and HTTP/2 for gRPC), http1 or http2. Default auto.
+    pub protocol: Key<Protocol>,
     /// Caps. Always on.
     pub limits: Key<Limits>,
     /// Time limits.
@@ -454,6 +474,7 @@ words! {
     ProxyStatus { Full = "full", Basic = "basic", None = "none" }
     LogFormat { Json = "json" }
     LogErrors { Always = "always", Sampled = "sampled" }
+    Protocol { Auto = "auto", Http1 = "http1", Http2 = "http2" }
     Guard { Warn = "warn", Rollback = "rollback", None = "none" }
     RetryOn {
         ConnectFailure = "connect-failure",
@@ -461,7 +482,7 @@ words! {
         Reset = "reset",
         Timeout = "timeout",
     }
-    RetryMethods { Idempotent = "idempotent" }
+    RetryMethods { Idempotent = "idempotent", All = "all" }
     Jitter { Full = "full", Equal = "equal", None = "none" }
     Mode { Enforce = "enforce", Observe = "observe", None = "none" }
     ObserveMode { Enforce = "enforce", Observe = "observe" }

@@ -1,42 +1,41 @@
-//! One client connection from accept to close.
-//!
-//! hyper's buffers and state belong to a connection only while it is in use. One that has been idle for a
-//! moment is *parked*: a socket and a task that waits for its next byte, and nothing else. Ten thousand idle
-//! clients must not cost what ten thousand busy ones do.
+//! One client connection from accept to close: its handshake, which HTTP it speaks, and its end.
 
-use std::convert::Infallible;
+mod http1;
+mod http2;
+
 use std::future::Future;
-use std::pin::{Pin, pin};
+use std::io;
+use std::net::SocketAddr;
+use std::pin::pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
+use std::task::Poll;
 use std::time::Duration;
 
-use bytes::Bytes;
-use http::header::CONNECTION;
-use http::{HeaderValue, Request, StatusCode};
-use hyper::body::Incoming;
-use hyper::server::conn::http1;
-use hyper::service::service_fn;
-use hyper_util::rt::TokioIo;
+use bytes::{Bytes, BytesMut};
 use tokio::net::TcpStream;
 use tokio_util::sync::CancellationToken;
 
 use super::Proxy;
-use super::connection::{ClientStream, Connection, Idle};
+use super::connection::Connection;
 use crate::clock;
 use crate::drain::Stop;
-use crate::wire::alarm::{Bell, alarmed};
+use crate::tls::{Accepted, Acceptor, Transport};
+use crate::upstreams::reconcile::Snapshot;
+use crate::wire::alarm::alarmed;
 
-/// A larger head is answered with 431.
-const HEAD_BYTES_MAX: usize = 32 * 1024;
-/// Read and write buffer of one connection, at most.
-const BUFFER_BYTES_MAX: usize = 64 * 1024;
+/// A TLS handshake that takes longer is given up.
+const HANDSHAKE_TIME: Duration = Duration::from_secs(5);
 
 /// After the signal to finish, a kept connection waits this long for a request that is on its way, so that
 /// closing it does not lose one. The answer to it says `Connection: close`.
 const LINGER: Duration = Duration::from_millis(100);
 
-/// The same connection, again and again: in use, parked, in use.
+/// How a client with prior knowledge begins HTTP/2 (RFC 9113 §3.4). No request of HTTP/1 begins so.
+const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+/// What is read first holds a whole request, usually: looking at it costs no read of its own.
+const FIRST_BYTES: usize = 4 * 1024;
+
+/// A connection, and the signals that end it.
 struct Client {
     proxy: Arc<Proxy>,
     connection: Arc<Connection>,
@@ -44,35 +43,95 @@ struct Client {
     force: CancellationToken,
 }
 
-/// Why a connection is not in use any more.
-enum Pause {
-    /// It ended.
-    Closed,
-    /// Nothing has come for a while: its stream, and what was read of a request that has not come whole.
-    Parked(TcpStream, Bytes),
-}
-
 /// Serves one connection until it ends, `stop` asks it to finish, or everything is forced to end.
-pub async fn serve(proxy: Arc<Proxy>, stream: TcpStream, connection: Connection, stop: Stop) {
+pub async fn serve(proxy: Arc<Proxy>, stream: TcpStream, mut connection: Connection, stop: Stop) {
     let _ = stream.set_nodelay(true);
     let force = proxy.tasks.force().clone();
+    // Taken out of the policy, a listener is about to close; whether it was encrypted is not known any more.
+    let Some(acceptor) = acceptor(&proxy.snapshot.load(), connection.listener) else { return };
+    let (stream, agreed) = match acceptor {
+        None => (Transport::Plain(stream), None),
+        // Boxed: a connection must not hold the room of a handshake that is over.
+        Some(acceptor) => match Box::pin(shake_hands(&acceptor, stream, &stop, &force)).await {
+            Some(Accepted { stream, peer, http2 }) => {
+                connection.identity = peer;
+                (stream, Some(http2))
+            }
+            // The acceptor has told why, and nothing is answered in clear.
+            None => return,
+        },
+    };
     let client = Client { proxy, connection: Arc::new(connection), stop, force };
-    let (mut stream, mut read) = (stream, Bytes::new());
-    while client.next_byte(&stream).await {
-        // Boxed: a parked connection must not hold the room of one in use.
-        match Box::pin(client.in_use(stream, read)).await {
-            Pause::Closed => return,
-            Pause::Parked(idle, begun) => (stream, read) = (idle, begun),
-        }
+    let (read, http2) = match agreed {
+        Some(http2) => (Bytes::new(), http2),
+        None => match client.begin(&stream).await {
+            Some(begun) => begun,
+            None => return,
+        },
+    };
+    if http2 {
+        Box::pin(client.serve_http2(stream, read)).await;
+    } else {
+        client.serve_http1(stream, read).await;
+    }
+}
+
+/// How the listener of `addr` is encrypted; `None` inside: it is not. `None`: there is no such listener any more.
+fn acceptor(snapshot: &Snapshot, addr: SocketAddr) -> Option<Option<Arc<Acceptor>>> {
+    let at = snapshot.policy.listeners.iter().position(|listener| listener.addr == addr)?;
+    snapshot.acceptors.get(at).cloned()
+}
+
+/// `None`: it failed, or this process ends. A client that has sent no request yet loses nothing.
+async fn shake_hands(
+    acceptor: &Acceptor,
+    stream: TcpStream,
+    stop: &Stop,
+    force: &CancellationToken,
+) -> Option<Accepted> {
+    let finished = async {
+        stop.cancelled().await;
+        tokio::time::sleep(LINGER).await;
+    };
+    tokio::select! {
+        accepted = acceptor.accept(stream, clock::now() + HANDSHAKE_TIME) => accepted.ok(),
+        () = finished => None,
+        () = force.cancelled() => None,
     }
 }
 
 impl Client {
+    /// The first bytes in clear, and whether they begin HTTP/2. The first byte that differs decides: a short request
+    /// of HTTP/1 is not kept waiting for the length of a preface.
+    async fn begin(&self, stream: &Transport) -> Option<(Bytes, bool)> {
+        let mut read = BytesMut::new();
+        loop {
+            if self.stop.is_cancelled() {
+                tokio::time::timeout(LINGER, stream.tcp().readable()).await.ok()?.ok()?;
+            } else if !self.next_byte(stream).await {
+                return None;
+            }
+            read.reserve(FIRST_BYTES);
+            match stream.tcp().try_read_buf(&mut read) {
+                Ok(1..) => {}
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => continue,
+                Ok(0) | Err(_) => return None,
+            }
+            let common = read.len().min(PREFACE.len());
+            if read[..common] != PREFACE[..common] {
+                return Some((read.freeze(), false));
+            }
+            if common == PREFACE.len() {
+                return Some((read.freeze(), true));
+            }
+        }
+    }
+
     /// Waits for the next byte, or for the signal to finish (what is served then is the last). False: it is over.
-    async fn next_byte(&self, stream: &TcpStream) -> bool {
+    async fn next_byte(&self, stream: &Transport) -> bool {
         let alarm = self.connection.alarm();
         alarm.ask(self.connection.idle_until());
-        let (mut arrives, mut stopping) = (pin!(stream.readable()), pin!(self.stop.clone().cancelled_owned()));
+        let (mut arrives, mut stopping) = (pin!(stream.tcp().readable()), pin!(self.stop.clone().cancelled_owned()));
         let mut forced = pin!(self.force.cancelled());
         let waits = std::future::poll_fn(|cx| {
             if let Poll::Ready(readable) = arrives.as_mut().poll(cx) {
@@ -84,78 +143,5 @@ impl Client {
             stopping.as_mut().poll(cx).map(|()| true)
         });
         alarmed(alarm, waits).await
-    }
-
-    /// Serves requests until the connection ends or has been idle for a moment.
-    async fn in_use(&self, stream: TcpStream, read: Bytes) -> Pause {
-        let (proxy, connection) = (Arc::clone(&self.proxy), Arc::clone(&self.connection));
-        let service = service_fn(move |request: Request<Incoming>| {
-            let (proxy, connection) = (Arc::clone(&proxy), Arc::clone(&connection));
-            async move {
-                let mut response = proxy.handle(&connection, request).await;
-                if connection.is_closing() && response.status() != StatusCode::SWITCHING_PROTOCOLS {
-                    response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
-                }
-                Ok::<_, Infallible>(response)
-            }
-        });
-        let io = ClientStream::new(stream, read, Arc::clone(&self.connection));
-        let mut serving = http1::Builder::new()
-            // The alarm watches the wait for a head, without a timer for each.
-            .header_read_timeout(None)
-            .max_header_size(HEAD_BYTES_MAX)
-            .max_buf_size(BUFFER_BYTES_MAX)
-            .serve_connection(TokioIo::new(io), service)
-            .with_upgrades();
-        let mut stopping = pin!(async {
-            self.stop.clone().cancelled_owned().await;
-            self.connection.close_soon();
-            tokio::time::sleep(LINGER).await;
-        });
-        let mut forced = pin!(self.force.cancelled());
-        let (mut bell, mut registered, mut finishing) = (Bell::default(), false, false);
-        self.connection.use_again();
-        let ended = std::future::poll_fn(|cx| {
-            loop {
-                // Errors are the client's: it broke off, or hyper has answered it with 400 or 431.
-                if let Poll::Ready(ended) = Pin::new(&mut serving).poll(cx) {
-                    if ended.is_err_and(|error| error.is_parse()) {
-                        self.proxy.malformed(self.connection.listener);
-                    }
-                    return Poll::Ready(true);
-                }
-                if !registered || self.stop.is_cancelled() {
-                    // Both signals are registered once, not at every poll of a busy connection.
-                    registered = true;
-                    if forced.as_mut().poll(cx).is_ready() {
-                        self.connection.cut();
-                        return Poll::Ready(true);
-                    }
-                    if !finishing && stopping.as_mut().poll(cx).is_ready() {
-                        finishing = true;
-                        Pin::new(&mut serving).graceful_shutdown();
-                        continue;
-                    }
-                }
-                match std::task::ready!(self.idle(&mut bell, cx)) {
-                    Idle::Not => {}
-                    Idle::Park if !self.stop.is_cancelled() => return Poll::Ready(false),
-                    Idle::Park => self.connection.alarm().ask(self.connection.idle_until()),
-                    Idle::Over => return Poll::Ready(true),
-                }
-            }
-        })
-        .await;
-        if ended {
-            return Pause::Closed;
-        }
-        let idle = serving.into_parts().and_then(|parts| parts.io.into_inner().into_stream(parts.read_buf));
-        idle.map_or(Pause::Closed, |(stream, read)| Pause::Parked(stream, read))
-    }
-
-    /// Once the alarm has rung: what the connection is to do. `Pending`: it has not.
-    fn idle(&self, bell: &mut Bell, cx: &mut Context<'_>) -> Poll<Idle> {
-        std::task::ready!(bell.poll(self.connection.alarm(), cx));
-        Poll::Ready(self.connection.idle(clock::now()))
     }
 }

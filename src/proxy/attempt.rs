@@ -8,6 +8,7 @@ use http::{HeaderMap, HeaderValue, Method, Uri};
 use tokio::time::sleep_until;
 
 use super::exchange::{Attempt, AttemptResult};
+use super::grpc::{self, Standing};
 use super::hygiene::Present;
 use super::record::{AttemptNote, Record};
 use super::respond;
@@ -16,10 +17,11 @@ use crate::clock;
 use crate::drain::Tasks;
 use crate::idempotency::claim::Claim;
 use crate::random::Random;
-use crate::reliability::attempts::{AttemptId, Attempts, Denied, Kind, Plan, Step, Stop};
+use crate::reliability::attempts::{AttemptId, Attempts, Denied, Kind, Plan, RetryPolicy, Step, Stop};
 use crate::reliability::breaker::{Permit, Refusal};
 use crate::reliability::classify::{self, Contract, Outcome, Reply};
 use crate::reliability::ending::Ending;
+use crate::reliability::grpc::Code;
 use crate::reliability::{Failure, Sent};
 use crate::telemetry::metrics::AttemptEnd;
 use crate::telemetry::traces::Lineage;
@@ -65,9 +67,10 @@ pub struct Outgoing {
 }
 
 impl Outgoing {
-    /// Whether sending it twice is harmless by its method alone. With a key it is not: somebody asked for once.
-    pub fn is_idempotent(&self) -> bool {
-        self.method.is_idempotent() && self.claim.is_none()
+    /// Whether sending it twice is harmless by its method, or because its route says so. With a key it is not: somebody
+    /// asked for once.
+    pub fn is_idempotent(&self, policy: &RetryPolicy) -> bool {
+        (policy.all_methods || self.method.is_idempotent()) && self.claim.is_none()
     }
 
     fn is_replayable(&self) -> bool {
@@ -151,7 +154,8 @@ impl Drop for Flight<'_> {
         let (kind, launched, deadline) = (self.kind, self.launched, self.deadline);
         let elapsed = now.saturating_duration_since(launched);
         let (end, ending) = (AttemptEnd::Cancelled, Ending::Cancelled);
-        self.record.attempt(AttemptNote { endpoint, kind, launched, deadline, elapsed, end, ending });
+        let open = false;
+        self.record.attempt(AttemptNote { endpoint, kind, launched, deadline, elapsed, end, ending, open });
     }
 }
 
@@ -188,8 +192,9 @@ pub async fn run(
                 let elapsed = now.saturating_duration_since(launched);
                 let outcome = outcome_of(&result, cutoff, request.deadline);
                 let endpoint = in_flight.as_ref().map(InFlight::endpoint);
-                record.attempt(note(kind, &outcome, endpoint.map(|e| e.addr), (launched, deadline), elapsed));
-                settle_endpoint(route, endpoint.map(|e| &**e), &outcome, elapsed, now);
+                let begun = is_begun(&result);
+                record.attempt(note(kind, &outcome, endpoint.map(|e| e.addr), (launched, deadline), elapsed, begun));
+                settle_endpoint(route, endpoint.map(|e| &**e), &outcome, begun, elapsed, now);
                 tell_endpoint(machine, kind, endpoint, &used);
                 machine.set_replayable(request.body.is_some() && !request.upgrade && !request.once);
                 let Some(permit) = permit else { continue };
@@ -202,7 +207,7 @@ pub async fn run(
                     // Of a superseded answer nothing is kept: only the breaker or the deadline can stop its retry.
                     last = (if superseded { Failure::CircuitOpen } else { last.0 }, Sent::Yes);
                 }
-                if superseded && matches!(outcome.reply, Reply::Status(_)) && policy.contract != Contract::Atomic5xx {
+                if superseded && may_have_had_effect(outcome.reply, policy.contract) {
                     executed = Sent::Yes;
                 }
                 if superseded {
@@ -239,7 +244,7 @@ fn plan<'a>(route: &Route<'a>, request: &Outgoing) -> Plan<'a> {
         policy: &route.policy.retry,
         deadline: request.deadline,
         backend_request: route.policy.timeouts.backend_request,
-        idempotent: request.is_idempotent(),
+        idempotent: request.is_idempotent(&route.policy.retry),
         replayable: request.is_replayable(),
         chain_stop: request.inbound_attempt > 1,
         endpoints: route.state.endpoint_count(),
@@ -275,14 +280,19 @@ fn outcome_of(result: &AttemptResult, cutoff: Instant, deadline: Instant) -> Out
     match result {
         Ok(answer) => {
             let headers = answer.headers();
-            let mut outcome = Outcome::answered(answer.status().as_u16());
+            let mut outcome = match grpc::standing(answer) {
+                Some(Standing::Ended { code, pushback }) => Outcome::called(code, pushback),
+                Some(Standing::Begun) | None => Outcome::answered(answer.status().as_u16()),
+            };
             if matches!(answer.status().as_u16(), 429 | 503) {
                 outcome.retry_after = headers.get(http::header::RETRY_AFTER).and_then(retry_after);
             }
             // Only what is not simply good can be retried.
-            if !answer.status().is_success()
-                && let Some(mark) = headers.get(respond::RETRY_MARK)
-            {
+            let good = match outcome.reply {
+                Reply::Call(code) => code == Code::Ok,
+                _ => answer.status().is_success(),
+            };
+            if !good && let Some(mark) = headers.get(respond::RETRY_MARK) {
                 outcome.mark = respond::read_mark(mark);
             }
             outcome
@@ -307,27 +317,54 @@ fn retry_after(value: &HeaderValue) -> Option<Duration> {
     Some(date.duration_since(clock::wall()).unwrap_or_default().min(CAP))
 }
 
+/// Whether an answer that is not passed on leaves open that something was done.
+fn may_have_had_effect(reply: Reply, contract: Contract) -> bool {
+    match reply {
+        Reply::Status(_) => contract != Contract::Atomic5xx,
+        Reply::Call(code) => !code.is_not_executed(contract),
+        Reply::Failed(_) => false,
+    }
+}
+
+/// Whether it is a call that goes on: how it ends is not known yet.
+fn is_begun(result: &AttemptResult) -> bool {
+    matches!(result, Ok(answer) if grpc::standing(answer) == Some(Standing::Begun))
+}
+
 fn note(
     kind: Kind,
     outcome: &Outcome,
     endpoint: Option<SocketAddr>,
     (launched, deadline): (Instant, Instant),
     elapsed: Duration,
+    open: bool,
 ) -> AttemptNote {
     let end = match outcome.reply {
         Reply::Status(status) => AttemptEnd::Status(status),
+        Reply::Call(code) => AttemptEnd::Call(code),
         Reply::Failed(failure) => AttemptEnd::Failed(failure),
     };
-    AttemptNote { endpoint, kind, launched, deadline, elapsed, end, ending: Ending::of(outcome) }
+    AttemptNote { endpoint, kind, launched, deadline, elapsed, end, ending: Ending::of(outcome), open }
 }
 
-fn settle_endpoint(route: &Route<'_>, endpoint: Option<&Endpoint>, outcome: &Outcome, elapsed: Duration, now: Instant) {
+/// `begun`: how a call ended is counted at its end.
+fn settle_endpoint(
+    route: &Route<'_>,
+    endpoint: Option<&Endpoint>,
+    outcome: &Outcome,
+    begun: bool,
+    elapsed: Duration,
+    now: Instant,
+) {
     let Some(endpoint) = endpoint else { return };
-    endpoint.tally.add(Ending::of(outcome));
+    if !begun {
+        endpoint.tally.add(Ending::of(outcome));
+    }
     let token = match outcome.reply {
         Reply::Status(429) => Some("429"),
         Reply::Status(500..) => Some("5xx"),
-        Reply::Status(_) => None,
+        Reply::Call(code) if code.is_failure() => Some(code.as_str()),
+        Reply::Status(_) | Reply::Call(_) => None,
         Reply::Failed(failure) => Some(failure.token()),
     };
     let signal = classify::endpoint_signal(outcome);

@@ -10,15 +10,17 @@ use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
 use bytes::{Bytes, BytesMut};
+use http::HeaderMap;
 use http_body::{Body as _, Frame, SizeHint};
 use hyper::body::Incoming;
 use tokio::time::{Sleep, timeout_at};
 
-use super::hygiene;
 use super::keeper::Keeper;
 use super::record::Record;
+use super::{grpc, hygiene};
 use crate::clock;
 use crate::reliability::ejection::EndpointSignal;
+use crate::reliability::grpc::{Code, Messages};
 use crate::reliability::{Failure, Sent};
 use crate::upstreams::endpoint::InFlight;
 use crate::upstreams::slots::Slot;
@@ -80,31 +82,44 @@ impl ReadAhead {
     }
 }
 
-/// Reads `body` as far as it may be held: up to `bound`, and up to `all_max` over all requests. What is larger
-/// streams and can be sent once.
+/// How far a body is read ahead.
+#[derive(Clone, Copy, Debug)]
+pub struct Bounds {
+    /// And not longer.
+    pub deadline: Instant,
+    /// Up to so many bytes.
+    pub bytes: usize,
+    /// It may be one side of a conversation, whose sender waits for an answer before it goes on.
+    pub talks: bool,
+}
+
+/// Who has sent whole messages of a call and does not go on for so long is taken to wait for an answer. A call with
+/// one message ends with it, most often in the same packet.
+const TALK: Duration = Duration::from_millis(5);
+
+/// Reads `body` as far as it may be held: up to its bounds, and up to `all_max` over all requests. What is larger, or
+/// a conversation, streams and can be sent once.
 ///
 /// # Errors
 /// [`Failure::RequestBodyTimeout`] when `deadline` passes, [`Failure::RequestBodyIncomplete`] when it breaks.
 pub async fn read_ahead(
     body: Incoming,
-    bound: usize,
+    bounds: Bounds,
     all: &Arc<ReplayBytes>,
     all_max: usize,
-    deadline: Instant,
 ) -> Result<ReadAhead, Failure> {
     if body.is_end_stream() {
         return Ok(ReadAhead::held(RequestBody::Empty, Held::default()));
     }
     // Boxed: requests without a body need no room for it.
-    Box::pin(read(body, bound, all, all_max, deadline)).await
+    Box::pin(read(body, bounds, all, all_max)).await
 }
 
 async fn read(
     mut body: Incoming,
-    bound: usize,
+    Bounds { deadline, bytes: bound, talks }: Bounds,
     all: &Arc<ReplayBytes>,
     all_max: usize,
-    deadline: Instant,
 ) -> Result<ReadAhead, Failure> {
     let mut held = Held::default();
     let announced = body.size_hint().exact();
@@ -114,9 +129,16 @@ async fn read(
         return Ok(ReadAhead { body, held, too_large, crowded: false });
     }
     let mut chunks = Chunks::default();
+    let mut messages = Messages::default();
     loop {
-        let frame = timeout_at(deadline.into(), std::future::poll_fn(|cx| Pin::new(&mut body).poll_frame(cx))).await;
+        let waits = talks && messages.is_between();
+        let until = if waits { deadline.min(clock::now() + TALK) } else { deadline };
+        let frame = timeout_at(until.into(), std::future::poll_fn(|cx| Pin::new(&mut body).poll_frame(cx))).await;
         let frame = match frame {
+            Err(_elapsed) if until < deadline => {
+                let body = RequestBody::Streaming { prefix: chunks.join(), rest: body };
+                return Ok(ReadAhead::held(body, Held::default()));
+            }
             Err(_elapsed) => return Err(Failure::RequestBodyTimeout),
             Ok(Some(Err(broken))) => return Err(upload_failure(&broken)),
             Ok(None) => {
@@ -129,6 +151,9 @@ async fn read(
             Ok(data) => {
                 let small = chunks.len() + data.len() <= bound;
                 let fits = small && held.grow(all, data.len(), all_max);
+                if talks {
+                    messages.feed(&data);
+                }
                 chunks.push(data);
                 if !fits {
                     let body = RequestBody::Streaming { prefix: chunks.join(), rest: body };
@@ -191,6 +216,8 @@ impl std::error::Error for Cut {}
 /// The answer's body as the client's connection sees it.
 pub struct Body {
     kind: Kind,
+    /// Of a body of our own.
+    trailers: Option<Box<HeaderMap>>,
     /// Settled on drop.
     end: Option<End>,
     clock: Option<Clock>,
@@ -230,17 +257,31 @@ impl Body {
         let kind = if bytes.is_empty() { Kind::Empty } else { Kind::Full(bytes) };
         let deadline = record.started();
         let end = End { record, slot: None, in_flight: None, deadline, idle: Duration::ZERO, keeper: None };
-        Body { kind, end: Some(end), clock: None }
+        Body { kind, trailers: None, end: Some(end), clock: None }
+    }
+
+    /// A body of our own that ends with trailers.
+    pub fn ending(bytes: Bytes, trailers: Option<HeaderMap>, record: Box<Record>) -> Body {
+        let mut body = Body::full(bytes, record);
+        body.trailers = trailers.map(Box::new);
+        body
     }
 
     /// After a 101 there is no body, and the tunnel settles the rest.
     pub fn switched() -> Body {
-        Body { kind: Kind::Empty, end: None, clock: None }
+        Body { kind: Kind::Empty, trailers: None, end: None, clock: None }
     }
 
     /// The upstream's body.
     pub fn upstream(body: AnswerBody, end: End) -> Body {
-        Body { kind: Kind::Upstream { body, ended: false }, end: Some(end), clock: None }
+        Body { kind: Kind::Upstream { body, ended: false }, trailers: None, end: Some(end), clock: None }
+    }
+
+    /// Tells the stream, if this is the body of one, whether the client is to take a frame now.
+    fn handed(&self, frame: bool) {
+        if let Some(end) = &self.end {
+            end.record.connection().handed(frame);
+        }
     }
 
     fn cut(&mut self, failure: Failure) -> Poll<Option<Result<Frame<Bytes>, Cut>>> {
@@ -291,8 +332,9 @@ impl http_body::Body for Body {
 
     fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Cut>>> {
         let this = &mut *self;
+        this.handed(true);
         let frame = match &mut this.kind {
-            Kind::Empty => return Poll::Ready(None),
+            Kind::Empty => return Poll::Ready(this.trailers.take().map(|trailers| Ok(Frame::trailers(*trailers)))),
             Kind::Full(bytes) => {
                 let bytes = std::mem::take(bytes);
                 if let Some(end) = &mut this.end {
@@ -322,13 +364,20 @@ impl http_body::Body for Body {
                 }
                 if let Some(trailers) = frame.trailers_mut() {
                     hygiene::clean_response(trailers);
+                    if let Some(end) = &mut this.end {
+                        let code = grpc::code_in(trailers).unwrap_or(Code::Unknown);
+                        grpc::ended(&mut end.record, end.in_flight.as_ref(), code);
+                    }
                 }
                 Poll::Ready(Some(Ok(frame)))
             }
             Poll::Ready(Some(Err(_broken))) => this.cut(Failure::ResponseIncomplete),
             Poll::Ready(None) => Poll::Ready(None),
             Poll::Pending => match this.poll_clock(cx) {
-                Poll::Pending => Poll::Pending,
+                Poll::Pending => {
+                    this.handed(false);
+                    Poll::Pending
+                }
                 Poll::Ready(failure) => this.cut(failure),
             },
         }
@@ -336,14 +385,16 @@ impl http_body::Body for Body {
 
     fn is_end_stream(&self) -> bool {
         match &self.kind {
-            Kind::Empty => true,
-            Kind::Full(bytes) => bytes.is_empty(),
+            Kind::Empty => self.trailers.is_none(),
+            Kind::Full(bytes) => bytes.is_empty() && self.trailers.is_none(),
             Kind::Upstream { body, .. } => body.is_end_stream(),
         }
     }
 
     fn size_hint(&self) -> SizeHint {
         match &self.kind {
+            // Of a body with a known length no trailers are sent over HTTP/1.
+            Kind::Empty | Kind::Full(_) if self.trailers.is_some() => SizeHint::default(),
             Kind::Empty => SizeHint::with_exact(0),
             Kind::Full(bytes) => SizeHint::with_exact(bytes.len() as u64),
             Kind::Upstream { body, .. } => body.size_hint(),
@@ -359,7 +410,11 @@ impl Drop for Body {
         };
         let Some(end) = &mut self.end else { return };
         if complete {
+            // Without trailers a call ends without a status.
+            grpc::ended(&mut end.record, end.in_flight.as_ref(), Code::Unknown);
             end.record.complete();
+        } else {
+            grpc::left(&mut end.record, end.in_flight.as_ref());
         }
         if let Some(keeper) = end.keeper.take() {
             // A client that left before the end does not make the answer any other.
@@ -370,27 +425,33 @@ impl Drop for Body {
 
 /// The body of an answer that is to be kept.
 pub enum Collected {
-    /// All of it.
-    Whole(Bytes),
+    /// All of it, and what came after it.
+    Whole(Bytes, Option<HeaderMap>),
     /// Larger than the bound: what has been read goes first.
     TooMuch(AnswerBody),
     /// It did not arrive.
     Broken(Failure),
 }
 
-/// Reads up to `max` bytes. `idle`: between two frames. Trailers are dropped: nobody was told to expect any.
+/// Reads up to `max` bytes. `idle`: between two frames.
 pub async fn collect(mut body: AnswerBody, max: usize, deadline: Instant, idle: Duration) -> Collected {
-    let mut chunks = Chunks::default();
+    let (mut chunks, mut trailers) = (Chunks::default(), None);
     loop {
         if body.is_end_stream() {
-            return Collected::Whole(chunks.join());
+            return Collected::Whole(chunks.join(), trailers);
         }
         let until = deadline.min(clock::now() + idle);
         let frame = timeout_at(until.into(), std::future::poll_fn(|cx| Pin::new(&mut body).poll_frame(cx))).await;
         match frame {
-            Ok(None) => return Collected::Whole(chunks.join()),
+            Ok(None) => return Collected::Whole(chunks.join(), trailers),
             Ok(Some(Ok(frame))) => {
-                let Ok(data) = frame.into_data() else { continue };
+                let data = match frame.into_data() {
+                    Ok(data) => data,
+                    Err(frame) => {
+                        trailers = frame.into_trailers().ok();
+                        continue;
+                    }
+                };
                 chunks.push(data);
                 if chunks.len() > max {
                     return Collected::TooMuch(body.preceded_by(chunks.join()));

@@ -1,40 +1,46 @@
-//! The client's side of one connection: a write-stall guard, and what hyper does not tell about framing.
+//! The client's side of one connection, and of one exchange on it.
 
-use std::future::Future;
-use std::io;
+mod heads;
+mod stream;
+
 use std::net::SocketAddr;
-use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::task::{Context, Poll};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use bytes::{Buf, Bytes};
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::net::TcpStream;
-use tokio::time::Sleep;
-
+use self::heads::Framing;
 use super::listeners::Place;
 use crate::clock;
-use crate::sabotage::{Point, crash_point};
+use crate::tls::Peer;
 use crate::wire::Alarm;
+
+pub use stream::ClientStream;
 
 /// A connection that has been idle for so long is parked.
 const PARK_AFTER: Duration = Duration::from_secs(1);
 
-/// What the connection and the requests on it tell each other. One per connection.
+/// Streams of one HTTP/2 connection that their client has given up, less those that were answered: beyond it the
+/// connection takes no more. Whoever opens and resets streams as fast as it can gets there; nobody else does.
+const ABANDONED_MAX: u32 = 512;
+
+/// What the connection and the requests on it tell each other. Over HTTP/1.1 there is one per connection. Over HTTP/2
+/// there is one for each stream, too, because streams have deadlines and ends of their own.
 #[derive(Debug)]
 pub struct Connection {
     /// The client.
     pub peer: SocketAddr,
     /// The address in the policy on which it was accepted.
     pub listener: SocketAddr,
+    /// Who the client is, where a certificate was demanded.
+    pub identity: Option<Arc<Peer>>,
     opened: Instant,
     /// Nanoseconds since `opened` by which the current exchange must have ended; 0 = none in progress.
     deadline: AtomicU64,
     stalled: AtomicBool,
     /// A write waits for the client.
     writing: AtomicBool,
+    /// Something was written since somebody looked.
+    wrote: AtomicBool,
     /// Nanoseconds since `opened` at which the last exchange ended; [`IN_USE`] while there is one.
     idle_since: AtomicU64,
     idle_max: Duration,
@@ -42,6 +48,14 @@ pub struct Connection {
     closing: AtomicBool,
     cut: AtomicBool,
     framing: Framing,
+    /// Of an HTTP/2 stream: the connection that carries it.
+    carrier: Option<Arc<Connection>>,
+    /// Of an HTTP/2 connection: its streams that have not ended.
+    streams: AtomicU32,
+    /// See [`ABANDONED_MAX`].
+    abandoned: AtomicU32,
+    /// Of a stream: its client did not leave before its answer.
+    served: AtomicBool,
     /// Its place among the listener's connections; a tunnel keeps it.
     _place: Option<Place>,
 }
@@ -60,16 +74,6 @@ pub enum Idle {
     Over,
 }
 
-/// Whether the head being read names a Content-Length: hyper drops that line silently when the request is
-/// also chunked, and a message with both is ambiguous (RFC 9112 §6.1).
-#[derive(Debug, Default)]
-struct Framing {
-    /// A request body is passing: its bytes are no head.
-    in_body: AtomicBool,
-    content_length: AtomicBool,
-    restart: AtomicBool,
-}
-
 impl Connection {
     /// `idle_max`: how long it may wait for a whole head, and how long a write may make no progress while no
     /// exchange has a deadline. `place`: among the listener's connections; `None`: a replay, which no client waits for.
@@ -77,25 +81,107 @@ impl Connection {
         Connection {
             peer,
             listener,
+            identity: None,
             opened: clock::now(),
             deadline: AtomicU64::new(0),
             stalled: AtomicBool::new(false),
             writing: AtomicBool::new(false),
+            wrote: AtomicBool::new(false),
             idle_since: AtomicU64::new(0),
             idle_max,
             alarm: Alarm::new(),
             closing: AtomicBool::new(false),
             cut: AtomicBool::new(false),
             framing: Framing::default(),
+            carrier: None,
+            streams: AtomicU32::new(0),
+            abandoned: AtomicU32::new(0),
+            served: AtomicBool::new(false),
             _place: place,
         }
     }
 
+    /// One more stream on this HTTP/2 connection.
+    pub fn stream(self: &Arc<Connection>) -> Connection {
+        self.streams.fetch_add(1, Ordering::Relaxed);
+        let mut stream = Connection::new(self.peer, self.listener, self.idle_max, None);
+        stream.identity.clone_from(&self.identity);
+        stream.carrier = Some(Arc::clone(self));
+        stream
+    }
+
+    /// It speaks HTTP/2: nothing that arrives is a head of HTTP/1.
+    pub fn carry_streams(&self) {
+        self.framing.become_opaque();
+    }
+
+    /// Whether exchanges are streams of HTTP/2.
+    pub fn is_stream(&self) -> bool {
+        self.carrier.is_some()
+    }
+
+    /// Of a stream: a frame of the answer was handed over (or none is there yet), and is on its way until the next
+    /// one is asked for.
+    pub fn handed(&self, frame: bool) {
+        if self.carrier.is_some() {
+            self.writing.store(frame, Ordering::Relaxed);
+        }
+    }
+
+    /// The client did not leave before its answer.
+    pub fn served(&self) {
+        self.served.store(true, Ordering::Relaxed);
+    }
+
+    /// Of a stream: until when the client must have taken what it was handed. `None`: it waits for nothing of ours.
+    pub fn must_move_by(&self) -> Option<Instant> {
+        self.writing.load(Ordering::Relaxed).then(|| self.stall_until())
+    }
+
+    /// Of a stream: its client does not read.
+    pub fn stall(&self) {
+        self.stalled.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether anything was written since this was asked last.
+    pub fn has_written(&self) -> bool {
+        self.wrote.swap(false, Ordering::Relaxed)
+    }
+
+    /// How long it may be idle.
+    pub fn idle_max(&self) -> Duration {
+        self.idle_max
+    }
+
+    /// Of an HTTP/2 connection: its streams that have not ended.
+    pub fn streams_open(&self) -> u32 {
+        self.streams.load(Ordering::Relaxed)
+    }
+
+    /// Of an HTTP/2 connection: whether its client opens streams in order to give them up.
+    pub fn is_abused(&self) -> bool {
+        self.abandoned.load(Ordering::Relaxed) > ABANDONED_MAX
+    }
+
+    /// A stream of this connection has ended.
+    fn stream_ended(&self, served: bool) {
+        let count = |abandoned: u32| Some(if served { abandoned.saturating_sub(1) } else { abandoned + 1 });
+        let _ = self.abandoned.fetch_update(Ordering::Relaxed, Ordering::Relaxed, count);
+        if self.streams.fetch_sub(1, Ordering::Relaxed) == 1 {
+            let now = clock::now();
+            self.rest(now);
+            self.alarm.ask(now + self.idle_max);
+        }
+    }
+
+    fn rest(&self, now: Instant) {
+        let since = now.saturating_duration_since(self.opened).as_nanos();
+        self.idle_since.store(u64::try_from(since).unwrap_or(IN_USE - 1), Ordering::Relaxed);
+    }
+
     /// A head has been read: whether it named a Content-Length. `has_body`: its body follows.
     pub fn begin_exchange(&self, has_body: bool) -> bool {
-        let named = self.framing.content_length.swap(false, Ordering::Relaxed);
-        self.framing.in_body.store(has_body, Ordering::Relaxed);
-        self.framing.restart.store(true, Ordering::Relaxed);
+        let named = self.framing.begin(has_body);
         self.idle_since.store(IN_USE, Ordering::Relaxed);
         named
     }
@@ -150,21 +236,22 @@ impl Connection {
     /// The exchange is over; what is read next is a head.
     pub fn end_exchange(&self, now: Instant) {
         self.deadline.store(0, Ordering::Relaxed);
-        self.framing.in_body.store(false, Ordering::Relaxed);
-        let since = now.saturating_duration_since(self.opened).as_nanos();
-        self.idle_since.store(u64::try_from(since).unwrap_or(IN_USE - 1), Ordering::Relaxed);
-        self.alarm.ask(now + PARK_AFTER.min(self.idle_max));
+        self.framing.end();
+        self.rest(now);
+        if self.carrier.is_none() {
+            self.alarm.ask(now + PARK_AFTER.min(self.idle_max));
+        }
     }
 
     /// The protocol was switched: there is no deadline any more, and no head to be read.
     pub fn become_tunnel(&self) {
         self.deadline.store(0, Ordering::Relaxed);
-        self.framing.in_body.store(true, Ordering::Relaxed);
+        self.framing.become_opaque();
     }
 
     /// The client was cut off because it stopped reading.
     pub fn stalled(&self) -> bool {
-        self.stalled.load(Ordering::Relaxed)
+        self.stalled.load(Ordering::Relaxed) || self.carrier.as_ref().is_some_and(|carrier| carrier.stalled())
     }
 
     /// The next answer is the last one on this connection.
@@ -184,7 +271,7 @@ impl Connection {
 
     /// Whether the process cut it.
     pub fn is_cut(&self) -> bool {
-        self.cut.load(Ordering::Relaxed)
+        self.cut.load(Ordering::Relaxed) || self.carrier.as_ref().is_some_and(|carrier| carrier.is_cut())
     }
 
     fn stall_until(&self) -> Instant {
@@ -197,230 +284,10 @@ impl Connection {
     }
 }
 
-/// The client's stream.
-///
-/// hyper asks a response body for more only while it can write, so a deadline inside the body never fires for
-/// a client that stops reading. Here a write that stays pending beyond the deadline fails.
-pub struct ClientStream {
-    inner: TcpStream,
-    /// Read before, and not yet handed on.
-    begun: Bytes,
-    connection: Arc<Connection>,
-    stall: Option<Pin<Box<Sleep>>>,
-    stalling: bool,
-    /// What leaves in one write.
-    joined: Vec<u8>,
-    scanner: HeadScanner,
-}
-
-impl ClientStream {
-    /// Wraps an accepted stream. `begun`: what was read of the next request before the connection was parked.
-    pub fn new(inner: TcpStream, begun: Bytes, connection: Arc<Connection>) -> ClientStream {
-        // What was begun is scanned from its start.
-        connection.framing.restart.store(true, Ordering::Relaxed);
-        let scanner = HeadScanner::default();
-        ClientStream { inner, begun, connection, stall: None, stalling: false, joined: Vec::new(), scanner }
-    }
-
-    /// The socket, and what was read of a request that has not come whole: `read` by hyper, or begun before.
-    /// `None` if that cannot be told apart.
-    pub fn into_stream(self, read: Bytes) -> Option<(TcpStream, Bytes)> {
-        match (read.is_empty(), self.begun.is_empty()) {
-            (_, true) => Some((self.inner, read)),
-            (true, false) => Some((self.inner, self.begun)),
-            (false, false) => None,
+impl Drop for Connection {
+    fn drop(&mut self) {
+        if let Some(carrier) = &self.carrier {
+            carrier.stream_ended(self.served.load(Ordering::Relaxed));
         }
-    }
-
-    fn read_begun(&mut self, buf: &mut ReadBuf<'_>) {
-        let length = self.begun.len().min(buf.remaining());
-        buf.put_slice(&self.begun[..length]);
-        self.begun.advance(length);
-        if self.begun.is_empty() {
-            self.begun = Bytes::new();
-        }
-    }
-
-    fn watch<T>(&mut self, cx: &mut Context<'_>, result: Poll<io::Result<T>>) -> Poll<io::Result<T>> {
-        if result.is_ready() {
-            crash_point(Point::MidReply);
-            if self.stalling {
-                self.stalling = false;
-                self.connection.writing.store(false, Ordering::Relaxed);
-            }
-            return result;
-        }
-        if !self.stalling {
-            self.stalling = true;
-            self.connection.writing.store(true, Ordering::Relaxed);
-            let until = self.connection.stall_until().into();
-            match &mut self.stall {
-                Some(timer) => timer.as_mut().reset(until),
-                None => self.stall = Some(Box::pin(tokio::time::sleep_until(until))),
-            }
-        }
-        let Some(timer) = &mut self.stall else { return Poll::Pending };
-        timer.as_mut().poll(cx).map(|()| {
-            self.connection.stalled.store(true, Ordering::Relaxed);
-            Err(io::ErrorKind::TimedOut.into())
-        })
-    }
-}
-
-/// A head and a small body are copied together: one plain `send` costs less than a vectored write.
-const JOINED_BYTES_MAX: usize = 2 * 1024;
-
-impl AsyncRead for ClientStream {
-    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        let before = buf.filled().len();
-        let this = &mut *self;
-        let result = if this.begun.is_empty() {
-            Pin::new(&mut this.inner).poll_read(cx, buf)
-        } else {
-            this.read_begun(buf);
-            Poll::Ready(Ok(()))
-        };
-        let framing = &this.connection.framing;
-        if buf.filled().len() > before && !framing.in_body.load(Ordering::Relaxed) {
-            if framing.restart.swap(false, Ordering::Relaxed) {
-                this.scanner = HeadScanner::default();
-            }
-            if this.scanner.names_content_length(&buf.filled()[before..]) {
-                framing.content_length.store(true, Ordering::Relaxed);
-            }
-        }
-        result
-    }
-}
-
-impl AsyncWrite for ClientStream {
-    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
-        let result = Pin::new(&mut self.inner).poll_write(cx, buf);
-        self.watch(cx, result)
-    }
-
-    fn poll_write_vectored(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        bufs: &[io::IoSlice<'_>],
-    ) -> Poll<io::Result<usize>> {
-        let this = &mut *self;
-        let result = if bufs.iter().map(|b| b.len()).sum::<usize>() <= JOINED_BYTES_MAX {
-            this.joined.clear();
-            bufs.iter().for_each(|b| this.joined.extend_from_slice(b));
-            Pin::new(&mut this.inner).poll_write(cx, &this.joined)
-        } else {
-            Pin::new(&mut this.inner).poll_write_vectored(cx, bufs)
-        };
-        self.watch(cx, result)
-    }
-
-    fn is_write_vectored(&self) -> bool {
-        self.inner.is_write_vectored()
-    }
-
-    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.inner).poll_flush(cx)
-    }
-
-    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.inner).poll_shutdown(cx)
-    }
-}
-
-/// Looks for a `Content-Length` line in one head, across reads. Stops at the empty line that ends the head.
-#[derive(Debug, Default)]
-struct HeadScanner {
-    line: Line,
-    began: bool,
-}
-
-#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
-enum Line {
-    /// At the start of a line, so many bytes of the name matched.
-    Matching(usize),
-    /// The line is another one: skip to its end.
-    #[default]
-    Other,
-    /// The head is over.
-    Ended,
-}
-
-const NAME: &[u8] = b"content-length";
-
-impl HeadScanner {
-    fn names_content_length(&mut self, bytes: &[u8]) -> bool {
-        let mut rest = bytes;
-        loop {
-            match self.line {
-                Line::Ended => return false,
-                Line::Other => {
-                    let end = memchr::memchr(b'\n', rest);
-                    // Empty lines may precede a request line.
-                    let line = &rest[..end.unwrap_or(rest.len())];
-                    self.began |= line.iter().any(|b| *b != b'\r');
-                    let Some(end) = end else { return false };
-                    rest = &rest[end + 1..];
-                    self.line = Line::Matching(0);
-                }
-                Line::Matching(at) => {
-                    let Some((&byte, after)) = rest.split_first() else { return false };
-                    if at == 0 && byte == b'\n' && self.began {
-                        self.line = Line::Ended;
-                    } else if at == 0 && byte == b'\r' {
-                        // The line feed decides.
-                        rest = after;
-                    } else if byte.eq_ignore_ascii_case(&NAME[at]) {
-                        rest = after;
-                        if at + 1 == NAME.len() {
-                            self.line = Line::Other;
-                            return true;
-                        }
-                        self.line = Line::Matching(at + 1);
-                    } else {
-                        self.line = Line::Other;
-                    }
-                }
-            }
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::HeadScanner;
-
-    fn scan(parts: &[&[u8]]) -> bool {
-        let mut scanner = HeadScanner::default();
-        parts.iter().any(|p| scanner.names_content_length(p))
-    }
-
-    #[test]
-    fn a_content_length_line_is_seen_in_any_case_and_across_reads() {
-        let head = b"POST / HTTP/1.1\r\nHost: a\r\ncOntent-Length: 5\r\n\r\nhello";
-        assert!(scan(&[head]));
-        for cut in 1..head.len() {
-            assert!(scan(&[&head[..cut], &head[cut..]]), "cut at {cut}");
-        }
-        let bytes: Vec<&[u8]> = head.chunks(1).collect();
-        assert!(scan(&bytes));
-    }
-
-    #[test]
-    fn bytes_after_the_head_are_not_looked_at() {
-        let head = b"POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n";
-        let next = b"POST / HTTP/1.1\r\nContent-Length: 5\r\n\r\n";
-        assert!(!scan(&[&[&head[..], &next[..]].concat()]));
-        assert!(!scan(&[b"POST / HTTP/1.1\n\nContent-Length: 5\n\n"]));
-    }
-
-    #[test]
-    fn empty_lines_before_the_request_line_end_no_head() {
-        assert!(scan(&[b"\r\n\r\nPOST / HTTP/1.1\r\nContent-Length: 5\r\n\r\n"]));
-    }
-
-    #[test]
-    fn other_names_that_share_a_beginning_are_other_names() {
-        assert!(!scan(&[b"POST / HTTP/1.1\r\nContent-Len: 5\r\nX-Content-Length: 5\r\n\r\n"]));
     }
 }

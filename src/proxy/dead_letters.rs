@@ -100,7 +100,8 @@ pub fn watch(
         given.or_else(own).map(|(value, origin)| (policy.header.clone(), value, origin))
     });
     let principal = deduplication.and_then(|policy| match &policy.principal {
-        Principal::None => None,
+        // Nothing to keep, and nothing that a caller wrote.
+        Principal::None | Principal::Spiffe => None,
         Principal::Header(name) => Some(name.clone()),
     });
     let body = match &outgoing.body {
@@ -110,7 +111,8 @@ pub fn watch(
         Some(body @ RequestBody::Streaming { .. }) => Payload::Streamed { length: body.size_hint().exact() },
     };
     let (method, target, fields) = (outgoing.method.clone(), outgoing.uri.clone(), outgoing.headers.clone());
-    let original = Original { method, target, fields, body, key, principal };
+    let caller = record.connection().identity.as_ref().and_then(|peer| peer.spiffe.clone());
+    let original = Original { method, target, fields, body, key, principal, caller };
     let id = LetterId::new(clock::wall_millis(), random::bits128());
     Some(Box::new(Watch { wanted, letters, id, original, record: None, written: None, held: Held::default() }))
 }

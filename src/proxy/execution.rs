@@ -13,6 +13,7 @@ use super::admit::{self, Refusal};
 use super::attempt::{self, Outgoing, Verdict};
 use super::body::{Body, Collected, End, Held, collect};
 use super::dead_letters::{Post, Watch};
+use super::grpc::{self, Standing};
 use super::keeper::{Keeper, Keeping, tell_later};
 use super::late::{Listener, Listeners};
 use super::record::Record;
@@ -28,6 +29,7 @@ use crate::policy::routes::RouteId;
 use crate::reliability::attempts::Stop;
 use crate::reliability::classify::PeerMark;
 use crate::reliability::dead_letters::{Cause, Class, of_answer, of_failure};
+use crate::reliability::grpc::Code;
 use crate::reliability::idempotency::{Ending, KeyStatus, ending};
 use crate::reliability::{Failure, Sent};
 use crate::sabotage::{Point, crash_point};
@@ -124,6 +126,7 @@ impl Execution {
                 claim: Arc::clone(&self.claim),
                 waiting: Arc::clone(&self.waiting),
                 contract: route.policy.retry.contract,
+                grpc: self.record.is_grpc(),
                 body_max: self.policy.max_stored_body,
                 idle: route.policy.timeouts.idle,
             };
@@ -147,10 +150,13 @@ impl Execution {
 
     async fn answered(mut self, route: &Route<'_>, landed: Landed, earlier: Sent, deadline: Instant) -> Response<Body> {
         crash_point(Point::MidResponse);
-        let (status, headers) = (landed.answer.status().as_u16(), landed.answer.headers());
+        let (status, headers) = (grpc::weight(&landed.answer), landed.answer.headers());
         let mark = headers.get(respond::RETRY_MARK).map_or(PeerMark::None, respond::read_mark);
-        let end = ending(Some(status), mark, Sent::Yes, earlier, route.policy.retry.contract);
-        let sorted = of_answer(status, mark, earlier, route.policy.retry.contract);
+        let contract = route.policy.retry.contract;
+        let judged = |status| {
+            (ending(Some(status), mark, Sent::Yes, earlier, contract), of_answer(status, mark, earlier, contract))
+        };
+        let (end, sorted) = judged(status);
         let ambiguous = match end {
             Ending::Release => {
                 let post = self.post_answered(sorted, (status, headers, None));
@@ -170,19 +176,34 @@ impl Execution {
         if is_too_much(headers, max) {
             return self.pass_and_keep(route, landed, (ambiguous, sorted), deadline);
         }
+        let standing = grpc::standing(&landed.answer);
         let Landed { answer, in_flight, stop, slot } = landed;
         let (head, body) = answer.into_parts();
         let idle = route.policy.timeouts.idle;
         match collect(body, max, deadline, idle).await {
-            Collected::Whole(bytes) => {
+            Collected::Whole(bytes, trailers) => {
+                // Of a call the trailers say what it has come to; of all else nobody was told to expect any.
+                let trailers = standing.and(trailers);
+                let (status, (end, sorted)) = match self.call_ended(standing, trailers.as_ref(), &in_flight) {
+                    Some(code) => (code.as_status(), judged(code.as_status())),
+                    None => (status, (Ending::Complete { ambiguous }, sorted)),
+                };
                 drop((slot, in_flight));
                 crash_point(Point::AfterResponse);
                 let post = self.post_answered(sorted, (status, &head.headers, Some(&bytes)));
-                let kept = StoredAnswer::new(status, &respond::cleaned(&head.headers), Some(bytes.clone()));
-                let stored = self.settle(Report::Complete { answer: kept, ambiguous }, post).await;
+                let kept =
+                    StoredAnswer::new(head.status.as_u16(), &respond::cleaned(&head.headers), Some(bytes.clone()))
+                        .with_trailers(trailers.as_ref());
+                let (report, good) = match end {
+                    Ending::Complete { ambiguous } => (Report::Complete { answer: kept, ambiguous }, KeyStatus::Stored),
+                    Ending::Release => (Report::Release, KeyStatus::NotStored),
+                    Ending::Fail => (Report::Fail, KeyStatus::Unknown),
+                };
+                let stored = self.settle(report, post).await;
                 crash_point(Point::AfterComplete);
-                self.record.key_status = Some(if stored { KeyStatus::Stored } else { KeyStatus::StoreFailed });
-                respond::whole(head, bytes, stop, self.record)
+                let lost = !stored && good != KeyStatus::Unknown;
+                self.record.key_status = Some(if lost { KeyStatus::StoreFailed } else { good });
+                respond::whole(head, (bytes, trailers), stop, self.record)
             }
             Collected::TooMuch(body) => {
                 let landed = Landed { answer: Response::from_parts(head, body), in_flight, stop, slot };
@@ -193,6 +214,26 @@ impl Execution {
                 self.settle(Report::Fail, post).await;
                 self.record.key_status = Some(KeyStatus::Unknown);
                 respond::fail(Explained { sent: Sent::Yes, ..failure.into() }, self.record)
+            }
+        }
+    }
+
+    /// The end of a call, if this answer is one. Some = it was not known before its trailers came.
+    fn call_ended(
+        &mut self,
+        standing: Option<Standing>,
+        trailers: Option<&HeaderMap>,
+        in_flight: &InFlight,
+    ) -> Option<Code> {
+        match standing? {
+            Standing::Ended { code, .. } => {
+                self.record.called(code);
+                None
+            }
+            Standing::Begun => {
+                let code = trailers.and_then(grpc::code_in).unwrap_or(Code::Unknown);
+                grpc::ended(&mut self.record, Some(in_flight), code);
+                Some(code)
             }
         }
     }

@@ -11,6 +11,7 @@ use http::{Method, Request, Uri, Version};
 use crate::policy::DeadlinePolicy;
 use crate::reliability::Failure;
 use crate::reliability::deadline;
+use crate::reliability::grpc;
 use crate::wire::OwnFields;
 
 const ATTEMPT_COUNT: HeaderName = HeaderName::from_static("x-envoy-attempt-count");
@@ -54,14 +55,17 @@ impl Present {
     const GRPC_TIMEOUT: u32 = 1 << 12;
     const TRACE: u32 = 1 << 13;
     const REQUEST_ID: u32 = 1 << 14;
+    const GRPC: u32 = 1 << 15;
+    const CLIENT_CERT: u32 = 1 << 16;
 
-    /// Looks at each name once.
+    /// Looks at each field once.
     pub fn of(headers: &HeaderMap) -> Present {
-        Present(headers.keys().map(|name| Present::bit(name.as_str())).fold(0, |all, bit| all | bit))
+        Present(headers.iter().map(|(name, value)| Present::bit(name.as_str(), value)).fold(0, |all, bit| all | bit))
     }
 
-    fn bit(name: &str) -> u32 {
+    fn bit(name: &str, value: &HeaderValue) -> u32 {
         match name {
+            "content-type" if grpc::is_content_type(value.as_bytes()) => Present::GRPC,
             "connection" => Present::CONNECTION,
             "keep-alive" => Present::KEEP_ALIVE,
             "proxy-connection" => Present::PROXY_CONNECTION,
@@ -77,6 +81,7 @@ impl Present {
             "grpc-timeout" => Present::GRPC_TIMEOUT,
             "traceparent" | "tracestate" => Present::TRACE,
             "x-request-id" => Present::REQUEST_ID,
+            "x-forwarded-client-cert" => Present::CLIENT_CERT,
             _ => 0,
         }
     }
@@ -98,6 +103,16 @@ impl Present {
     /// The caller's own name for the request.
     pub fn request_id(self) -> bool {
         self.any(Present::REQUEST_ID)
+    }
+
+    /// A gRPC call.
+    pub fn grpc(self) -> bool {
+        self.any(Present::GRPC)
+    }
+
+    /// Who somebody says that the caller is, by its certificate.
+    pub fn client_cert(self) -> bool {
+        self.any(Present::CLIENT_CERT)
     }
 
     /// `Content-Length` or `Transfer-Encoding`.
@@ -146,6 +161,9 @@ pub fn check<B>(
     }
     if request.uri().authority().is_some() && request.uri().scheme().is_none() {
         return Err((Failure::BadRequest, "the request target is an authority, which only CONNECT may have"));
+    }
+    if request.uri().authority().is_some_and(|authority| authority.as_str().contains(['@', ','])) {
+        return Err((Failure::BadRequest, "the request target names more than a host"));
     }
     if present.any(Present::TRANSFER_ENCODING) {
         if content_length_named || present.any(Present::CONTENT_LENGTH) {
@@ -223,7 +241,8 @@ pub fn requested_host<B>(request: &Request<B>) -> &str {
     }
 }
 
-/// Whether the client asks to switch protocols in a way that is passed on: HTTP/1.1, no body, not h2c.
+/// Whether the client asks to switch protocols in a way that is passed on: HTTP/1.1, no body, not h2c. (No request of
+/// HTTP/2 arrives with these fields; where one has them, it was a CONNECT.)
 pub fn wants_upgrade<B>(request: &Request<B>, present: Present, has_body: bool) -> bool {
     let headers = request.headers();
     if !present.any(Present::UPGRADE) {
@@ -231,7 +250,7 @@ pub fn wants_upgrade<B>(request: &Request<B>, present: Present, has_body: bool) 
     }
     let mut offered = headers.get_all(UPGRADE).iter().flat_map(|line| line.as_bytes().split(|b| *b == b','));
     let h2c = offered.any(|p| p.trim_ascii().get(..3).is_some_and(|p| p.eq_ignore_ascii_case(b"h2c")));
-    request.version() == Version::HTTP_11 && !has_body && nominates(headers, "upgrade") && !h2c
+    request.version() >= Version::HTTP_11 && !has_body && nominates(headers, "upgrade") && !h2c
 }
 
 fn nominates(headers: &HeaderMap, name: &str) -> bool {
@@ -345,8 +364,12 @@ pub fn set_attempt(
     own.begin_attempt();
     if present.any(Present::ATTEMPT) {
         headers.remove(ATTEMPT_COUNT);
+        headers.remove(GRPC_PREVIOUS_ATTEMPTS);
     }
     own.number(&ATTEMPT_COUNT, u64::from(count));
+    if present.grpc() && count > 1 {
+        own.number(&GRPC_PREVIOUS_ATTEMPTS, u64::from(count - 1));
+    }
     if !policy.propagate || left > PROPAGATED_MAX {
         return;
     }
@@ -354,7 +377,8 @@ pub fn set_attempt(
         headers.remove(EXPECTED_TIMEOUT);
     }
     own.number(&EXPECTED_TIMEOUT, left.as_millis().max(1) as u64);
-    if present.any(Present::GRPC_TIMEOUT)
+    // A server of gRPC acts on its own header alone, whether or not the caller has sent one.
+    if present.any(Present::GRPC_TIMEOUT | Present::GRPC)
         && let Ok(value) = HeaderValue::try_from(deadline::format_grpc_timeout(left))
     {
         headers.remove(GRPC_TIMEOUT);

@@ -26,6 +26,7 @@ use crate::reliability::classify::Contract;
 use crate::reliability::entropy::Entropy;
 use crate::reliability::idempotency::{self as machine, Fingerprint, KeyStatus, Nonce, Op, RecordId, Reply, parse_key};
 use crate::sabotage::{Point, crash_point};
+use crate::tls::Peer;
 use crate::wire::RequestBody;
 
 /// First and longest wait between two looks at a key that another replica is at: there is no bell for that.
@@ -59,6 +60,7 @@ pub fn asked(
     contract: Contract,
     method: &Method,
     headers: &HeaderMap,
+    caller: Option<&Peer>,
 ) -> Result<Asked, (Failure, &'static str)> {
     let mut lines = headers.get_all(&policy.header).iter();
     let first = lines.next();
@@ -81,6 +83,11 @@ pub fn asked(
         Principal::Header(name) => principal(headers, name).ok_or((
             Failure::KeyOfNobody,
             "The header that tells whose key this is must be there once, with a value",
+        ))?,
+        // Nothing that the caller could write: its certificate was verified in the handshake.
+        Principal::Spiffe => caller.and_then(|peer| peer.spiffe.as_ref()).map(|id| id.as_bytes().to_vec()).ok_or((
+            Failure::KeyOfNobody,
+            "The certificate of the caller tells whose key this is, and it has no SPIFFE id",
         ))?,
     };
     Ok(Asked::Key { key, principal })

@@ -11,6 +11,7 @@ use tokio::time::timeout_at;
 
 use super::body::{Collected, collect};
 use super::execution::is_too_much;
+use super::grpc;
 use super::respond;
 use crate::clock;
 use crate::drain::Tasks;
@@ -19,6 +20,7 @@ use crate::idempotency::claim::{Claim, Report};
 use crate::idempotency::waiting::Waiting;
 use crate::reliability::Sent;
 use crate::reliability::classify::{Contract, PeerMark};
+use crate::reliability::grpc::Code;
 use crate::reliability::idempotency::{Ending, ending};
 use crate::wire::{AnswerBody, Late};
 
@@ -37,11 +39,16 @@ impl Default for Listeners {
     }
 }
 
+/// It leaves no question open.
+const CERTAIN: Ending = Ending::Complete { ambiguous: false };
+
 /// What a late answer is worth something to.
 pub struct Listener {
     pub claim: Arc<Claim>,
     pub waiting: Arc<Waiting>,
     pub contract: Contract,
+    /// It was a gRPC call.
+    pub grpc: bool,
     /// Of a larger answer, status and fields alone are kept.
     pub body_max: usize,
     /// Between two frames of a body.
@@ -75,8 +82,10 @@ impl Listener {
     async fn hear(&self, late: Late, until: Instant) -> Option<Report> {
         let answer = timeout_at(until.into(), late.answer()).await.ok()?.ok()?;
         let status = answer.status().as_u16();
+        let code = if self.grpc { grpc::code_in(answer.headers()) } else { None };
+        let weight = code.map_or(status, Code::as_status);
         let mark = answer.headers().get(respond::RETRY_MARK).map_or(PeerMark::None, respond::read_mark);
-        if ending(Some(status), mark, Sent::Yes, Sent::No, self.contract) != (Ending::Complete { ambiguous: false }) {
+        if ending(Some(weight), mark, Sent::Yes, Sent::No, self.contract) != CERTAIN {
             return None;
         }
         let (head, body) = answer.into_parts();
@@ -85,15 +94,21 @@ impl Listener {
         } else {
             collect(body, self.body_max, until, self.idle).await
         };
-        let kept = match body {
-            Collected::Whole(bytes) => Some(bytes),
+        let (kept, trailers) = match body {
+            Collected::Whole(bytes, trailers) => (Some(bytes), trailers),
             Collected::TooMuch(body) => {
                 ends_well(body, until).await?;
-                None
+                (None, None)
             }
             Collected::Broken(_) => return None,
         };
-        let answer = StoredAnswer::new(status, &respond::cleaned(&head.headers), kept);
+        let trailers = self.grpc.then_some(trailers).flatten();
+        if let Some(code) = trailers.as_ref().and_then(grpc::code_in)
+            && ending(Some(code.as_status()), mark, Sent::Yes, Sent::No, self.contract) != CERTAIN
+        {
+            return None;
+        }
+        let answer = StoredAnswer::new(status, &respond::cleaned(&head.headers), kept).with_trailers(trailers.as_ref());
         Some(Report::Complete { answer, ambiguous: false })
     }
 }

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::io;
 use std::net::SocketAddr;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -26,14 +26,20 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 /// What a client reads when the listener has as many connections as it may.
 const TOO_MANY: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\ncontent-type: application/problem+json\r\nproxy-status: outrigger; error=connection_limit_reached\r\nretry-after: 1\r\ncontent-length: 156\r\nconnection: close\r\n\r\n{\"type\":\"https://outrigger.dev/problems/client-connections\",\"title\":\"This listener has as many connections as it may\",\"status\":503,\"sent\":\"no\",\"attempts\":0}";
 
+/// Asks for a socket that somebody has opened for us at this address, such as systemd; `None`: nobody has.
+pub type Inherited = Box<dyn Fn(SocketAddr) -> Option<io::Result<std::net::TcpListener>> + Send + Sync>;
+
 /// Every listener that runs.
 pub struct Listeners {
     running: Mutex<HashMap<SocketAddr, Running>>,
     data_plane: Handle,
+    inherited: Inherited,
 }
 
 struct Running {
     direction: Direction,
+    /// Whoever opened the socket keeps it open: our successor accepts what we do not.
+    inherited: bool,
     stop: Stop,
     bounds: Arc<Bounds>,
 }
@@ -51,6 +57,8 @@ impl Drop for Farewell {
 #[derive(Debug)]
 struct Bounds {
     open: AtomicU32,
+    /// Connections since the start.
+    accepted: AtomicU64,
     farewells: AtomicU32,
     connections_max: AtomicU32,
     idle_ms: AtomicU32,
@@ -58,7 +66,7 @@ struct Bounds {
 
 /// Listeners that are bound and not yet started.
 pub struct Prepared {
-    fresh: Vec<(SocketAddr, TcpListener)>,
+    fresh: Vec<(SocketAddr, TcpListener, bool)>,
 }
 
 /// A place among the open connections of a listener; given back when dropped.
@@ -73,8 +81,8 @@ impl Drop for Place {
 
 impl Listeners {
     /// None yet. `data_plane`: the runtime that serves traffic.
-    pub fn new(data_plane: Handle) -> Listeners {
-        Listeners { running: Mutex::default(), data_plane }
+    pub fn new(data_plane: Handle, inherited: Inherited) -> Listeners {
+        Listeners { running: Mutex::default(), data_plane, inherited }
     }
 
     /// Binds what is wanted and not running. Nothing changes if one of them cannot be bound.
@@ -86,8 +94,11 @@ impl Listeners {
         let _inside = self.data_plane.enter();
         let mut fresh = Vec::new();
         for listener in wanted.iter().filter(|l| !running.contains_key(&l.addr)) {
-            let bound = bind(listener.addr).map_err(|e| format!("cannot listen on {}: {e}", listener.addr))?;
-            fresh.push((listener.addr, bound));
+            let inherited = (self.inherited)(listener.addr);
+            let is_inherited = inherited.is_some();
+            let bound = inherited.map_or_else(|| bind(listener.addr), |socket| socket.and_then(TcpListener::from_std));
+            let bound = bound.map_err(|e| format!("cannot listen on {}: {e}", listener.addr))?;
+            fresh.push((listener.addr, bound, is_inherited));
         }
         Ok(Prepared { fresh })
     }
@@ -95,7 +106,8 @@ impl Listeners {
     /// Starts what was bound, adjusts what runs, stops what is not wanted any more.
     pub fn commit(&self, wanted: &[Listener], prepared: Prepared, proxy: &Arc<Proxy>) {
         let mut running = self.running.lock().unwrap_or_else(PoisonError::into_inner);
-        let mut fresh: HashMap<SocketAddr, TcpListener> = prepared.fresh.into_iter().collect();
+        let mut fresh: HashMap<SocketAddr, (TcpListener, bool)> =
+            prepared.fresh.into_iter().map(|(addr, socket, inherited)| (addr, (socket, inherited))).collect();
         for listener in wanted {
             let idle_ms = AtomicU32::new(u32::try_from(listener.idle.as_millis()).unwrap_or(u32::MAX));
             if let Some(known) = running.get(&listener.addr) {
@@ -103,15 +115,20 @@ impl Listeners {
                 known.bounds.idle_ms.store(idle_ms.into_inner(), Ordering::Relaxed);
                 continue;
             }
-            let Some(socket) = fresh.remove(&listener.addr) else { continue };
+            let Some((socket, inherited)) = fresh.remove(&listener.addr) else { continue };
             let stop = proxy.tasks.stop().child();
             let connections_max = AtomicU32::new(listener.connections_max);
-            let bounds =
-                Arc::new(Bounds { open: AtomicU32::new(0), farewells: AtomicU32::new(0), connections_max, idle_ms });
+            let bounds = Arc::new(Bounds {
+                open: AtomicU32::new(0),
+                accepted: AtomicU64::new(0),
+                farewells: AtomicU32::new(0),
+                connections_max,
+                idle_ms,
+            });
             let loop_ = accept_loop(Arc::clone(proxy), socket, listener.addr, stop.clone(), Arc::clone(&bounds));
             let _inside = self.data_plane.enter();
             proxy.tasks.spawn(loop_);
-            running.insert(listener.addr, Running { direction: listener.direction, stop, bounds });
+            running.insert(listener.addr, Running { direction: listener.direction, inherited, stop, bounds });
         }
         running.retain(|addr, known| {
             let keep = wanted.iter().any(|l| l.addr == *addr);
@@ -126,6 +143,45 @@ impl Listeners {
     pub fn stop(&self, direction: Direction) {
         let running = self.running.lock().unwrap_or_else(PoisonError::into_inner);
         running.values().filter(|r| r.direction == direction).for_each(|r| r.stop.cancel());
+    }
+
+    /// Ends accepting where nobody would be refused, or nobody beside us depends on it: on sockets that our successor
+    /// gets, and on outbound listeners that are not the Pod's own.
+    pub fn stop_early(&self) {
+        let running = self.running.lock().unwrap_or_else(PoisonError::into_inner);
+        let early = running.iter().filter(|(addr, r)| r.inherited || r.is_of_others(**addr));
+        early.for_each(|(_, r)| r.stop.cancel());
+    }
+
+    /// Whether connections are accepted in this direction.
+    pub fn accepts(&self, direction: Direction) -> bool {
+        let running = self.running.lock().unwrap_or_else(PoisonError::into_inner);
+        running.values().any(|r| r.direction == direction && !r.stop.is_cancelled())
+    }
+
+    /// Connections that are open in this direction.
+    pub fn open(&self, direction: Direction) -> u32 {
+        let running = self.running.lock().unwrap_or_else(PoisonError::into_inner);
+        running.values().filter(|r| r.direction == direction).map(|r| r.bounds.open.load(Ordering::Acquire)).sum()
+    }
+
+    /// Connections of the app beside us to the outbound listeners that still accept: how many are open, and how many
+    /// there have ever been.
+    pub fn of_the_app(&self) -> (u32, u64) {
+        let running = self.running.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut sum = (0, 0);
+        for (_, known) in running.iter().filter(|(_, r)| r.direction == Direction::Outbound && !r.stop.is_cancelled()) {
+            sum.0 += known.bounds.open.load(Ordering::Acquire);
+            sum.1 += known.bounds.accepted.load(Ordering::Acquire);
+        }
+        sum
+    }
+}
+
+impl Running {
+    /// Only on loopback the app of this Pod is known to be the caller.
+    fn is_of_others(&self, addr: SocketAddr) -> bool {
+        self.direction == Direction::Outbound && !addr.ip().is_loopback()
     }
 }
 
@@ -144,10 +200,13 @@ async fn accept_loop(proxy: Arc<Proxy>, socket: TcpListener, addr: SocketAddr, s
             () = stop.cancelled() => return,
             accepted = socket.accept() => accepted,
         };
+        bounds.accepted.fetch_add(1, Ordering::AcqRel);
         match accepted {
             Ok((stream, peer)) => match open(&bounds) {
                 Some(place) => {
                     let idle = Duration::from_millis(u64::from(bounds.idle_ms.load(Ordering::Relaxed)));
+                    // A socket for both families names callers of IPv4 in the words of IPv6.
+                    let peer = SocketAddr::new(peer.ip().to_canonical(), peer.port());
                     let connection = Connection::new(peer, addr, idle, Some(place));
                     proxy.tasks.spawn_plain(accept::serve(Arc::clone(&proxy), stream, connection, stop.clone()));
                 }

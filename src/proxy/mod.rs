@@ -4,10 +4,13 @@ pub mod accept;
 pub mod admit;
 pub mod attempt;
 pub mod body;
+mod client_cert;
+mod connect;
 pub mod connection;
 mod dead_letters;
 mod exchange;
 mod execution;
+pub mod grpc;
 pub mod hygiene;
 mod keeper;
 mod keyed;
@@ -17,8 +20,11 @@ pub mod record;
 pub mod replay;
 pub mod respond;
 pub mod route;
+pub mod translate;
 pub mod upgrade;
+pub mod websocket;
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -30,7 +36,7 @@ use hyper::body::Incoming;
 
 use self::admit::Refusal;
 use self::attempt::{Outgoing, Verdict};
-use self::body::{Body, End, Held, ReadAhead, ReplayBytes};
+use self::body::{Body, Bounds, End, Held, ReadAhead, ReplayBytes};
 use self::connection::Connection;
 use self::dead_letters::Watch;
 use self::hygiene::Present;
@@ -78,14 +84,18 @@ pub struct Proxy {
 /// itself passes its own sidecar twice and is no loop.
 struct Identity {
     via: HeaderValue,
+    /// On what was received over HTTP/2.
+    via_http2: HeaderValue,
     mark: String,
 }
 
 impl Identity {
     fn new(instance: u32, direction: &str) -> Identity {
         let mark = format!("outrigger-{instance:08x}-{direction}");
-        let via = HeaderValue::try_from(format!("1.1 {mark}"));
-        Identity { via: via.unwrap_or(HeaderValue::from_static("1.1 outrigger")), mark }
+        // Letters and digits, as they are made here.
+        let via = |version: &str| HeaderValue::try_from(format!("{version} {mark}"));
+        let via_http2 = via("2.0").unwrap_or(HeaderValue::from_static("2.0 outrigger"));
+        Identity { via: via("1.1").unwrap_or(HeaderValue::from_static("1.1 outrigger")), via_http2, mark }
     }
 }
 
@@ -124,21 +134,27 @@ impl Proxy {
         }
     }
 
-    /// Bytes arrived that are no HTTP request; hyper has answered them with a bare 400 or 431.
-    fn malformed(&self, listener: std::net::SocketAddr) {
-        let snapshot = self.snapshot.load();
-        let direction = route::listener(&snapshot, listener).map_or(Direction::Outbound, |l| l.direction);
-        self.telemetry.metrics.unrouted(direction, "malformed");
+    /// A client is served no more: `malformed`, bytes arrived that are no HTTP request (hyper has answered them with a
+    /// bare 400 or 431, or with GOAWAY), or `abuse`.
+    fn unserved(&self, listener: SocketAddr, reason: &'static str) {
+        self.telemetry.metrics.unrouted(self.direction_of(listener), reason);
+    }
+
+    fn direction_of(&self, listener: SocketAddr) -> Direction {
+        route::listener(&self.snapshot.load(), listener).map_or(Direction::Outbound, |l| l.direction)
     }
 
     /// One request, from its head to the head of its answer: route → admit → attempts → respond. The record is
     /// written when the answer's body ends, or when this future is dropped because the client has gone.
-    pub async fn handle(&self, connection: &Arc<Connection>, request: Request<Incoming>) -> Response<Body> {
+    pub async fn handle(&self, connection: &Arc<Connection>, mut request: Request<Incoming>) -> Response<Body> {
         let now = clock::now();
         let snapshot = self.snapshot.load_full();
         let content_length_named = connection.begin_exchange(!request.body().is_end_stream());
         let listener = route::listener(&snapshot, connection.listener);
         let direction = listener.map_or(Direction::Outbound, |l| l.direction);
+        if connection.is_stream() {
+            translate::from_http2(&mut request);
+        }
         let present = Present::of(request.headers());
         let mut record = Record::start(&self.telemetry, connection, &snapshot, direction, &request, present, now);
 
@@ -161,7 +177,7 @@ impl Proxy {
         let mut invent = None;
         if let Some(policy) = &route.policy.idempotency {
             let contract = route.policy.retry.contract;
-            match keyed::asked(policy, contract, request.method(), request.headers()) {
+            match keyed::asked(policy, contract, request.method(), request.headers(), connection.identity.as_deref()) {
                 Ok(Asked::Nothing) => {}
                 Ok(Asked::Ignored) => record.key_status = Some(KeyStatus::Ignored),
                 Ok(Asked::Invent) => invent = Some(&policy.header),
@@ -227,10 +243,14 @@ impl Proxy {
                     }
                 };
                 let end = End { record, slot: Some(slot), in_flight: Some(in_flight), deadline, idle, keeper };
-                if answer.status() == http::StatusCode::SWITCHING_PROTOCOLS {
-                    return self.switch(asked, client_upgrade, answer, end);
+                match asked {
+                    _ if answer.status() == http::StatusCode::SWITCHING_PROTOCOLS => {
+                        self.switch(asked, client_upgrade, answer, end)
+                    }
+                    // To a CONNECT any 2xx says that the tunnel is open, which it is not.
+                    Some(_) if end.record.connection().is_stream() && answer.status().is_success() => no_switch(end),
+                    _ => respond::pass(answer, stop, end),
                 }
-                respond::pass(answer, stop, end)
             }
         }
     }
@@ -258,7 +278,8 @@ impl Proxy {
             }
         };
         let bound = dead_letters::held_max(route, record, request.method());
-        let mut prepared = self.prepare(connection, route, request, present, record, (deadline, bound)).await?;
+        let bounds = Bounds { deadline, bytes: bound, talks: present.grpc() };
+        let mut prepared = self.prepare(connection, route, request, present, record, bounds).await?;
         // Of what is held for a letter alone, no retry was ever meant to be made.
         prepared.too_large &= route.policy.replay_body_max > 0;
         Ok(Admitted { prepared, slot })
@@ -288,7 +309,7 @@ impl Proxy {
         }
     }
 
-    /// The body, as far as `bound` bytes of it are held, and the head as the next hop gets it.
+    /// The body, as far as it is held, and the head as the next hop gets it.
     async fn prepare(
         &self,
         connection: &Connection,
@@ -296,14 +317,15 @@ impl Proxy {
         mut request: Request<Incoming>,
         present: Present,
         record: &mut Record,
-        (deadline, bound): (Instant, usize),
+        bounds: Bounds,
     ) -> Result<Prepared, Failure> {
+        let deadline = bounds.deadline;
         let upgrade = hygiene::wants_upgrade(&request, present, !request.body().is_end_stream());
         let client_upgrade = upgrade.then(|| hyper::upgrade::on(&mut request));
         let (head, body) = request.into_parts();
         let policy = record.snapshot().policy.replay_bytes_max;
         let ReadAhead { body, held, too_large, crowded } =
-            body::read_ahead(body, bound, &self.replay_bytes, policy, deadline).await?;
+            body::read_ahead(body, bounds, &self.replay_bytes, policy).await?;
         record.request_bytes = body.size_hint().lower();
 
         let hash_key = route.upstream.hash_on.as_ref().and_then(|name| head.headers.get(name).cloned());
@@ -315,8 +337,11 @@ impl Proxy {
             headers.remove(CONTENT_LENGTH);
         }
         let mut own = OwnFields::new();
-        own.value(&VIA, &self.identity(route).via);
+        let identity = self.identity(route);
+        own.value(&VIA, if connection.is_stream() { &identity.via_http2 } else { &identity.via });
         forward(&mut headers, &mut own, present, record, connection, route.upstream.direction);
+        let field = route.upstream.client_cert;
+        client_cert::tell(field, &mut headers, &mut own, present, connection.identity.as_deref());
         let outgoing = Outgoing {
             method: head.method,
             uri: hygiene::origin_form(head.uri),
@@ -345,15 +370,16 @@ impl Proxy {
         end: End,
     ) -> Response<Body> {
         match (asked, client) {
-            (Some(asked), Some(client)) if upgrade::is_wanted(&asked, &answer) => {
-                upgrade::join(client, answer, end, &self.tasks)
+            (Some(asked), Some(client)) if upgrade::is_wanted(&asked, &answer, end.record.connection()) => {
+                upgrade::join(client, &asked, answer, end, &self.tasks)
             }
-            _ => {
-                let explained = Explained { sent: Sent::Yes, ..Failure::UpgradeFailed.into() };
-                respond::fail(explained, end.record)
-            }
+            _ => no_switch(end),
         }
     }
+}
+
+fn no_switch(end: End) -> Response<Body> {
+    respond::fail(Explained { sent: Sent::Yes, ..Failure::UpgradeFailed.into() }, end.record)
 }
 
 /// What the next hop is told: the trace, and inbound who the caller was.

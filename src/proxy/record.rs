@@ -22,6 +22,7 @@ use crate::policy::{Direction, RoutePolicy, UpstreamPolicy};
 use crate::reliability::attempts::{Denied, Kind, Stop};
 use crate::reliability::efficacy::Rescue;
 use crate::reliability::ending::Ending;
+use crate::reliability::grpc::Code;
 use crate::reliability::idempotency::KeyStatus;
 use crate::reliability::{Failure, Sent};
 use crate::telemetry::access_log::AccessLog;
@@ -44,7 +45,7 @@ pub struct Telemetry {
 }
 
 /// One attempt as it will be told.
-#[derive(Debug)]
+#[derive(Clone, Copy, Debug)]
 pub struct AttemptNote {
     /// `None` if no endpoint was chosen.
     pub endpoint: Option<SocketAddr>,
@@ -60,6 +61,8 @@ pub struct AttemptNote {
     pub end: AttemptEnd,
     /// The same as far as verdicts tell endings apart.
     pub ending: Ending,
+    /// A call that goes on: end and ending are those of its begin, and it is counted when it is over.
+    pub open: bool,
 }
 
 impl AttemptNote {
@@ -85,6 +88,10 @@ pub struct Record {
     pub trace: TraceContext,
     spans: Spans,
     status: u16,
+    /// It is a gRPC call.
+    grpc: bool,
+    /// How the call ended, where its client was told.
+    call: Option<Code>,
     failure: Option<(Failure, Sent)>,
     outcome: Option<RequestOutcome>,
     /// Nearly every request has one attempt: no allocation for it.
@@ -132,6 +139,8 @@ impl Record {
             trace,
             spans,
             status: 0,
+            grpc: present.grpc(),
+            call: None,
             failure: None,
             outcome: None,
             first: None,
@@ -201,17 +210,64 @@ impl Record {
 
     /// An attempt ended.
     pub fn attempt(&mut self, note: AttemptNote) {
-        if let Some(meters) = self.meters() {
-            meters.attempt(note.kind, &self.method, note.end, note.elapsed);
-        }
-        if let Some(upstream) = self.upstream() {
-            count_attempt(upstream, &note);
+        if !note.open {
+            self.count_attempt(&note);
         }
         if self.first.is_none() {
             self.first = Some(note);
         } else {
             self.more.push(note);
         }
+    }
+
+    fn count_attempt(&self, note: &AttemptNote) {
+        if let Some(meters) = self.meters() {
+            meters.attempt(note.kind, &self.method, note.end, note.elapsed);
+        }
+        if let Some(upstream) = self.upstream() {
+            count_attempt(upstream, note);
+        }
+    }
+
+    /// Its caller speaks gRPC, and reads nothing else.
+    pub fn is_grpc(&self) -> bool {
+        self.grpc
+    }
+
+    /// Its client is told, or will be, that the call ended so.
+    pub fn called(&mut self, code: Code) {
+        self.call = Some(code);
+    }
+
+    /// How the call ended, where its client was told.
+    pub fn call(&self) -> Option<Code> {
+        self.call
+    }
+
+    /// A call that had begun is over. False: there was none.
+    pub fn call_ended(&mut self, code: Code) -> bool {
+        let ended = self.leave_call_as(Some(code));
+        if ended {
+            self.call = Some(code);
+        }
+        ended
+    }
+
+    /// Nobody will see the end of a call that had begun. False: there was none.
+    pub fn leave_call(&mut self) -> bool {
+        self.leave_call_as(None)
+    }
+
+    fn leave_call_as(&mut self, code: Option<Code>) -> bool {
+        // Only the last attempt can be one whose answer is passed on.
+        let Some(note) = self.more.last_mut().or(self.first.as_mut()).filter(|note| note.open) else { return false };
+        note.open = false;
+        if let Some(code) = code {
+            (note.end, note.ending) = (AttemptEnd::Call(code), code.ending(false));
+        }
+        let note = *note;
+        self.count_attempt(&note);
+        true
     }
 
     /// A retry was not made.
@@ -247,6 +303,7 @@ impl Record {
             duration_ms: u64::try_from(note.elapsed.as_millis()).unwrap_or(u64::MAX),
             end: match note.end {
                 AttemptEnd::Status(status) => status.to_string(),
+                AttemptEnd::Call(code) => code.as_str().to_owned(),
                 AttemptEnd::Failed(failure) => failure.token().to_owned(),
                 AttemptEnd::Cancelled => "cancelled".to_owned(),
             },
@@ -283,7 +340,9 @@ impl Record {
             Some((Failure::ClientGone | Failure::ClientStalled, _)) => RequestOutcome::ClientGone,
             Some((_, Sent::No)) if self.attempts() == 0 => RequestOutcome::Refused,
             Some(_) => RequestOutcome::Failed,
-            None if self.status >= 500 => RequestOutcome::UpstreamError,
+            None if self.status >= 500 || self.call.is_some_and(|code| code.as_status() >= 500) => {
+                RequestOutcome::UpstreamError
+            }
             None => RequestOutcome::Success,
         };
         self.outcome = Some(outcome);
@@ -319,6 +378,9 @@ impl Record {
             if let Some(key) = self.key_status {
                 meters.keyed(key);
             }
+            if let Some(code) = self.call {
+                meters.called(code);
+            }
         }
         let Some(upstream) = self.upstream() else {
             let reason = error.map_or("none", Failure::token);
@@ -344,11 +406,15 @@ impl Record {
         }
     }
 
+    fn is_overload(&self) -> bool {
+        self.status == 429 || self.call == Some(Code::ResourceExhausted)
+    }
+
     /// How it ended, for verdicts.
     fn ending(&self, outcome: RequestOutcome) -> Ending {
         match (outcome, self.failure) {
             // To the log it is an answer like others; whoever asked for something did not get it.
-            (RequestOutcome::Success, _) if self.status == 429 && self.first.is_some() => Ending::Overload,
+            (RequestOutcome::Success, _) if self.is_overload() && self.first.is_some() => Ending::Overload,
             (RequestOutcome::Success, _) => Ending::Success,
             (RequestOutcome::ClientGone, _) => Ending::Cancelled,
             (_, Some((failure, _))) => Ending::of_failure(failure),
@@ -361,7 +427,13 @@ impl Record {
 fn count_attempt(upstream: &Upstream, note: &AttemptNote) {
     let again = match note.kind {
         Kind::First => {
-            if !matches!(note.end, AttemptEnd::Status(..500) | AttemptEnd::Cancelled) {
+            let failed = match note.end {
+                AttemptEnd::Status(status) => status >= 500,
+                AttemptEnd::Call(code) => code.as_status() >= 500,
+                AttemptEnd::Failed(_) => true,
+                AttemptEnd::Cancelled => false,
+            };
+            if failed {
                 upstream.totals.first_attempts_failed.fetch_add(1, Ordering::Relaxed);
             }
             false
@@ -376,7 +448,11 @@ impl Drop for Record {
     fn drop(&mut self) {
         let now = clock::now();
         self.connection.end_exchange(now);
+        self.leave_call();
         let outcome = self.settle();
+        if outcome != RequestOutcome::ClientGone {
+            self.connection.served();
+        }
         let elapsed = now.saturating_duration_since(self.started);
         self.count(outcome, elapsed);
         self.tell(outcome, elapsed, now);

@@ -16,8 +16,10 @@ use super::Proxy;
 use super::admit::{self, Refusal};
 use super::attempt::{self, Outgoing, Verdict};
 use super::body::{Body, End, Held};
+use super::client_cert;
 use super::connection::Connection;
 use super::execution::Execution;
+use super::grpc;
 use super::hygiene::{self, Present};
 use super::keyed::handle::{Keyed, as_anyone};
 use super::keyed::{self, Asked, Told};
@@ -32,7 +34,9 @@ use crate::policy::routes::RouteId;
 use crate::reliability::Failure;
 use crate::reliability::classify::PeerMark;
 use crate::reliability::dead_letters::{Class, of_answer, of_failure};
+use crate::reliability::grpc::Code;
 use crate::reliability::idempotency::{KeyStatus, is_refusal};
+use crate::tls::Peer;
 use crate::wire::alarm::alarmed;
 use crate::wire::{Alarm, OwnFields, RequestBody};
 
@@ -96,7 +100,9 @@ impl Proxy {
         };
         let now = clock::now();
         let unspecified = SocketAddr::from((Ipv4Addr::UNSPECIFIED, 0));
-        let connection = Arc::new(Connection::new(unspecified, unspecified, route.policy.timeouts.idle, None));
+        let mut connection = Connection::new(unspecified, unspecified, route.policy.timeouts.idle, None);
+        connection.identity = caller(&again.contents);
+        let connection = Arc::new(connection);
         let Some(request) = request(&again) else { return Ended::unsent(Failure::BadRequest) };
         let present = Present::of(request.headers());
         let direction = route.upstream.direction;
@@ -110,7 +116,8 @@ impl Proxy {
         let key = match (&route.policy.idempotency, again.origin) {
             (Some(policy), KeyOrigin::Client) => {
                 let contract = route.policy.retry.contract;
-                match keyed::asked(policy, contract, request.method(), request.headers()) {
+                let caller = connection.identity.as_deref();
+                match keyed::asked(policy, contract, request.method(), request.headers(), caller) {
                     Ok(Asked::Key { key, principal }) => Some((policy, key, principal)),
                     Ok(Asked::Nothing | Asked::Ignored | Asked::Invent) => None,
                     Err((failure, words)) => {
@@ -148,6 +155,8 @@ impl Proxy {
         hygiene::clean_request(&mut headers, present, false)?;
         let mut own = OwnFields::new();
         own.value(&VIA, &self.identity(route).via);
+        let caller = record.connection().identity.as_deref();
+        client_cert::tell(route.upstream.client_cert, &mut headers, &mut own, present, caller);
         let body = match again.contents.body.is_empty() {
             true => RequestBody::Empty,
             false => RequestBody::Buffered { data: again.contents.body.clone(), trailers: None },
@@ -212,8 +221,8 @@ impl Proxy {
             late: self.late.clone(),
         };
         let response = execution.run().await;
-        let (status, key_status) = (response.status().as_u16(), respond::key_status(&response));
-        let reason = reason(response).await;
+        let key_status = respond::key_status(&response);
+        let (status, reason) = reason(response).await;
         let failed = |class| Ended::Failed { status: Some(status), reason, class: Some(class) };
         match key_status {
             Some(KeyStatus::Stored | KeyStatus::StoreFailed) if status < 500 => Ended::Answered { status },
@@ -246,19 +255,15 @@ impl Proxy {
                 Ended::Failed { status: None, reason: failure.token().to_owned(), class }
             }
             Verdict::Answered { answer, in_flight, stop, earlier } => {
-                let status = answer.status().as_u16();
                 let mark = answer.headers().get(respond::RETRY_MARK).map_or(PeerMark::None, respond::read_mark);
                 let idle = route.policy.timeouts.idle;
                 let end = End { record, slot: Some(slot), in_flight: Some(in_flight), deadline, idle, keeper: None };
-                drain(respond::pass(answer, stop, end)).await;
+                let (status, reason) = reason(respond::pass(answer, stop, end)).await;
                 match of_answer(status, mark, earlier, route.policy.retry.contract) {
-                    Some((_, class)) => {
-                        Ended::Failed { status: Some(status), reason: format!("status-{status}"), class: Some(class) }
-                    }
+                    Some((_, class)) => Ended::Failed { status: Some(status), reason, class: Some(class) },
                     // Who is not let in has not been served: a letter with an old token stays open.
                     None if is_refusal(status) => {
-                        let (reason, class) = (format!("status-{status}"), Some(Class::NotExecuted));
-                        Ended::Failed { status: Some(status), reason, class }
+                        Ended::Failed { status: Some(status), reason, class: Some(Class::NotExecuted) }
                     }
                     None => Ended::Answered { status },
                 }
@@ -274,9 +279,15 @@ fn route_named(policy: &Policy, upstream: &str, route: &str) -> Option<RouteId> 
     Some(RouteId { upstream: u32::try_from(at).ok()?, route: u32::try_from(route).ok()? })
 }
 
+/// On whose behalf it is sent again: who that is was verified when the request came in, and has been sealed since.
+fn caller(contents: &Contents) -> Option<Arc<Peer>> {
+    let spiffe = contents.caller.as_deref().map(Arc::from)?;
+    Some(Arc::new(Peer { spiffe: Some(spiffe), names: Arc::default() }))
+}
+
 /// As the client sent it, with what tells the upstream that this is a replay.
 fn request(again: &Again) -> Option<Request<()>> {
-    let Contents { method, target, fields, body: _, key } = &again.contents;
+    let Contents { method, target, fields, body: _, key, caller: _ } = &again.contents;
     let mut request = Request::builder().method(method.clone()).uri(target.as_str()).body(()).ok()?;
     let headers = request.headers_mut();
     headers.clone_from(fields);
@@ -303,24 +314,28 @@ async fn refused(response: Response<Body>, failure: Failure) -> Ended {
 const READ_MAX: usize = 16 * 1024;
 
 /// Reads an answer to its end: its record, its place and its connection are settled there. Returns its beginning.
-async fn drain(response: Response<Body>) -> Vec<u8> {
-    let mut body = response.into_body();
-    let mut begun = Vec::new();
+async fn drain(response: Response<Body>) -> (Vec<u8>, Option<Code>) {
+    let (head, mut body) = response.into_parts();
+    let (mut begun, mut code) = (Vec::new(), grpc::code_in(&head.headers));
     // It has a deadline of its own.
     while let Some(Ok(frame)) = std::future::poll_fn(|cx| Pin::new(&mut body).poll_frame(cx)).await {
         if let Some(data) = frame.data_ref().filter(|data| begun.len() + data.len() <= READ_MAX) {
             begun.extend_from_slice(data);
         }
+        code = frame.trailers_ref().and_then(grpc::code_in).or(code);
     }
-    begun
+    (begun, code)
 }
 
-/// What an answer says went wrong, in a word.
-async fn reason(response: Response<Body>) -> String {
+/// The status that an answer weighs as, and what it says went wrong, in a word.
+async fn reason(response: Response<Body>) -> (u16, String) {
     let status = response.status().as_u16();
     let is_ours = respond::is_problem(&response);
-    let begun = drain(response).await;
+    let (begun, code) = drain(response).await;
+    if let Some(code) = code {
+        return (code.as_status(), code.as_str().to_ascii_lowercase().replace('_', "-"));
+    }
     let word = || serde_json::from_slice::<serde_json::Value>(&begun).ok()?.get("reason")?.as_str().map(str::to_owned);
     let word = if is_ours { word() } else { None };
-    word.unwrap_or_else(|| format!("status-{status}"))
+    (status, word.unwrap_or_else(|| format!("status-{status}")))
 }

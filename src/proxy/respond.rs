@@ -1,14 +1,17 @@
 //! From the end of the attempts to what the client reads. The only place that chooses a status code.
 
+mod call;
+
 use std::net::SocketAddr;
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::header::{CONTENT_LENGTH, CONTENT_TYPE, HeaderName, HeaderValue, RETRY_AFTER};
+use http::header::{CONTENT_LENGTH, CONTENT_TYPE, HeaderName, HeaderValue, RETRY_AFTER, TRAILER};
 use http::{HeaderMap, Response, StatusCode};
 use serde::Serialize;
 
 use super::body::{Body, End};
+use super::grpc::{self, Standing};
 use super::hygiene;
 use super::record::Record;
 use crate::idempotency::answer::StoredAnswer;
@@ -85,6 +88,9 @@ struct Problem<'a> {
 
 /// Answers a request that no upstream answered.
 pub fn fail(explained: Explained<'_>, mut record: Box<Record>) -> Response<Body> {
+    if record.is_grpc() {
+        return call::fail(&explained, record);
+    }
     let failure = explained.failure;
     record.failed(failure, explained.sent);
     let disclosure = disclosure(&record);
@@ -221,7 +227,8 @@ fn retry_mark(stop: Stop, record: &Record) -> Option<HeaderValue> {
 
 /// Passes an upstream's answer on.
 pub fn pass(answer: Answer, stop: Stop, mut end: End) -> Response<Body> {
-    let (mut head, body) = answer.into_parts();
+    let ended = grpc::standing(&answer);
+    let (mut head, mut body) = answer.into_parts();
     hygiene::clean_response(&mut head.headers);
     head.version = http::Version::HTTP_11;
     // What the upstream's connection brought along is no business of the client's.
@@ -230,6 +237,12 @@ pub fn pass(answer: Answer, stop: Stop, mut end: End) -> Response<Body> {
     }
     let status = head.status.as_u16();
     end.record.answered(status);
+    if let Some(Standing::Ended { code, .. }) = ended {
+        end.record.called(code);
+    }
+    if ended == Some(Standing::Begun) && end.record.is_http1() && !head.headers.contains_key(TRAILER) {
+        call::announce_usual(&mut head.headers);
+    }
     if status >= 500 || !matches!(stop, Stop::Answered) {
         if let Some(value) = received_status(&end, status) {
             head.headers.append(PROXY_STATUS, value);
@@ -238,6 +251,9 @@ pub fn pass(answer: Answer, stop: Stop, mut end: End) -> Response<Body> {
         let passed_on = stop == Stop::Denied(Denied::Pushback);
         if !passed_on && let Some(mark) = retry_mark(stop, &end.record) {
             head.headers.insert(RETRY_MARK, mark);
+            if ended.is_some() {
+                call::forbid_retry(&mut head.headers, &mut body);
+            }
         }
     }
     tell_fate(&mut head.headers, &end.record);
@@ -245,7 +261,12 @@ pub fn pass(answer: Answer, stop: Stop, mut end: End) -> Response<Body> {
 }
 
 /// Passes an upstream's answer on whose body has been read.
-pub fn whole(mut head: http::response::Parts, body: Bytes, stop: Stop, mut record: Box<Record>) -> Response<Body> {
+pub fn whole(
+    mut head: http::response::Parts,
+    (body, trailers): (Bytes, Option<HeaderMap>),
+    stop: Stop,
+    mut record: Box<Record>,
+) -> Response<Body> {
     hygiene::clean_response(&mut head.headers);
     head.version = http::Version::HTTP_11;
     head.extensions.clear();
@@ -254,12 +275,19 @@ pub fn whole(mut head: http::response::Parts, body: Bytes, stop: Stop, mut recor
     if let Some(mark) = retry_mark(stop, &record) {
         head.headers.insert(RETRY_MARK, mark);
     }
-    // The body has its length now, whatever way it came.
-    if !body.is_empty() {
-        head.headers.insert(CONTENT_LENGTH, HeaderValue::from(body.len()));
+    // The body has its length now, whatever way it came. What ends with trailers is not told it.
+    match &trailers {
+        Some(trailers) => {
+            head.headers.remove(CONTENT_LENGTH);
+            call::announce(&mut head.headers, trailers);
+        }
+        None if body.is_empty() => {}
+        None => {
+            head.headers.insert(CONTENT_LENGTH, HeaderValue::from(body.len()));
+        }
     }
     tell_fate(&mut head.headers, &record);
-    Response::from_parts(head, Body::full(body, record))
+    Response::from_parts(head, Body::ending(body, trailers, record))
 }
 
 /// Gives an answer again.
@@ -269,6 +297,13 @@ pub fn replay(answer: StoredAnswer, mut record: Box<Record>) -> Response<Body> {
     *response.status_mut() = StatusCode::from_u16(answer.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
     let headers = response.headers_mut();
     *headers = answer.headers();
+    let trailers = answer.trailers();
+    if let Some(code) = trailers.as_ref().and_then(grpc::code_in).or_else(|| grpc::code_in(headers)) {
+        record.called(code);
+    }
+    if let Some(trailers) = &trailers {
+        call::announce(headers, trailers);
+    }
     headers.insert(KEY_REPLAYED, HeaderValue::from_static("true"));
     if disclosure(&record) != ProxyStatus::None {
         let name = &record.snapshot().proxy_name;
@@ -278,7 +313,7 @@ pub fn replay(answer: StoredAnswer, mut record: Box<Record>) -> Response<Body> {
         }
     }
     tell_fate(headers, &record);
-    response.map(|()| Body::full(answer.body.unwrap_or_default(), record))
+    response.map(|()| Body::ending(answer.body.unwrap_or_default(), trailers, record))
 }
 
 /// For a client whose request is being executed while this process is made to end.

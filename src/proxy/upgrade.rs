@@ -1,18 +1,20 @@
-//! Tunnels: what follows a 101. Bytes pass both ways until one side ends, or nothing moves for too long.
+//! Tunnels: what follows a 101, or the 200 to a CONNECT. Bytes pass both ways until one side ends, or nothing moves for too long.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use http::header::{CONNECTION, UPGRADE};
-use http::{HeaderMap, Response, StatusCode};
+use http::header::{CONNECTION, SEC_WEBSOCKET_ACCEPT, UPGRADE};
+use http::{HeaderMap, Response, StatusCode, Version};
 use hyper::upgrade::OnUpgrade;
 use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 
 use super::body::{Body, End};
+use super::connection::Connection;
+use super::websocket;
 use crate::clock;
 use crate::drain::Tasks;
-use crate::wire::Answer;
+use crate::wire::{Answer, switched};
 
 /// A tunnel in which nothing moves for this long is closed, if the route's idle limit is not longer.
 const TUNNEL_IDLE: Duration = Duration::from_secs(300);
@@ -22,25 +24,38 @@ const TUNNEL_DRAIN: Duration = Duration::from_secs(2);
 const SWITCH_TIME: Duration = Duration::from_secs(5);
 const BUFFER_BYTES: usize = 16 * 1024;
 
-/// Whether this 101 switches to what was asked for.
-pub fn is_wanted(asked: &HeaderMap, answer: &Answer) -> bool {
-    match (asked.get(UPGRADE), answer.headers().get(UPGRADE)) {
+/// Whether this 101 switches to what was asked for. A client of HTTP/2 has no key of its own to check.
+pub fn is_wanted(asked: &HeaderMap, answer: &Answer, connection: &Connection) -> bool {
+    let same = match (asked.get(UPGRADE), answer.headers().get(UPGRADE)) {
         (Some(asked), Some(given)) => asked.as_bytes().eq_ignore_ascii_case(given.as_bytes()),
         _ => false,
-    }
+    };
+    // Between two sides of HTTP/2 there is no key: the stream itself tells to which request an answer belongs.
+    let proven = !connection.is_stream() || answer.version() == Version::HTTP_2;
+    same && (proven || websocket::is_accepted(asked, answer.headers()))
 }
 
-/// Passes the 101 on and joins the two connections. The request's deadline ends with the switch.
-pub fn join(client: OnUpgrade, mut answer: Answer, mut end: End, tasks: &Tasks) -> Response<Body> {
-    let upstream = hyper::upgrade::on(&mut answer);
+/// Passes the 101 on, or what says the same in HTTP/2 (RFC 8441 §5), and joins the two connections. The request's
+/// deadline ends with the switch.
+pub fn join(client: OnUpgrade, asked: &HeaderMap, mut answer: Answer, mut end: End, tasks: &Tasks) -> Response<Body> {
+    let upstream = switched::on_switch(&mut answer);
+    // 200, to a CONNECT.
     let mut response = Response::new(Body::switched());
-    *response.status_mut() = StatusCode::SWITCHING_PROTOCOLS;
     let protocol = answer.headers().get(UPGRADE).cloned();
     *response.headers_mut() = std::mem::take(answer.headers_mut());
-    super::hygiene::clean_response(response.headers_mut());
-    if let Some(protocol) = protocol {
-        response.headers_mut().insert(UPGRADE, protocol);
-        response.headers_mut().insert(CONNECTION, http::HeaderValue::from_static("upgrade"));
+    let headers = response.headers_mut();
+    super::hygiene::clean_response(headers);
+    if end.record.connection().is_stream() {
+        headers.remove(SEC_WEBSOCKET_ACCEPT);
+    } else {
+        headers.extend(protocol.map(|protocol| (UPGRADE, protocol)));
+        headers.insert(CONNECTION, http::HeaderValue::from_static("upgrade"));
+        if answer.version() == Version::HTTP_2
+            && let Some(accept) = websocket::accept_for(asked)
+        {
+            headers.insert(SEC_WEBSOCKET_ACCEPT, accept);
+        }
+        *response.status_mut() = StatusCode::SWITCHING_PROTOCOLS;
     }
     end.record.answered(StatusCode::SWITCHING_PROTOCOLS.as_u16());
     end.record.connection().become_tunnel();
@@ -48,7 +63,8 @@ pub fn join(client: OnUpgrade, mut answer: Answer, mut end: End, tasks: &Tasks) 
     let stop = tasks.stop().clone();
     let idle = end.idle.max(TUNNEL_IDLE);
     tasks.spawn(async move {
-        let switched = async { tokio::try_join!(client, upstream) };
+        let client = async { client.await.map_err(std::io::Error::other) };
+        let switched = async { tokio::try_join!(client, upstream.bytes()) };
         if let Ok(Ok((client, upstream))) = tokio::time::timeout(SWITCH_TIME, switched).await {
             // At shutdown a tunnel gets a little time of its own: nothing else would end it.
             let over = async {
@@ -56,7 +72,7 @@ pub fn join(client: OnUpgrade, mut answer: Answer, mut end: End, tasks: &Tasks) 
                 tokio::time::sleep(TUNNEL_DRAIN).await;
             };
             tokio::select! {
-                sent = pump_both(TokioIo::new(client), TokioIo::new(upstream), idle) => end.record.response_bytes += sent,
+                sent = pump_both(TokioIo::new(client), upstream, idle) => end.record.response_bytes += sent,
                 () = over => {}
             }
             end.record.complete();

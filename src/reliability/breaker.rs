@@ -292,6 +292,22 @@ impl Breaker {
         }
     }
 
+    /// A call that was taken for good by its begin has failed after all. Its sample stays one, and counts as failed.
+    /// Probes that have succeeded are not called back: ordinary traffic finds out.
+    pub fn record_late(&mut self, now: Instant, signal: Signal, entropy: &mut impl Entropy) {
+        self.settle(now, entropy);
+        if !matches!(self.phase, Phase::Closed { .. }) {
+            return;
+        }
+        match signal {
+            Signal::Failure => self.run = self.run.saturating_add(1),
+            Signal::Overload => {}
+            Signal::Success | Signal::Ignored => return,
+        }
+        self.window.record(now).fail_late();
+        self.trip_if_due(now, entropy);
+    }
+
     /// Takes a permit back without having learned anything: [`Breaker::record`] with [`Signal::Ignored`], for
     /// callers that have no entropy at hand.
     pub fn cancel(&mut self, now: Instant, permit: Permit) {
@@ -383,6 +399,10 @@ impl Breaker {
             Signal::Failure => self.run = self.run.saturating_add(1),
             Signal::Overload | Signal::Ignored => {}
         }
+        self.trip_if_due(now, entropy);
+    }
+
+    fn trip_if_due(&mut self, now: Instant, entropy: &mut impl Entropy) {
         if let Some(cause) = self.tripped_by(now)
             && self.may_trip(now)
         {

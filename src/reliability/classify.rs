@@ -8,6 +8,7 @@ use super::breaker::Signal;
 use super::budget::RetryClass;
 use super::ejection::EndpointSignal;
 use super::failure::{Failure, Sent};
+use super::grpc::{Code, Pushback};
 use std::time::Duration;
 
 /// What came back for one attempt.
@@ -15,6 +16,8 @@ use std::time::Duration;
 pub enum Reply {
     /// The head of an answer with this status.
     Status(u16),
+    /// The end of a gRPC call, whatever its HTTP status.
+    Call(Code),
     /// No answer.
     Failed(Failure),
 }
@@ -40,7 +43,7 @@ pub struct Outcome {
     pub reply: Reply,
     /// How much of the request the upstream may have seen. An answer counts as `Yes` whatever is said here.
     pub sent: Sent,
-    /// Retry-After of the answer (429, 503), capped at 300 s by whoever parsed it.
+    /// Retry-After of the answer (429, 503) or pushback of the call, capped at 300 s by whoever parsed it.
     pub retry_after: Option<Duration>,
     /// What a proxy behind this attempt says of its own efforts (`x-outrigger-retry`).
     pub mark: PeerMark,
@@ -50,6 +53,12 @@ impl Outcome {
     /// An answer with `status` and nothing special about it.
     pub const fn answered(status: u16) -> Self {
         Outcome { reply: Reply::Status(status), sent: Sent::Yes, retry_after: None, mark: PeerMark::None }
+    }
+
+    /// A gRPC call that ended with this code, and what its server says of retries.
+    pub const fn called(code: Code, pushback: Pushback) -> Self {
+        let mark = if matches!(pushback, Pushback::Never) { PeerMark::GaveUp } else { PeerMark::None };
+        Outcome { reply: Reply::Call(code), sent: Sent::Yes, retry_after: pushback.hint(), mark }
     }
 
     /// A failure without an answer.
@@ -178,6 +187,7 @@ enum Trigger {
 pub fn classify(outcome: &Outcome, policy: &RetryPolicy, idempotent: bool) -> Verdict {
     match outcome.reply {
         Reply::Status(status) => classify_status(status, outcome, policy, idempotent),
+        Reply::Call(code) => classify_call(code, outcome, policy, idempotent),
         Reply::Failed(failure) => classify_failure(failure, outcome, policy, idempotent),
     }
 }
@@ -193,6 +203,16 @@ fn classify_status(status: u16, outcome: &Outcome, policy: &RetryPolicy, idempot
             Contract::Opaque => false,
         };
     let overload = status == 429 || (status == 503 && outcome.retry_after.is_some());
+    let class = if overload { RetryClass::Overload } else { RetryClass::Ordinary };
+    permit(safe, outcome, Retry { class, elsewhere: false, hint: outcome.retry_after })
+}
+
+fn classify_call(code: Code, outcome: &Outcome, policy: &RetryPolicy, idempotent: bool) -> Verdict {
+    if !policy.grpc_codes.contains(code) {
+        return if code.is_failure() { Verdict::Final } else { Verdict::Success };
+    }
+    let safe = policy.may_repeat(idempotent) || code.is_not_executed(policy.contract);
+    let overload = code == Code::ResourceExhausted || (code == Code::Unavailable && outcome.retry_after.is_some());
     let class = if overload { RetryClass::Overload } else { RetryClass::Ordinary };
     permit(safe, outcome, Retry { class, elsewhere: false, hint: outcome.retry_after })
 }
@@ -239,9 +259,17 @@ const fn trigger(failure: Failure) -> Trigger {
         | Failure::ConnectTimeout
         | Failure::Unroutable
         | Failure::ConnectFailed
+        | Failure::TlsTimeout
+        | Failure::TlsFailed
+        | Failure::TlsCertificate
+        | Failure::TlsAlert
         | Failure::ConnectionLimit => Trigger::Connect,
         Failure::DnsTimeout | Failure::DnsError => Trigger::Resolve,
-        Failure::ConnectionTerminated | Failure::ResponseMalformed | Failure::ResponseIncomplete => Trigger::Reset,
+        Failure::ConnectionTerminated
+        | Failure::StreamRefused
+        | Failure::StreamReset
+        | Failure::ResponseMalformed
+        | Failure::ResponseIncomplete => Trigger::Reset,
         Failure::TryTimeout | Failure::IdleTimeout => Trigger::Timeout,
         Failure::BadRequest
         | Failure::MethodNotAllowed
@@ -276,13 +304,21 @@ const fn trigger(failure: Failure) -> Trigger {
     }
 }
 
+/// A call as the answer that weighs the same.
+const fn weighed(reply: Reply) -> Reply {
+    match reply {
+        Reply::Call(code) => Reply::Status(code.as_status()),
+        Reply::Status(_) | Reply::Failed(_) => reply,
+    }
+}
+
 /// What the breaker of the dependency learns.
 pub const fn signal(outcome: &Outcome) -> Signal {
-    match outcome.reply {
+    match weighed(outcome.reply) {
         Reply::Status(429) => Signal::Overload,
         Reply::Status(500..) if matches!(outcome.mark, PeerMark::Refused) => Signal::Ignored,
         Reply::Status(500..) => Signal::Failure,
-        Reply::Status(_) => Signal::Success,
+        Reply::Status(_) | Reply::Call(_) => Signal::Success,
         Reply::Failed(failure) => match blame(failure) {
             Blame::Endpoint | Blame::Answer | Blame::Dependency => Signal::Failure,
             Blame::Nobody => Signal::Ignored,
@@ -292,12 +328,12 @@ pub const fn signal(outcome: &Outcome) -> Signal {
 
 /// What the health of the endpoint learns.
 pub const fn endpoint_signal(outcome: &Outcome) -> EndpointSignal {
-    match outcome.reply {
+    match weighed(outcome.reply) {
         Reply::Status(429) => EndpointSignal::Overload,
         Reply::Status(500..) if matches!(outcome.mark, PeerMark::Refused) => EndpointSignal::Refused,
         Reply::Status(502..=504) => EndpointSignal::Hard,
         Reply::Status(500..) => EndpointSignal::Soft,
-        Reply::Status(_) => EndpointSignal::Success,
+        Reply::Status(_) | Reply::Call(_) => EndpointSignal::Success,
         Reply::Failed(failure) => match blame(failure) {
             Blame::Endpoint => EndpointSignal::Hard,
             Blame::Answer => EndpointSignal::Soft,
@@ -309,8 +345,9 @@ pub const fn endpoint_signal(outcome: &Outcome) -> EndpointSignal {
 /// Whether the dependency took the request on, for the throttle: an answer that is not itself a refusal.
 /// A plain 500 is an answer; throttling would not make it better.
 pub const fn is_accepted(outcome: &Outcome) -> bool {
-    match outcome.reply {
+    match weighed(outcome.reply) {
         Reply::Status(status) => !matches!(status, 429 | 502..=504),
+        Reply::Call(_) => true,
         Reply::Failed(_) => false,
     }
 }
@@ -319,7 +356,10 @@ pub const fn is_accepted(outcome: &Outcome) -> bool {
 /// successes). Such an outcome says something about the caller, not about the dependency: a caller with
 /// tiny deadlines must not open the breaker for all the others.
 pub fn is_cut_short(outcome: &Outcome, elapsed: Duration, typical: Option<Duration>) -> bool {
-    outcome.reply == Reply::Failed(Failure::DeadlineExceeded) && typical.is_some_and(|typical| elapsed < typical)
+    // A server that was told of the deadline gives up a little before we do.
+    let by_deadline =
+        matches!(outcome.reply, Reply::Failed(Failure::DeadlineExceeded) | Reply::Call(Code::DeadlineExceeded));
+    by_deadline && typical.is_some_and(|typical| elapsed < typical)
 }
 
 /// Whose health a failure speaks of.
@@ -340,13 +380,18 @@ const fn blame(failure: Failure) -> Blame {
         | Failure::ConnectTimeout
         | Failure::Unroutable
         | Failure::ConnectFailed
+        | Failure::TlsTimeout
+        | Failure::TlsFailed
+        | Failure::TlsCertificate
+        | Failure::TlsAlert
         | Failure::ConnectionTerminated
         | Failure::TryTimeout
         | Failure::DeadlineExceeded
         | Failure::IdleTimeout
         | Failure::ResponseMalformed
         | Failure::ResponseIncomplete => Blame::Endpoint,
-        Failure::ResponseHeadTooLarge => Blame::Answer,
+        // The connection lives, and other requests go on over it.
+        Failure::ResponseHeadTooLarge | Failure::StreamRefused | Failure::StreamReset => Blame::Answer,
         Failure::DnsTimeout | Failure::DnsError | Failure::NoEndpoint => Blame::Dependency,
         // A refused upgrade depends on what was asked for, not on health.
         Failure::UpgradeFailed

@@ -1,8 +1,9 @@
 //! What all requests to one dependency share.
 
-use super::breaker::{Breaker, BreakerPolicy, Hold, Permit};
+use super::breaker::{Breaker, BreakerPolicy, Hold, Permit, Signal};
 use super::budget::{Budget, BudgetPolicy};
 use super::efficacy::Ledgers;
+use super::entropy::Entropy;
 use super::latency::Quantiles;
 use super::throttle::{Throttle, ThrottlePolicy};
 use std::time::Instant;
@@ -79,6 +80,13 @@ impl Dependency {
             throttle.suspend(now, now);
         }
         Some(())
+    }
+
+    /// A gRPC call that had begun well has ended badly; what its begin has earned stays.
+    pub fn on_late(&mut self, now: Instant, signal: Signal, entropy: &mut impl Entropy) {
+        if let Some(breaker) = &mut self.breaker {
+            breaker.record_late(now, signal, entropy);
+        }
     }
 
     /// An attempt was cancelled (client gone, hedge loser): the permit comes back, nothing is learned.

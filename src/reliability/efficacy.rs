@@ -66,7 +66,7 @@ impl FailureClass {
             (_, Ending::Overload) => FailureClass::Overload,
             (_, Ending::TimedOut) => FailureClass::Timeout,
             (_, Ending::Broken) => FailureClass::Reset,
-            (Reply::Status(_), _) => FailureClass::Error,
+            (Reply::Status(_) | Reply::Call(_), _) => FailureClass::Error,
             (Reply::Failed(_), _) => FailureClass::Connect,
         }
     }

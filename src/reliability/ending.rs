@@ -7,7 +7,7 @@ use std::ops::{AddAssign, Sub};
 /// One word for how an attempt, or a request, ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Ending {
-    /// An answer below 500 that is not 429.
+    /// An answer below 500 that is not 429, or a gRPC call that weighs as one.
     Success,
     /// The endpoint refused the connection.
     Refused,
@@ -64,6 +64,7 @@ impl Ending {
             Reply::Status(503) if outcome.retry_after.is_some() => Ending::Overload,
             Reply::Status(500..) => Ending::Error,
             Reply::Status(_) => Ending::Success,
+            Reply::Call(code) => code.ending(outcome.retry_after.is_some()),
             Reply::Failed(failure) => Ending::of_failure(failure),
         }
     }
@@ -76,7 +77,10 @@ impl Ending {
                 Ending::Unreachable
             }
             Failure::TryTimeout | Failure::DeadlineExceeded | Failure::IdleTimeout => Ending::TimedOut,
+            Failure::TlsTimeout | Failure::TlsFailed | Failure::TlsCertificate | Failure::TlsAlert => Ending::Tls,
             Failure::ConnectionTerminated
+            | Failure::StreamRefused
+            | Failure::StreamReset
             | Failure::ResponseMalformed
             | Failure::ResponseHeadTooLarge
             | Failure::ResponseIncomplete

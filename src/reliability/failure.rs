@@ -187,6 +187,18 @@ failures! {
     Unroutable => "destination_ip_unroutable", "unroutable", 502, Upstream, Connect, "There is no network route to the endpoint";
     /// Connecting failed in another way.
     ConnectFailed => "destination_unavailable", "connect-failed", 502, Upstream, Connect, "The connection to the endpoint could not be established";
+    /// The TLS handshake was not over within `timeouts.connect`.
+    TlsTimeout => "connection_timeout", "tls-timeout", 504, Upstream, Connect, "The TLS handshake with the endpoint was not over in time";
+    /// The endpoint speaks no TLS, or none that we do.
+    TlsFailed => "tls_protocol_error", "tls-failed", 502, Upstream, Connect, "No TLS session with the endpoint could be agreed on";
+    /// The endpoint's certificate is not believed: expired, of another name, of an unknown authority.
+    TlsCertificate => "tls_certificate_error", "tls-certificate", 502, Upstream, Connect, "The certificate of the endpoint is not believed";
+    /// The endpoint refused us in the handshake: our certificate, most likely.
+    TlsAlert => "tls_alert_received", "tls-alert", 502, Upstream, Connect, "The endpoint refused the TLS handshake";
+    /// The upstream refused the stream before it looked at it (REFUSED_STREAM, GOAWAY). Provably not processed.
+    StreamRefused => "connection_terminated", "stream-refused", 502, Upstream, Exchange, "The upstream refused the request before it looked at it";
+    /// The upstream reset the stream before it answered.
+    StreamReset => "connection_terminated", "stream-reset", 502, Upstream, Exchange, "The upstream reset the stream before it answered";
     /// The upstream closed or reset the connection before it answered.
     ConnectionTerminated => "connection_terminated", "reset", 502, Upstream, Exchange, "The upstream closed the connection before it answered";
     /// One attempt took longer than `timeouts.backendRequest`.

@@ -28,6 +28,7 @@ pub mod ejection;
 pub mod ending;
 pub mod entropy;
 pub mod failure;
+pub mod grpc;
 pub mod idempotency;
 pub mod latency;
 pub mod limit;

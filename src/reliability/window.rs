@@ -106,6 +106,11 @@ impl Counts {
     pub fn add(&mut self, failed: bool, slow: bool) {
         *self += Counts { total: 1, fail: u32::from(failed), slow: u32::from(slow) };
     }
+
+    /// An attempt that was counted as good has failed after all.
+    pub fn fail_late(&mut self) {
+        self.fail = self.fail.saturating_add(1);
+    }
 }
 
 impl AddAssign for Counts {
@@ -117,7 +122,8 @@ impl AddAssign for Counts {
 }
 
 fn percent(part: u32, whole: u32) -> f64 {
-    if whole == 0 { 0.0 } else { f64::from(part) * 100.0 / f64::from(whole) }
+    // What failed late may have been counted in a slot that the window has left behind.
+    if whole == 0 { 0.0 } else { f64::from(part.min(whole)) * 100.0 / f64::from(whole) }
 }
 
 #[cfg(test)]

@@ -19,6 +19,7 @@ use serde::ser::{Serialize, SerializeMap, Serializer};
 use super::metrics::RequestOutcome;
 use crate::policy;
 use crate::policy::Direction;
+use crate::reliability::grpc::Code;
 use crate::reliability::{Failure, Sent};
 
 #[cfg(test)]
@@ -59,6 +60,8 @@ pub struct AccessEntry<'a> {
     pub trace_id: &'a str,
     /// `http.request.header.x-request-id`: the caller's own name for the request.
     pub request_id: Option<&'a [u8]>,
+    /// `outrigger.peer`: whom the client's certificate names, which was verified.
+    pub peer: Option<&'a str>,
     /// `outrigger.direction`.
     pub direction: Direction,
     /// `outrigger.upstream`; None if no route matched.
@@ -67,6 +70,8 @@ pub struct AccessEntry<'a> {
     pub route: Option<&'a str>,
     /// `outrigger.outcome`.
     pub outcome: RequestOutcome,
+    /// `rpc.response.status_code`: how a gRPC call ended.
+    pub call: Option<Code>,
     /// `error.type`, `outrigger.reason`, `.side` and `.phase`.
     pub failure: Option<Failure>,
     /// `outrigger.sent`: how much of the request an upstream may have seen.
@@ -111,6 +116,8 @@ pub struct AttemptEntry<'a> {
 pub enum AttemptEndEntry {
     /// `status`.
     Status(u16),
+    /// `status`, and `code`: how a gRPC call ended.
+    Call(Code),
     /// `error`: the token of the failure.
     Failed(Failure),
     /// `error`: `cancelled`. No fault of the endpoint.
@@ -157,6 +164,9 @@ impl Serialize for AccessEntry<'_> {
         if let Some(id) = self.request_id {
             map.serialize_entry("http.request.header.x-request-id", &Text(id))?;
         }
+        if let Some(peer) = self.peer {
+            map.serialize_entry("outrigger.peer", &Text(peer.as_bytes()))?;
+        }
         map.serialize_entry("outrigger.direction", self.direction.as_str())?;
         if let Some(upstream) = self.upstream {
             map.serialize_entry("outrigger.upstream", upstream)?;
@@ -165,6 +175,9 @@ impl Serialize for AccessEntry<'_> {
             map.serialize_entry("outrigger.route", route)?;
         }
         map.serialize_entry("outrigger.outcome", self.outcome.as_str())?;
+        if let Some(code) = self.call {
+            map.serialize_entry("rpc.response.status_code", code.as_str())?;
+        }
         if let Some(failure) = self.failure {
             map.serialize_entry("error.type", failure.error_type())?;
             map.serialize_entry("outrigger.reason", failure.token())?;
@@ -204,6 +217,10 @@ impl Serialize for AttemptEntry<'_> {
         map.serialize_entry("ms", &millis(self.duration))?;
         match self.end {
             AttemptEndEntry::Status(status) => map.serialize_entry("status", &status)?,
+            AttemptEndEntry::Call(code) => {
+                map.serialize_entry("status", &200)?;
+                map.serialize_entry("code", code.as_str())?;
+            }
             AttemptEndEntry::Failed(failure) => map.serialize_entry("error", failure.token())?,
             AttemptEndEntry::Cancelled => map.serialize_entry("error", "cancelled")?,
         }

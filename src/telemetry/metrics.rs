@@ -59,6 +59,8 @@ const IDEMPOTENCY: CounterName = CounterName(
     "outrigger_idempotency_total",
     "Requests of routes that deduplicate, by what became of their key (the words of Idempotency-Status).",
 );
+const CALLS: CounterName =
+    CounterName("outrigger_grpc_calls_total", "gRPC calls whose end their client was told, by status.");
 const TRANSITIONS: CounterName =
     CounterName("outrigger_circuit_transitions_total", "State changes of the circuit breaker.");
 const OPENED: CounterName = CounterName("outrigger_connections_opened_total", "Connections opened to the upstream.");
@@ -69,25 +71,32 @@ const SET_CHANGES: CounterName =
     CounterName("outrigger_endpoint_set_changes_total", "Changes of the set of addresses of the upstream.");
 const UNROUTED: CounterName =
     CounterName("outrigger_unrouted_requests_total", "Requests answered before a route was chosen, by reason.");
+const ADMIN_REFUSED: CounterName =
+    CounterName("outrigger_admin_refused_total", "Callers whom the admin API did not let in, by reason.");
 const LETTERS_CAPTURED: CounterName =
     CounterName("outrigger_dlq_captured_total", "Requests that could not be served and are kept, by cause and class.");
 const LETTERS_LOST: CounterName = CounterName(
     "outrigger_dlq_lost_total",
     "Requests that could not be served and should have been kept, and were not, by reason.",
 );
-const COUNTERS: [&CounterName; 12] = [
+const TLS_REFUSED: CounterName =
+    CounterName("outrigger_tls_refused_total", "TLS handshakes that came to nothing, by reason.");
+const COUNTERS: [&CounterName; 15] = [
     &REQUESTS,
     &ATTEMPTS,
     &RETRIES,
     &IDEMPOTENCY,
+    &CALLS,
     &TRANSITIONS,
     &OPENED,
     &REUSED,
     &EJECTIONS,
     &SET_CHANGES,
     &UNROUTED,
+    &ADMIN_REFUSED,
     &LETTERS_CAPTURED,
     &LETTERS_LOST,
+    &TLS_REFUSED,
 ];
 
 const SERVER_DURATION: Family = Family {
@@ -219,10 +228,15 @@ impl Metrics {
         upstreams.entry((direction, upstream.into())).or_insert_with(new).clone()
     }
 
-    /// A request was answered before a route was chosen. `reason`: a failure's token, or `malformed` for bytes that
-    /// are no request at all. Looks labels up: not for the usual path.
+    /// A request was answered before a route was chosen. `reason`: a failure's token, `malformed` for bytes that
+    /// are no request at all, or `abuse` for a connection that opens streams to give them up. Looks labels up: not for the usual path.
     pub fn unrouted(&self, direction: Direction, reason: &'static str) {
         self.rare(&UNROUTED, &[("direction", direction.as_str()), ("reason", reason)]);
+    }
+
+    /// The admin API did not let somebody in. Looks labels up.
+    pub fn admin_refused(&self, reason: &'static str) {
+        self.rare(&ADMIN_REFUSED, &[("reason", reason)]);
     }
 
     /// A request that could not be served is kept. `queue` comes from the policy. Looks labels up.
@@ -235,6 +249,12 @@ impl Metrics {
     pub fn letter_lost(&self, queue: &str, reason: &'static str) {
         self.letters_lost.fetch_add(1, Ordering::Relaxed);
         self.rare(&LETTERS_LOST, &[("queue", queue), ("reason", reason)]);
+    }
+
+    /// A handshake came to nothing. `reason` is a word of a closed set. Looks labels up.
+    pub fn tls_refused(&self, direction: Direction, upstream: &str, reason: &'static str) {
+        let labels = [("direction", direction.as_str()), ("upstream", upstream), ("reason", reason)];
+        self.rare(&TLS_REFUSED, &labels);
     }
 
     /// What is kept; told before a scrape.

@@ -24,6 +24,7 @@ pub struct Program {
     directory: PathBuf,
     addresses: BTreeMap<String, SocketAddr>,
     environment: Vec<(&'static str, String)>,
+    options: Vec<String>,
 }
 
 /// A signal to the program.
@@ -31,6 +32,8 @@ pub struct Program {
 pub enum Signal {
     /// Drain and end.
     Terminate,
+    /// Finish what is in flight and end.
+    Interrupt,
     /// Read the policy again.
     Hangup,
     /// End at once: the program cannot see it.
@@ -73,7 +76,7 @@ impl Program {
 
     /// As [`Program::start_in`], and does not wait.
     pub fn spawn_in(executable: &str, policy: &str, environment: Vec<(&'static str, String)>) -> Program {
-        Program::spawn_whole(executable, policy, "policy.yaml", write, environment)
+        Program::spawn_whole(executable, policy, ("policy.yaml", write), environment, &[])
     }
 
     /// Starts the program and does not wait.
@@ -81,17 +84,22 @@ impl Program {
         Program::spawn_in(executable, policy, Vec::new())
     }
 
+    /// As [`Program::spawn`], with these options of `run`.
+    pub fn spawn_with(executable: &str, policy: &str, options: &[&str]) -> Program {
+        Program::spawn_whole(executable, policy, ("policy.yaml", write), Vec::new(), options)
+    }
+
     /// As [`Program::spawn`], with the policy put in place by `place` (relative path and text given).
     pub fn spawn_at(executable: &str, policy: &str, file: &str, place: impl FnOnce(&Path, &str)) -> Program {
-        Program::spawn_whole(executable, policy, file, place, Vec::new())
+        Program::spawn_whole(executable, policy, (file, place), Vec::new(), &[])
     }
 
     fn spawn_whole(
         executable: &str,
         policy: &str,
-        file: &str,
-        place: impl FnOnce(&Path, &str),
+        (file, place): (&str, impl FnOnce(&Path, &str)),
         environment: Vec<(&'static str, String)>,
+        options: &[&str],
     ) -> Program {
         static NUMBER: AtomicU32 = AtomicU32::new(0);
         let number = NUMBER.fetch_add(1, Ordering::Relaxed);
@@ -103,9 +111,10 @@ impl Program {
         let text = fill(policy, &mut addresses);
         place(&config.join(file), &text);
         let policy = config.join(file);
-        let child = launch(executable, &policy, &directory, &environment);
+        let options: Vec<String> = options.iter().map(|option| (*option).to_owned()).collect();
+        let child = launch(executable, &policy, &directory, (&environment, &options));
         let executable = executable.to_owned();
-        Program { child, exited: None, executable, policy, directory, addresses, environment }
+        Program { child, exited: None, executable, policy, directory, addresses, environment, options }
     }
 
     /// Starts it again after its end, with the same policy file and addresses, and waits until it is ready.
@@ -117,7 +126,7 @@ impl Program {
     /// As [`Program::restart`], and does not wait.
     pub fn relaunch(&mut self) {
         assert!(self.exited.is_some(), "the program still runs");
-        self.child = launch(&self.executable, &self.policy, &self.directory, &self.environment);
+        self.child = launch(&self.executable, &self.policy, &self.directory, (&self.environment, &self.options));
         self.exited = None;
     }
 
@@ -198,6 +207,7 @@ impl Program {
         assert!(self.exited.is_none(), "the program has ended");
         let number = match signal {
             Signal::Hangup => 1,
+            Signal::Interrupt => 2,
             Signal::Terminate => 15,
             Signal::Kill => 9,
             Signal::Stop => 19,
@@ -249,7 +259,12 @@ fn write(path: &Path, text: &str) {
     fs::write(path, text).unwrap_or_else(|e| panic!("cannot write {}: {e}", path.display()));
 }
 
-fn launch(executable: &str, policy: &Path, directory: &Path, environment: &[(&str, String)]) -> Child {
+fn launch(
+    executable: &str,
+    policy: &Path,
+    directory: &Path,
+    (environment, options): (&[(&str, String)], &[String]),
+) -> Child {
     let log = |name: &str| {
         let path = directory.join(name);
         let file = File::options().create(true).append(true).open(&path);
@@ -258,6 +273,7 @@ fn launch(executable: &str, policy: &Path, directory: &Path, environment: &[(&st
     Command::new(executable)
         .args(["run", "--policy"])
         .arg(policy)
+        .args(options)
         .current_dir(directory)
         .env("NO_COLOR", "1")
         .envs(environment.iter().map(|(name, value)| (*name, value)))

@@ -74,8 +74,17 @@ fn measure(traces: &str, block: &str) -> Vec<String> {
     std::fs::write(&policy, text).expect("a policy file");
     let any = Some(SocketAddr::from((Ipv4Addr::LOCALHOST, 0)));
     // Lines of the access log are made, and written nowhere.
-    let settings =
-        Settings { policy, workers: 1, state_dir: None, admin_listen: any, metrics_listen: any, access_log: false };
+    let settings = Settings {
+        policy,
+        workers: 1,
+        state_dir: None,
+        admin_listen: any,
+        metrics_listen: any,
+        access_log: false,
+        quit_endpoint: false,
+        sockets: Default::default(),
+        notifier: Default::default(),
+    };
     let app = App::start(settings).expect("a running proxy");
 
     let mut clients: Vec<Client> = CASES.iter().map(|case| Client::connect(listen, case.request)).collect();

@@ -14,7 +14,7 @@ async fn a_drain_under_load_drops_nothing_and_ends_with_0() {
     let (server, mut program) = proxied(slow, "").await;
     let load = Load::start(program.listen(), 16, GET);
     load.progress(50).await;
-    program.signal(Signal::Terminate);
+    program.signal(Signal::Interrupt);
     assert_eq!(program.exit().await.code(), Some(0));
     let report = load.stop().await;
     assert_eq!((report.failed, report.with(200)), (0, report.answers()), "{:?}", report.failures);
@@ -23,12 +23,12 @@ async fn a_drain_under_load_drops_nothing_and_ends_with_0() {
 }
 
 #[tokio::test]
-async fn an_idle_connection_does_not_hold_up_the_end() {
+async fn an_idle_connection_does_not_hold_up_an_end_by_hand() {
     let server = upstream(Answer::ok("")).await;
     let mut program = program(&format!("drain: {{ timeout: 10m }}\n{}", policy_for(&server, ""))).await;
     let mut idle = client(&program).await;
     assert_eq!(idle.get("/").await.status, 200);
-    program.signal(Signal::Terminate);
+    program.signal(Signal::Interrupt);
     assert_eq!(program.exit().await.code(), Some(0));
     idle.closed().await;
 }
@@ -40,7 +40,7 @@ async fn a_draining_program_is_not_ready_finishes_its_request_and_closes_the_con
     let mut busy = client(&program).await;
     busy.send(GET).await;
     until(&server, |c| c.serving == 1).await;
-    program.signal(Signal::Terminate);
+    program.signal(Signal::Interrupt);
     let metrics = program.address("metrics");
     eventually("not ready", async || {
         let answer = get(metrics, "/readyz").await;
@@ -73,7 +73,7 @@ async fn a_second_signal_forces_the_end() {
     let busy = client(&program).await;
     busy.send(GET).await;
     until(&server, |c| c.serving == 1).await;
-    program.signal(Signal::Terminate);
+    program.signal(Signal::Interrupt);
     let listen = program.listen();
     eventually("the listener closes", async || {
         outrigger::testing::Client::try_connect(listen).await.is_err().then_some(())

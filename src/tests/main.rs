@@ -17,6 +17,9 @@ mod stage;
 /// How messages pass through: framing, keep-alive, fields, upgrades, bodies of any size.
 mod wire;
 
+/// Clients that speak HTTP/2: what they are served, how they end, and what they must not do.
+mod http2;
+
 /// What must not pass: ambiguous, malformed or oversized messages, and answers nobody asked for.
 mod smuggling;
 
@@ -28,6 +31,9 @@ mod retrying;
 
 /// Whether retries help, as it is measured and told, and what follows from it.
 mod helping;
+
+/// Calls of gRPC: how they end, what is made of that, and what callers are told.
+mod grpc;
 
 /// How much runs at once, and what happens to the rest.
 mod limits;
@@ -48,17 +54,32 @@ mod dead_letters;
 mod idempotency;
 mod inbound;
 
+/// Who is let in to the admin API, and from where.
+mod admin_reach;
+
+/// Who callers are, by their certificates, and what follows from it.
+mod callers;
+
 /// Spans as a collector gets them.
 mod traces;
 
 /// Start, drain, end.
 mod lifecycle;
 
+/// A Pod from its start to its end.
+mod kubelet;
+
+/// Sockets that systemd passes on, and what it is told.
+mod activation;
+
 /// What becomes known of single requests, and what never does.
 mod requests;
 
 /// `outrigger top` in a terminal.
 mod top;
+
+/// Manifests, `k8s inject` and `doctor`, without a cluster.
+mod kubernetes;
 
 /// The policy changes while traffic flows.
 mod reload;

@@ -107,6 +107,26 @@ async fn ambiguous_or_malformed_requests_are_refused_and_never_forwarded() {
 }
 
 #[tokio::test]
+async fn two_framings_behind_another_request_are_refused_as_well() {
+    let (server, program) = proxied(Answer::ok(""), "").await;
+    let both = "POST /both HTTP/1.1\r\nHost: a\r\nContent-Length: 4\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n";
+    for first in [
+        "GET / HTTP/1.1\r\nHost: a\r\n\r\n",
+        "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n\r\nhello",
+        "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 0\r\n\r\n",
+    ] {
+        let mut attacker = client(&program).await;
+        attacker.send(format!("{first}{first}{both}{VICTIM}")).await;
+        for expected in [200, 200, 400] {
+            assert_eq!(attacker.answer("POST").await.status, expected, "{first:?}");
+        }
+        attacker.closed().await;
+    }
+    let seen = server.observed().seen();
+    assert!(seen.iter().all(|seen| seen.head.target() == "/"), "{seen:?}");
+}
+
+#[tokio::test]
 async fn what_may_be_repaired_is_repaired_or_refused_but_never_passed_on() {
     let (server, program) = proxied(Answer::ok(""), "").await;
     for case in [

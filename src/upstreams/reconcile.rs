@@ -8,13 +8,15 @@ use http::HeaderValue;
 use tokio::runtime::Handle;
 use tokio::task::AbortHandle;
 
+use super::line::Speech;
 use super::{Events, Upstream, resolve};
 use crate::clock;
-use crate::policy::{Direction, Policy, Target, UpstreamPolicy};
+use crate::policy::{Direction, Listener, Policy, Target, UpstreamPolicy};
 use crate::reliability::balance::Balance;
 use crate::reliability::efficacy::RouteNumber;
 use crate::telemetry::metrics::{Metrics, RouteMeters};
 use crate::telemetry::traces::Plan;
+use crate::tls::{self, Acceptor, Connector};
 use crate::wire::discover::Resolver;
 
 /// A policy with everything a request needs resolved: upstreams and metric handles by index.
@@ -25,6 +27,10 @@ pub struct Snapshot {
     pub revision: u64,
     /// Parallel to `policy.upstreams`.
     pub upstreams: Vec<Arc<Upstream>>,
+    /// Parallel to `policy.upstreams`: how they are spoken to.
+    pub speeches: Vec<Arc<Speech>>,
+    /// Parallel to `policy.listeners`; `None` for those in clear.
+    pub acceptors: Vec<Option<Arc<Acceptor>>>,
     /// Parallel to `policy.upstreams` and their routes.
     pub meters: Vec<Vec<Arc<RouteMeters>>>,
     /// Parallel to `policy.upstreams` and their routes; `None` for those that never retry.
@@ -39,16 +45,21 @@ pub struct Snapshot {
 pub struct Registry {
     alive: Mutex<HashMap<(Direction, Arc<str>), Entry>>,
     metrics: Arc<Metrics>,
+    tls: Arc<tls::Registry>,
     events: Events,
     resolver: Arc<Resolver>,
     /// Where names are looked up: not on the data plane's runtime.
     control: Handle,
 }
 
+/// Parallel to a policy's upstreams, and to its listeners.
+type Encryption = (Vec<Option<Arc<Connector>>>, Vec<Option<Arc<Acceptor>>>);
+
 struct Entry {
     upstream: Arc<Upstream>,
     target: Target,
     hash: bool,
+    speech: Arc<Speech>,
     resolving: Option<AbortHandle>,
 }
 
@@ -62,12 +73,12 @@ impl Drop for Entry {
 
 impl Registry {
     /// An empty registry. `control`: the runtime for name look-ups.
-    pub fn new(metrics: Arc<Metrics>, events: Events, control: Handle) -> Registry {
+    pub fn new(metrics: Arc<Metrics>, tls: Arc<tls::Registry>, events: Events, control: Handle) -> Registry {
         let resolver = {
             let _inside = control.enter();
             Arc::new(Resolver::from_system())
         };
-        Registry { alive: Mutex::default(), metrics, events, resolver, control }
+        Registry { alive: Mutex::default(), metrics, tls, events, resolver, control }
     }
 
     /// Brings the living state in line with `policy`.
@@ -75,11 +86,16 @@ impl Registry {
     /// Kept where direction and name stay: budget, breaker, throttle, limits in use, totals, the ledgers of
     /// routes that stay, and every
     /// endpoint whose address stays (with its connections, latency and ejection).
-    pub fn reconcile(&self, policy: Arc<Policy>, revision: u64) -> Snapshot {
+    ///
+    /// # Errors
+    /// A sentence that names a certificate or key that cannot be used. Nothing has changed then.
+    pub fn reconcile(&self, policy: Arc<Policy>, revision: u64) -> Result<Snapshot, String> {
+        let (connectors, acceptors) = self.encryption(&policy)?;
         let now = clock::now();
         let mut alive = self.alive.lock().unwrap_or_else(PoisonError::into_inner);
-        let upstreams: Vec<Arc<Upstream>> =
-            policy.upstreams.iter().map(|wanted| self.upstream(&mut alive, wanted, now)).collect();
+        let wanted = policy.upstreams.iter().zip(connectors);
+        let (upstreams, speeches): (Vec<Arc<Upstream>>, Vec<Arc<Speech>>) =
+            wanted.map(|(wanted, connector)| self.upstream(&mut alive, wanted, connector, now)).unzip();
         let names: HashSet<(Direction, &str)> = policy.upstreams.iter().map(|u| (u.direction, &*u.name)).collect();
         alive.retain(|(direction, name), entry| {
             let wanted = names.contains(&(*direction, &**name));
@@ -97,21 +113,41 @@ impl Registry {
         let pairs = policy.upstreams.iter().zip(&upstreams);
         let ledgers = pairs.map(|(wanted, upstream)| upstream.keep_ledgers(&wanted.routes, now)).collect();
         let proxy_name = policy.name.as_ref().map_or_else(|| "outrigger".to_owned(), |n| format!("outrigger/{n}"));
-        Snapshot { policy, revision, upstreams, meters, ledgers, tracing: None, proxy_name }
+        Ok(Snapshot { policy, revision, upstreams, speeches, acceptors, meters, ledgers, tracing: None, proxy_name })
+    }
+
+    /// What encrypted upstreams and listeners need. Reads files.
+    fn encryption(&self, policy: &Policy) -> Result<Encryption, String> {
+        let of_upstream = |upstream: &UpstreamPolicy| {
+            let name = &upstream.name;
+            let connector = upstream.tls.as_ref().map(|spec| self.tls.connector(name, spec)).transpose();
+            connector.map_err(|error| format!("upstreams.{name}.tls: {error}"))
+        };
+        let of_listener = |listener: &Listener| {
+            let Some(spec) = &listener.tls else { return Ok(None) };
+            let upstream = listener.table.entries().first().and_then(|e| policy.upstreams.get(e.upstream as usize));
+            let name = upstream.map_or_else(|| Arc::from("app"), |upstream| Arc::clone(&upstream.name));
+            self.tls.acceptor(&name, spec).map(Some).map_err(|error| format!("inbound.tls: {error}"))
+        };
+        let connectors: Result<_, String> = policy.upstreams.iter().map(of_upstream).collect();
+        let acceptors: Result<_, String> = policy.listeners.iter().map(of_listener).collect();
+        Ok((connectors?, acceptors?))
     }
 
     fn upstream(
         &self,
         alive: &mut HashMap<(Direction, Arc<str>), Entry>,
         wanted: &UpstreamPolicy,
+        connector: Option<Arc<Connector>>,
         now: Instant,
-    ) -> Arc<Upstream> {
+    ) -> (Arc<Upstream>, Arc<Speech>) {
         let hash = wanted.balance == Balance::Hash;
         let entry = alive.entry((wanted.direction, Arc::clone(&wanted.name))).or_insert_with(|| {
             let meters = self.metrics.upstream(wanted.direction, &wanted.name);
             let upstream = Arc::new(Upstream::new(wanted, meters, Arc::clone(&self.events), now));
             // An impossible target, so that the first comparison below differs.
-            Entry { upstream, target: Target::Fixed(Vec::new()), hash, resolving: None }
+            let target = Target::Fixed(Vec::new());
+            Entry { upstream, target, hash, speech: Arc::default(), resolving: None }
         });
         entry.upstream.decide(|d| d.reconfigure(&wanted.dependency, now));
         if entry.target != wanted.target || entry.hash != hash {
@@ -119,7 +155,8 @@ impl Registry {
             entry.hash = hash;
             self.follow_target(entry, now);
         }
-        Arc::clone(&entry.upstream)
+        entry.speech = entry.speech.or_next(connector, wanted.protocol);
+        (Arc::clone(&entry.upstream), Arc::clone(&entry.speech))
     }
 
     fn follow_target(&self, entry: &mut Entry, now: Instant) {

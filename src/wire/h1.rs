@@ -12,6 +12,8 @@ mod framing;
 mod late;
 mod request;
 mod response;
+#[cfg(feature = "testing")]
+pub mod whole;
 
 use std::io;
 use std::pin::Pin;
@@ -21,7 +23,6 @@ use std::time::Instant;
 use bytes::BytesMut;
 use http::{Method, Response, StatusCode};
 use tokio::io::AsyncWrite;
-use tokio::net::TcpStream;
 use tokio_util::io::poll_read_buf;
 
 use super::RequestBody;
@@ -30,8 +31,9 @@ use super::pool::Opening;
 use crate::clock;
 use crate::reliability::{Failure, Sent};
 use crate::sabotage::{Point, crash_point};
+use crate::tls::Transport;
 
-pub use answer::{Answer, AnswerBody};
+pub use answer::{Answer, AnswerBody, Broken};
 pub use late::Late;
 pub use request::{Head, OwnFields};
 
@@ -52,7 +54,7 @@ pub struct Link(Box<Socket>);
 
 #[derive(Debug)]
 struct Socket {
-    stream: TcpStream,
+    stream: Transport,
     opening: Opening,
     idle_since: Instant,
     outgoing: Outgoing,
@@ -91,7 +93,7 @@ pub struct Terms<'a> {
 
 impl Link {
     /// Speaks HTTP/1.1 on a fresh stream.
-    pub fn new(stream: TcpStream, opening: Opening) -> Link {
+    pub fn new(stream: Transport, opening: Opening) -> Link {
         Link(Box::new(Socket {
             stream,
             opening,
@@ -111,9 +113,8 @@ impl Link {
 
     /// Whether the peer has neither closed nor sent anything unasked, as far as the reactor has seen. Costs no
     /// system call while it has not. A passed probe is no proof; it narrows the keep-alive race.
-    pub fn usable(&self) -> bool {
-        let nothing = self.0.stream.try_read(&mut [0; 1]);
-        self.0.arrived.is_empty() && nothing.is_err_and(|e| e.kind() == io::ErrorKind::WouldBlock)
+    pub fn usable(&mut self) -> bool {
+        self.0.arrived.is_empty() && self.0.stream.is_quiet()
     }
 
     /// Frees the buffers of a connection that has been idle for a while.
@@ -166,13 +167,13 @@ impl Link {
     }
 
     /// Its stream, for an exchange that hyper drives. `None` if something has arrived that nobody asked for.
-    pub(super) fn into_stream(self) -> Option<(TcpStream, Opening)> {
+    pub(super) fn into_stream(self) -> Option<(Transport, Opening)> {
         let Socket { stream, opening, arrived, .. } = *self.0;
         arrived.is_empty().then_some((stream, opening))
     }
 
     /// Gives it to the pool. `idle_max`: idle connections kept there.
-    pub(super) fn into_idle(mut self, idle_max: u32) {
+    pub fn into_idle(mut self, idle_max: u32) {
         self.0.idle_since = clock::now();
         let pool = std::sync::Arc::clone(self.0.opening.pool());
         pool.give_back(self, idle_max);

@@ -47,7 +47,7 @@ impl Pool {
     pub fn checkout(&self, now: Instant, limits: &PoolLimits) -> Option<Link> {
         loop {
             // The lock is not held while a connection is probed or closed.
-            let link = self.idle.lock().unwrap_or_else(PoisonError::into_inner).pop()?;
+            let mut link = self.idle.lock().unwrap_or_else(PoisonError::into_inner).pop()?;
             if now.saturating_duration_since(link.idle_since()) < limits.idle_timeout && link.usable() {
                 return Some(link);
             }

@@ -136,7 +136,7 @@ async fn run_connection(
     }
     let parts = connection.into_parts();
     if parts.read_buf.is_empty() {
-        let link = Link::new(parts.io.into_inner().inner, opening);
+        let mut link = Link::new(parts.io.into_inner().inner, opening);
         if link.usable() {
             link.into_idle(idle_max);
         }
@@ -145,7 +145,7 @@ async fn run_connection(
 
 /// Ends the task that drives a connection when the exchange is given up.
 #[derive(Debug)]
-struct AbortOnDrop(Option<AbortHandle>);
+pub(super) struct AbortOnDrop(pub(super) Option<AbortHandle>);
 
 impl Drop for AbortOnDrop {
     fn drop(&mut self) {

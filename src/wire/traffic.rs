@@ -8,12 +8,12 @@ use std::task::{Context, Poll};
 
 use http::Request;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::net::TcpStream;
 
 use super::RequestBody;
 use super::body::upload_failure;
 use super::h1::SendError;
 use crate::reliability::{Failure, Sent};
+use crate::tls::Transport;
 
 pub(super) type TrySendError = hyper::client::conn::TrySendError<Request<RequestBody>>;
 
@@ -25,6 +25,16 @@ pub(super) struct Traffic {
 }
 
 impl Traffic {
+    /// Bytes written so far.
+    pub(super) fn written(&self) -> u64 {
+        self.written.load(Ordering::Acquire)
+    }
+
+    /// Bytes read so far.
+    pub(super) fn read(&self) -> u64 {
+        self.read.load(Ordering::Acquire)
+    }
+
     /// What the peer may know of the current request.
     fn sent(&self) -> Sent {
         if self.read.load(Ordering::Relaxed) > 0 {
@@ -40,14 +50,14 @@ impl Traffic {
 /// A stream that counts what moves.
 #[derive(Debug)]
 pub(super) struct Counted {
-    pub(super) inner: TcpStream,
+    pub(super) inner: Transport,
     pub(super) traffic: Arc<Traffic>,
 }
 
 impl Counted {
     fn count_written(&self, result: &Poll<io::Result<usize>>) {
         if let Poll::Ready(Ok(n)) = result {
-            self.traffic.written.fetch_add(*n as u64, Ordering::Relaxed);
+            self.traffic.written.fetch_add(*n as u64, Ordering::Release);
         }
     }
 }
@@ -58,7 +68,7 @@ impl AsyncRead for Counted {
         let result = Pin::new(&mut self.inner).poll_read(cx, buf);
         let read = buf.filled().len() - before;
         if read > 0 {
-            self.traffic.read.fetch_add(read as u64, Ordering::Relaxed);
+            self.traffic.read.fetch_add(read as u64, Ordering::Release);
         }
         result
     }

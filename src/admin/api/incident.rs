@@ -173,6 +173,9 @@ pub struct Story {
     pub trace_id: String,
     /// `x-request-id` of the request.
     pub request_id: Option<String>,
+    /// Whom its client's certificate names, which was verified.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub peer: Option<String>,
     pub at: String,
     pub age_seconds: u64,
     pub method: String,

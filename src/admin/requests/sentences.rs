@@ -17,6 +17,9 @@ const WAIT_MIN: Duration = Duration::from_micros(500);
 /// The story, step by step.
 pub(super) fn sentences(told: &Told) -> Vec<String> {
     let mut said = vec![route(told)];
+    said.extend(
+        told.peer.as_ref().map(|peer| format!("It was sent by {peer}, as the certificate of its connection says.")),
+    );
     said.extend(admission(told));
     for (index, attempt) in told.attempts.iter().enumerate() {
         if let Some(wait) = told.backoff(index).filter(|wait| *wait >= WAIT_MIN) {
@@ -111,6 +114,10 @@ fn attempted(told: &Told, index: usize, attempt: &ToldAttempt) -> String {
             format!("Attempt {number}{kind} {to} answered {status} after {after}: it asks for less load.")
         }
         AttemptEnd::Status(status) => format!("Attempt {number}{kind} {to} answered {status} after {after}."),
+        AttemptEnd::Call(code) if attempt.ending == Ending::Overload => {
+            format!("Attempt {number}{kind} {to} answered {} after {after}: it asks for less load.", code.as_str())
+        }
+        AttemptEnd::Call(code) => format!("Attempt {number}{kind} {to} answered {} after {after}.", code.as_str()),
         AttemptEnd::Failed(failure) => {
             format!("Attempt {number}{kind} {to} failed after {after}: {} ({}).", failure.title(), failure.token())
         }
@@ -164,13 +171,15 @@ const fn denied_words(denied: Denied) -> &'static str {
 
 /// The head of an answer went out, and its body broke off.
 fn is_cut(told: &Told) -> bool {
-    told.failure.is_some_and(|(failure, _)| told.status.is_some_and(|status| status != failure.status()))
+    told.call.is_none()
+        && told.failure.is_some_and(|(failure, _)| told.status.is_some_and(|status| status != failure.status()))
 }
 
 fn result(told: &Told) -> String {
     let after = span(told.duration);
     let title = told.failure.map_or("", |(failure, _)| failure.title());
-    match (told.outcome, told.status) {
+    let got = told.status.map(|status| told.call.map_or_else(|| status.to_string(), |code| code.as_str().to_owned()));
+    match (told.outcome, got) {
         (RequestOutcome::Success, Some(status)) if told.attempts.len() > 1 => {
             format!("The client got {status} after {after}: a retry saved the request.")
         }

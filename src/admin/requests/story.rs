@@ -8,6 +8,7 @@ use super::sentences::sentences;
 use crate::admin::api::{RequestLine, StoriesKept, Story, StoryAttempt};
 use crate::reliability::Failure;
 use crate::reliability::attempts::{Denied, Stop};
+use crate::reliability::grpc::Code;
 use crate::reliability::idempotency::KeyStatus;
 use crate::telemetry::access_log::millis;
 use crate::telemetry::metrics::AttemptEnd;
@@ -28,6 +29,7 @@ pub(super) fn of(told: &Told, now: SystemTime) -> Story {
     Story {
         trace_id: told.trace_id.to_string(),
         request_id: told.request_id.as_deref().map(str::to_owned),
+        peer: told.peer.as_deref().map(str::to_owned),
         at: format!("{:.3}", told.at),
         age_seconds: age(told.at, now),
         method: told.method.to_string(),
@@ -61,6 +63,7 @@ pub(super) fn of(told: &Told, now: SystemTime) -> Story {
 fn attempt(told: &Told, index: usize, one: &ToldAttempt) -> StoryAttempt {
     let (status, error) = match one.end {
         AttemptEnd::Status(status) => (Some(status), None),
+        AttemptEnd::Call(code) => (Some(200), Some(code.as_str()).filter(|_| code != Code::Ok)),
         AttemptEnd::Failed(failure) => (None, Some(failure.token())),
         AttemptEnd::Cancelled => (None, Some("cancelled")),
     };

@@ -18,6 +18,7 @@ use crate::admin::api::{
 use crate::admin::control::{
     ChangesFilter, CircuitOrder, Control, KeyName, Outcome, Refused, ReloadOrder, ResolveOrder, RollbackOrder,
 };
+use crate::admin::{Access, Door, Stranger};
 use crate::telemetry::stories::Stories;
 use crate::upstreams::view::{BudgetView, CircuitView, EndpointView, LimitsView, TotalsView, UpstreamView};
 
@@ -49,6 +50,8 @@ pub(crate) struct Process {
     pub refuse: Option<Refused>,
     pub letters: letters::Post,
     pub stories: Arc<Stories>,
+    /// Who was not let in.
+    pub strangers: Vec<Stranger>,
 }
 
 impl Process {
@@ -88,6 +91,7 @@ impl Process {
             refuse: None,
             letters: letters::Post::usual(),
             stories: stories(),
+            strangers: Vec::new(),
         }
     }
 
@@ -181,15 +185,26 @@ impl Stage {
     }
 
     pub async fn of(process: Process) -> Self {
+        Stage::guarded(process, Access::default()).await
+    }
+
+    /// With a guard before the admin server.
+    pub async fn guarded(process: Process, access: Access) -> Self {
         let process = Arc::new(Mutex::new(process));
         let admin = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let metrics = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let (admin_addr, metrics_addr) = (admin.local_addr().unwrap(), metrics.local_addr().unwrap());
-        let control = Arc::new(control(&process, admin_addr));
+        let control = Arc::new(control(&process, admin_addr, access));
+        let door = Door { tls: None, control: control.clone() };
         let shutdown = CancellationToken::new();
         let servers = vec![
-            tokio::spawn(crate::admin::serve(admin, crate::admin::router(control.clone()), shutdown.clone())),
-            tokio::spawn(crate::admin::serve(metrics, crate::admin::metrics_router(control), shutdown.clone())),
+            tokio::spawn(crate::admin::serve(
+                admin,
+                crate::admin::router(control.clone()),
+                door.clone(),
+                shutdown.clone(),
+            )),
+            tokio::spawn(crate::admin::serve(metrics, crate::admin::metrics_router(control), door, shutdown.clone())),
         ];
         Stage { process, admin: admin_addr, metrics: metrics_addr, shutdown, servers }
     }
@@ -231,7 +246,7 @@ impl Stage {
     }
 }
 
-fn control(process: &Arc<Mutex<Process>>, listen: SocketAddr) -> Control {
+fn control(process: &Arc<Mutex<Process>>, listen: SocketAddr, access: Access) -> Control {
     fn ask<T>(process: &Arc<Mutex<Process>>, read: fn(&Process) -> T) -> Box<dyn Fn() -> T + Send + Sync>
     where
         T: 'static,
@@ -249,8 +264,11 @@ fn control(process: &Arc<Mutex<Process>>, listen: SocketAddr) -> Control {
     Control {
         name: ask(process, |_| "checkout".to_owned()),
         listen,
+        access,
+        refused: act(process, |process, stranger| process.strangers.push(stranger)),
         uptime: ask(process, |_| Duration::from_secs(7_500)),
         draining: ask(process, |process| process.draining),
+        quit: None,
         readiness: ask(process, |process| process.readiness.clone()),
         views: ask(process, |process| process.views.clone()),
         verdicts: ask(process, |process| process.verdicts.clone()),

@@ -17,7 +17,29 @@ fn probe_exits_0_or_1_on_either_listener() {
     server.say(&["probe", "--addr", &metrics]).exited(0);
     server.stage().process().readiness = Readiness { ready: false, reasons: vec!["draining".to_owned()] };
     assert_eq!(server.say(&["probe"]).exited(1).out, "not ready: draining\n");
-    server.say(&["probe", "--addr", &closed_port()]).exited(1);
+    let gone = server.say(&["probe", "--addr", &closed_port()]);
+    assert!(gone.exited(1).out.starts_with("not ready: 127.0.0.1:"), "{gone:?}");
+}
+
+#[test]
+fn a_probe_asks_for_what_it_is_told_to_and_says_it_in_one_line() {
+    let server = Server::healthy();
+    for (word, fine) in [("--startup", "started\n"), ("--ready", "ready\n"), ("--live", "alive\n")] {
+        assert_eq!(server.say(&["probe", word]).exited(0).out, fine);
+    }
+    server.stage().process().readiness = Readiness { ready: false, reasons: vec!["draining".to_owned()] };
+    assert_eq!(server.say(&["probe", "--startup"]).exited(1).out, "not started: draining\n");
+    assert_eq!(server.say(&["probe", "--live"]).exited(0).out, "alive\n", "a drain is no reason for a restart");
+    server.say(&["probe", "--live", "--ready"]).exited(2);
+}
+
+#[test]
+fn a_probe_of_a_silent_port_ends_within_its_time() {
+    // Accepted by the kernel, answered by nobody.
+    let silent = TcpListener::bind("127.0.0.1:0").unwrap();
+    let addr = silent.local_addr().unwrap().to_string();
+    let said = say(&["probe", "--addr", &addr, "--timeout", "50ms"]);
+    assert_eq!(said.exited(1).out, format!("not ready: {addr}: no answer within 50 ms\n"));
 }
 
 /// An address where nothing listens.

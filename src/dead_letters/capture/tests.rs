@@ -35,7 +35,15 @@ fn request(target: &str, lines: &[(&'static str, &str)]) -> Original {
     }
     let key = fields.get(&KEY).map(|value| (KEY, value.clone(), KeyOrigin::Client));
     let body = Payload::Whole(Bytes::from_static(b"12 EUR"));
-    Original { method: Method::POST, target: target.parse().expect("a target"), fields, body, key, principal: None }
+    Original {
+        method: Method::POST,
+        target: target.parse().expect("a target"),
+        fields,
+        body,
+        key,
+        principal: None,
+        caller: None,
+    }
 }
 
 fn of(original: &Original) -> Captured {

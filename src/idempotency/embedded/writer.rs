@@ -42,6 +42,8 @@ pub(super) enum Order {
     Errand(Box<dyn Errand>),
     /// There is no room: look for expired records at once.
     Sweep(oneshot::Sender<()>),
+    /// Bring what was acknowledged to the disk: the process may be about to end.
+    Secure(oneshot::Sender<()>),
     /// Nothing more will come.
     Close,
 }
@@ -52,6 +54,7 @@ struct Gathered {
     batch: Batch,
     errands: Vec<Box<dyn Errand>>,
     sweeps: Vec<oneshot::Sender<()>>,
+    secured: Vec<oneshot::Sender<()>>,
 }
 
 /// The thread's own.
@@ -100,7 +103,7 @@ impl Writer {
                 // Whoever shares this core has more to say in a moment.
                 thread::yield_now();
             }
-            let Gathered { mut batch, errands, sweeps } = self.gather(first);
+            let Gathered { mut batch, errands, sweeps, secured } = self.gather(first);
             crowd = batch.len() > 1;
             if !batch.is_empty() {
                 batch.run(&self.shared, &mut rows)?;
@@ -121,7 +124,11 @@ impl Writer {
                 sweeper.one_pass(&self.shared, &mut rows, clock::now() + SWEEP_EVERY)?;
                 self.measure(&mut rows)?;
             }
-            rows.checkpoint(CHECKPOINT_PAGES)?;
+            rows.checkpoint(if secured.is_empty() { CHECKPOINT_PAGES } else { 0 })?;
+            for done in secured {
+                // Who waits no longer has been told by a timeout.
+                let _ = done.send(());
+            }
             if self.shared.is_closing() {
                 return self.rest(&mut rows);
             }
@@ -130,18 +137,19 @@ impl Writer {
 
     /// One transaction's worth of commands.
     fn gather(&self, first: Option<Order>) -> Gathered {
-        let Gathered { mut batch, mut errands, mut sweeps } = Gathered::default();
+        let Gathered { mut batch, mut errands, mut sweeps, mut secured } = Gathered::default();
         let mut next = first;
         while let Some(order) = next {
             match order {
                 Order::Ask(ask) => batch.push(ask),
                 Order::Errand(errand) => errands.push(errand),
                 Order::Sweep(done) => sweeps.push(done),
+                Order::Secure(done) => secured.push(done),
                 Order::Close => {}
             }
             next = if batch.len() < BATCH_MAX { self.orders.try_recv().ok() } else { None };
         }
-        Gathered { batch, errands, sweeps }
+        Gathered { batch, errands, sweeps, secured }
     }
 
     /// One errand, in a transaction of its own: an order of an operator must not suffer for a request, nor the other way
@@ -209,7 +217,7 @@ impl Writer {
                     let why = self.shared.refusal();
                     errand.tell(Some(why.unwrap_or_else(|| StoreError::Unavailable("it failed".to_owned()))));
                 }
-                Ok(Order::Sweep(done)) => drop(done),
+                Ok(Order::Sweep(done) | Order::Secure(done)) => drop(done),
                 Ok(Order::Close) => {}
                 Err(RecvTimeoutError::Timeout) => return true,
                 Err(RecvTimeoutError::Disconnected) => return false,

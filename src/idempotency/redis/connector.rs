@@ -8,12 +8,12 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use redis::aio::MultiplexedConnection;
-use redis::io::tcp::TcpSettings;
-use redis::{Client, Cmd, IntoConnectionInfo, RedisError, Value};
+use redis::{Cmd, Value};
 use tokio::time::{Instant as TokioInstant, timeout_at};
 
 use super::super::store::StoreError;
 use super::RedisSettings;
+use super::dial::Dial;
 use super::handshake::{Opened, Terms, open};
 use super::trouble::Trouble;
 use crate::clock;
@@ -42,7 +42,7 @@ pub(super) struct Link {
 
 /// Makes links.
 pub(super) struct Connector {
-    client: Client,
+    dial: Dial,
     terms: Arc<Terms>,
     configured_secret: Option<[u8; 32]>,
     connect_timeout: Duration,
@@ -71,13 +71,9 @@ struct Attempt {
 impl Connector {
     /// Does not connect yet.
     pub(super) fn new(settings: &RedisSettings, secret_key: String) -> Result<Connector, StoreError> {
-        // The error says what is wrong with the URL and repeats nothing of it.
-        let unusable = |error: RedisError| StoreError::Unavailable(format!("the URL cannot be used: {error}"));
-        let to = settings.url.as_str().into_connection_info().map_err(unusable)?;
-        // Many small commands share the connection: none may wait for the answer to the one before.
-        let to = to.set_tcp_settings(TcpSettings::default().set_nodelay(true));
+        let dial = Dial::new(&settings.url, settings.tls.as_ref(), settings.connect_timeout);
         Ok(Connector {
-            client: Client::open(to).map_err(unusable)?,
+            dial: dial.map_err(StoreError::Unavailable)?,
             terms: Arc::new(Terms {
                 require_noeviction: settings.require_noeviction,
                 secret_key: settings.secret.is_none().then_some(secret_key),
@@ -168,8 +164,8 @@ impl Connector {
             state.secret
         };
         let running = attempt.get_or_insert_with(|| {
-            let (client, terms) = (self.client.clone(), Arc::clone(&self.terms));
-            Attempt { since: clock::now(), opening: Box::pin(async move { open(&client, &terms, known).await }) }
+            let (dial, terms) = (self.dial.clone(), Arc::clone(&self.terms));
+            Attempt { since: clock::now(), opening: Box::pin(async move { open(&dial, &terms, known).await }) }
         });
         let outcome = running.opening.as_mut().await;
         *attempt = None;

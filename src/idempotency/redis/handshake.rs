@@ -1,8 +1,9 @@
 //! What is asked of a server on every new connection, before the first command.
 
 use redis::aio::MultiplexedConnection;
-use redis::{AsyncConnectionConfig, Client, ErrorKind, RedisError, Value};
+use redis::{AsyncConnectionConfig, ErrorKind, RedisError, Value};
 
+use super::dial::Dial;
 use super::trouble::said;
 use crate::random;
 
@@ -27,14 +28,13 @@ pub(super) struct Opened {
 }
 
 /// Connects. `known`: the secret in use; it is offered to a server that has lost it.
-pub(super) async fn open(client: &Client, terms: &Terms, known: Option<[u8; 32]>) -> Result<Opened, String> {
+pub(super) async fn open(dial: &Dial, terms: &Terms, known: Option<[u8; 32]>) -> Result<Opened, String> {
     // Time is limited from outside: this may be polled by one short-lived command after the other.
     let config = AsyncConnectionConfig::new()
         .set_connection_timeout(None)
         .set_response_timeout(None)
         .set_pipeline_buffer_size(terms.in_flight_max);
-    let connecting = client.get_multiplexed_async_connection_with_config(&config);
-    let mut connection = connecting.await.map_err(|error| format!("the server cannot be used: {error}"))?;
+    let mut connection = dial.connect(&config).await?;
 
     let replication = info(&mut connection, "replication").await?;
     if replication.lines().any(|line| matches!(line.trim(), "role:slave" | "role:replica")) {

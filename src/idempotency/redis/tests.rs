@@ -6,6 +6,7 @@ mod faults;
 mod memory;
 mod model;
 mod time;
+mod tls;
 
 use std::sync::Arc;
 use std::time::Duration;

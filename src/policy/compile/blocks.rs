@@ -20,6 +20,7 @@ use crate::reliability::budget::BudgetPolicy;
 use crate::reliability::classify::{Contract, RetryOn, StatusSet};
 use crate::reliability::deadline::Timeouts;
 use crate::reliability::ejection::EjectionPolicy;
+use crate::reliability::grpc::{Code as GrpcCode, CodeSet};
 use crate::reliability::limit::Limits;
 use crate::reliability::throttle::ThrottlePolicy;
 
@@ -104,11 +105,6 @@ impl Reader<'_> {
     pub(super) fn retry(&mut self, block: Layered<'_, raw::Retry>, contract: Contract) -> (RetryPolicy, usize) {
         let attempts = u32::from(self.switched_on("retry.attempts", block));
         let retries = self.take("retry.attempts", block.pick(|r| &r.attempts), |t| whole(t, 0, RETRIES_MAX), attempts);
-        // One word is left to choose; it must still be one of ours.
-        let methods = |methods: &raw::RetryMethods| match methods {
-            raw::RetryMethods::Idempotent => Ok(()),
-        };
-        self.take("retry.methods", block.pick(|r| &r.methods), methods, ());
         let max_body =
             self.take("retry.maxBody", block.pick(|r| &r.max_body), |t| size(t, 0, REPLAY_BODY_MAX), 64 << 10);
         let holdout = |text: &Text<_>| number(text, 0.0, HOLDOUT_PERCENT_MAX);
@@ -117,6 +113,7 @@ impl Reader<'_> {
             retries,
             on: self.retry_on(block),
             codes: self.codes(block),
+            grpc_codes: self.grpc_codes(block),
             backoff: self.backoff(block),
             respect_retry_after: self.take(
                 "retry.respectRetryAfter",
@@ -125,6 +122,7 @@ impl Reader<'_> {
                 true,
             ),
             contract,
+            all_methods: self.all_methods(block),
             // Without retries there is nothing to hold out.
             holdout_percent: if retries == 0 { 0.0 } else { holdout },
         };
@@ -166,6 +164,31 @@ impl Reader<'_> {
         let mut set = StatusSet::default();
         codes.into_iter().for_each(|code| set.insert(code));
         set
+    }
+
+    fn grpc_codes(&mut self, block: Layered<'_, raw::Retry>) -> CodeSet {
+        let code = |text: &Text<_>| match GrpcCode::named(&text.text) {
+            Some(GrpcCode::Ok) => Err("OK is no failure: it cannot be retried".to_owned()),
+            Some(code) => Ok(code),
+            None => Err(format!("`{}` is no code of gRPC: they are written as in UNAVAILABLE", text.text)),
+        };
+        let default = CodeSet::DEFAULT.iter().collect();
+        self.take_list("retry.grpcCodes", list(block.pick(|r| &r.grpc_codes)), code, default).into_iter().collect()
+    }
+
+    /// Whether a request may be sent twice whatever its method. Said once for everything, it would soon hold for what
+    /// nobody thought of.
+    fn all_methods(&mut self, block: Layered<'_, raw::Retry>) -> bool {
+        let found = block.pick(|r| &r.methods);
+        let everywhere = matches!(found, Some((_, Layer::Defaults)));
+        let all = |methods: &raw::RetryMethods| match methods {
+            raw::RetryMethods::Idempotent => Ok(false),
+            raw::RetryMethods::All if everywhere => {
+                Err("methods: all belongs to an upstream or a route whose requests may all be sent twice".to_owned())
+            }
+            raw::RetryMethods::All => Ok(true),
+        };
+        self.take("retry.methods", found, all, false)
     }
 
     fn backoff(&mut self, block: Layered<'_, raw::Retry>) -> Backoff {

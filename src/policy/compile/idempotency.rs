@@ -30,6 +30,17 @@ const CREDENTIALS: [&str; 3] = ["authorization", "cookie", "proxy-authorization"
 /// Headers with another meaning: the same for many requests, or gone before a request is forwarded.
 const NO_KEYS: [&str; 5] = ["connection", "content-length", "content-type", "host", "transfer-encoding"];
 
+/// What is known of the callers of a route.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Callers {
+    /// The app, which nobody needs to tell from itself.
+    App,
+    /// Others, whom nobody asks for a certificate.
+    Strangers,
+    /// Others, who have shown a certificate.
+    Verified,
+}
+
 impl Reader<'_> {
     pub(super) fn contract(&mut self, block: Option<&At<raw::Idempotency>>) -> Contract {
         let read = |contract: &raw::Contract| {
@@ -44,7 +55,11 @@ impl Reader<'_> {
     }
 
     /// None = off: the block is absent, or has nothing but the contract.
-    pub(super) fn deduplication(&mut self, block: Option<&At<raw::Idempotency>>) -> Option<Arc<IdempotencyPolicy>> {
+    pub(super) fn deduplication(
+        &mut self,
+        block: Option<&At<raw::Idempotency>>,
+        callers: Callers,
+    ) -> Option<Arc<IdempotencyPolicy>> {
         let at = block.filter(|at| is_on(&at.value))?;
         self.note("idempotency", at.position, Layer::Own);
         let block = Layered::own(Some(at));
@@ -57,7 +72,7 @@ impl Reader<'_> {
         let max_stored = self.take("idempotency.maxStoredBody", found, |t| size(t, 0, stored_most), stored);
         let unknown_ttl = between(HOUR, 90 * 24 * HOUR);
         Some(Arc::new(IdempotencyPolicy {
-            principal: self.principal(block, at.position, &header),
+            principal: self.principal(block, at.position, &header, callers),
             header,
             required: self.take("idempotency.required", block.pick(|i| &i.required), flag, false),
             store: self.store(block, at.position),
@@ -90,18 +105,37 @@ impl Reader<'_> {
     }
 
     /// `place`: of the whole block.
-    fn principal(&mut self, block: Layered<'_, raw::Idempotency>, place: Position, key: &HeaderName) -> Principal {
+    fn principal(
+        &mut self,
+        block: Layered<'_, raw::Idempotency>,
+        place: Position,
+        key: &HeaderName,
+        callers: Callers,
+    ) -> Principal {
         let found = block.pick(|i| &i.principal);
         if found.is_none() {
             let message = "deduplication needs `principal`: one caller must not get an answer that belongs to another";
-            let note = "write principal: none if all callers may share keys, or principal: header:NAME if a header \
-                        tells them apart";
+            let note = "write principal: none if all callers may share keys, principal: header:NAME if a header tells them \
+                        apart, or principal: mtls:spiffe if their certificates do";
             self.report(Diagnostic::new(Code::PrincipalNotWritten, place, message).with_note(note));
         }
         let read = |text: &Text<PrincipalKind>| match principal(&text.text)? {
             Principal::Header(name) if name == *key => {
                 Err(format!("`{}` is the header with the key: every key would have a caller of its own", text.text))
             }
+            Principal::Spiffe => match callers {
+                Callers::Verified => Ok(Principal::Spiffe),
+                Callers::Strangers => {
+                    Err("`mtls:spiffe` needs inbound.tls with a clientCa: without it no caller shows a \
+                                           certificate, and none has an id"
+                        .to_owned())
+                }
+                Callers::App => {
+                    Err("`mtls:spiffe` is for routes of inbound: this one's only caller is the app itself. Write \
+                                     none, or header:NAME if the app acts for many"
+                        .to_owned())
+                }
+            },
             principal => Ok(principal),
         };
         self.take("idempotency.principal", found, read, Principal::None)
@@ -230,9 +264,10 @@ fn key_header(text: &Text<Header>) -> Result<HeaderName, String> {
 fn principal(text: &str) -> Result<Principal, String> {
     match text.split_once(':') {
         None if text == "none" => Ok(Principal::None),
-        Some(("mtls", "spiffe") | ("jwt", "sub")) => Err(format!(
-            "`{text}` comes with TLS, which this version does not have: write header:NAME, or none if all callers may \
-             share keys"
+        Some(("mtls", "spiffe")) => Ok(Principal::Spiffe),
+        Some(("jwt", "sub")) => Err(format!(
+            "`{text}`: tokens are not verified here, and a claim that nobody has verified names nobody: write header:NAME \
+             with a header that your gateway sets, or mtls:spiffe for routes of inbound"
         )),
         Some(("header", name)) => {
             let name = header(name.trim())?;
@@ -243,7 +278,9 @@ fn principal(text: &str) -> Result<Principal, String> {
             }
             Ok(Principal::Header(name))
         }
-        Some(_) | None => Err(format!("`{text}`: write header:NAME, or none if all callers may share keys")),
+        Some(_) | None => {
+            Err(format!("`{text}`: write header:NAME, mtls:spiffe, or none if all callers may share keys"))
+        }
     }
 }
 

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::blocks::INBOUND_LIMITS;
+use super::idempotency::Callers;
 use super::read::{Layer, Layered, Reader};
 use super::upstreams::{APP, Compiled, DEFAULT_ROUTE};
 use super::{Context, target};
@@ -20,9 +21,11 @@ impl Context {
         let app = self.app(inbound, position);
         self.reader(index, None).note("forward", inbound.forward.position().unwrap_or(position), Layer::Own);
         let given = inbound.routes.value().map(Vec::as_slice).unwrap_or_default();
+        let asks = inbound.tls.value().is_some_and(|tls| tls.client_ca.is_given());
+        let callers = if asks { Callers::Verified } else { Callers::Strangers };
         let compile = |reader: &mut Reader<'_>, name: &str, route: &raw::InboundRoute| {
             let contract = reader.contract(route.idempotency.get());
-            let keys = reader.deduplication(route.idempotency.get());
+            let keys = reader.deduplication(route.idempotency.get(), callers);
             RoutePolicy {
                 name: name.into(),
                 timeouts: reader
@@ -54,6 +57,9 @@ impl Context {
             connect_timeout: routes.last().map(|route| route.timeouts.connect).unwrap_or_default(),
             idle_connections_max: limits.requests,
             idle_connection_timeout: Duration::from_secs(30),
+            tls: None,
+            client_cert: reader.client_cert(inbound.tls.get()),
+            protocol: reader.protocol(&inbound.protocol, None),
             routes,
         };
         Compiled { policy, routes: matches, raw: None, position }

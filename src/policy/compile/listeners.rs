@@ -12,6 +12,7 @@ use crate::policy::lint::Code;
 use crate::policy::raw;
 use crate::policy::raw::scalar::Position;
 use crate::policy::routes::{Entry, HostPattern, RouteTable};
+use crate::policy::tls::OWN;
 use crate::policy::{Direction, Listener, Target};
 
 /// `listen`.
@@ -108,7 +109,7 @@ impl Context {
             .collect();
         let table = self.table(entries, upstreams);
         let direction = Direction::Outbound;
-        Some(Listener { addr, direction, table, connections_max: OUTBOUND_CONNECTIONS, idle })
+        Some(Listener { addr, direction, table, connections_max: OUTBOUND_CONNECTIONS, idle, tls: None })
     }
 
     /// The hosts by which each member is found. Written ones first; a member without any is found by its
@@ -179,7 +180,7 @@ impl Context {
         self.take_address(taken, Taken { addr, what, position: Some(at.position) }, Code::PortTaken);
         let table = self.single(index, upstream);
         let (direction, connections_max) = (Direction::Outbound, OUTBOUND_CONNECTIONS);
-        Some(Listener { addr, direction, table, connections_max, idle: idle(upstream) })
+        Some(Listener { addr, direction, table, connections_max, idle: idle(upstream), tls: None })
     }
 
     fn inbound_listener(
@@ -195,10 +196,11 @@ impl Context {
         let addr = reader.take("listen", found, |text| read::address(&text.text), INBOUND);
         let default = super::blocks::INBOUND_LIMITS;
         let limits = reader.limits(read::Layered::own(inbound.limits.get()), default);
+        let tls = reader.server_tls(&OWN, inbound.tls.get());
         let position = inbound.listen.position().or(Some(app.position));
         self.take_address(taken, Taken { addr, what: "inbound".to_owned(), position }, Code::PortTaken);
         let (table, direction) = (self.single(index, app), Direction::Inbound);
-        Some(Listener { addr, direction, table, connections_max: limits.connections, idle: idle(app) })
+        Some(Listener { addr, direction, table, connections_max: limits.connections, idle: idle(app), tls })
     }
 
     fn single(&mut self, index: u32, upstream: &Compiled<'_>) -> RouteTable {

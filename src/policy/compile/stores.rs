@@ -1,15 +1,18 @@
 //! `stores`: where records of idempotency keys are kept.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use super::blocks::{MS, SECOND, between};
 use super::environment::{Environment, Unexpanded, expanded};
 use super::read::{self, Layer, Layered, PROCESS, size, whole};
 use super::{Context, target};
+use crate::policy::diagnostic::Diagnostic;
 use crate::policy::idempotency::{Durability, EmbeddedPolicy, RedisPolicy, RedisUrl, StoreKind, Stores};
 use crate::policy::lint::Code;
 use crate::policy::raw;
 use crate::policy::raw::scalar::{At, FilePath, Position, Text};
+use crate::policy::tls::REDIS;
 
 /// `stores.embedded.path`.
 const PATH: &str = "/var/lib/outrigger/outrigger.db";
@@ -108,7 +111,15 @@ impl Context {
                 "redis needs `service`, or the policy a `name`: services that share a server must not share keys";
             reader.refuse(at.position, message);
         }
-        Some(RedisPolicy { url: url?, timeout, service: service? })
+        let written = at.value.tls.get();
+        let tls = reader.client_block(&REDIS, Layered::own(written));
+        let encrypted = url.as_ref().is_some_and(RedisUrl::is_encrypted);
+        if let (Some(tls), Some(_), false) = (written, &url, encrypted) {
+            let message = "`tls` has no effect on a redis:// URL: what is sent goes in clear, the password included";
+            let note = "write the URL with rediss://, or remove `tls`";
+            reader.report(Diagnostic::new(Code::TlsOnHttp, tls.position, message).with_note(note));
+        }
+        Some(RedisPolicy { url: url?, tls: encrypted.then(|| Arc::new(tls)), timeout, service: service? })
     }
 
     fn redis_url(&mut self, store: &At<raw::RedisStore>) -> Option<RedisUrl> {
@@ -187,11 +198,8 @@ fn unusable(url: &str) -> Option<&'static str> {
         return Some("it has a blank or the end of a line in it");
     }
     let rest = match url.split_once("://") {
-        Some(("redis", rest)) => rest,
-        Some(("rediss", _)) => {
-            return Some("TLS to Redis comes with TLS support; this version speaks redis:// only");
-        }
-        Some(_) => return Some("only redis:// is supported; Valkey speaks it, too"),
+        Some(("redis" | "rediss", rest)) => rest,
+        Some(_) => return Some("only redis:// and rediss:// are supported; Valkey speaks them, too"),
         None => return Some("it is not a URL: write redis://HOST:PORT"),
     };
     let (authority, path) = rest.split_at(rest.find(['/', '?', '#']).unwrap_or(rest.len()));

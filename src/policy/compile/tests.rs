@@ -73,6 +73,33 @@ fn a_block_that_is_present_is_on_with_safe_defaults() {
 }
 
 #[test]
+fn ends_of_calls_that_are_retried_are_named_in_either_spelling() {
+    use crate::reliability::grpc::Code;
+    let codes = |block: &str| {
+        let retry = good(&payments(block)).policy.upstreams.remove(0).routes.remove(0).retry;
+        retry.grpc_codes.iter().collect::<Vec<_>>()
+    };
+    assert_eq!(codes("retry: {}"), [Code::Unavailable]);
+    assert_eq!(codes("retry: { grpcCodes: [] }"), []);
+    let both = codes("retry: { grpcCodes: [INTERNAL, resource-exhausted] }");
+    assert_eq!(both, [Code::ResourceExhausted, Code::Internal]);
+    let said = bad(&payments("retry: { grpcCodes: [OK, 14, Unavailable] }"));
+    assert!(said.contains("OK is no failure"), "{said}");
+    assert!(said.contains("`14` is no code of gRPC") && said.contains("`Unavailable` is no code of gRPC"), "{said}");
+}
+
+#[test]
+fn that_every_request_may_be_sent_twice_is_said_of_an_upstream_or_a_route_and_never_of_all() {
+    let all = |block: &str| good(&payments(block)).policy.upstreams.remove(0).routes.remove(0).retry.all_methods;
+    assert!(!all("retry: {}"));
+    assert!(!all("retry: { methods: idempotent }"));
+    assert!(all("retry: { methods: all }"));
+    let everywhere = payments("").replace("upstreams", "defaults: { retry: { methods: all } }\nupstreams");
+    let said = bad(&everywhere);
+    assert!(said.contains("p.yaml:2:") && said.contains("belongs to an upstream or a route"), "{said}");
+}
+
+#[test]
 fn a_control_group_is_a_choice_within_bounds_and_not_for_requests_that_are_dear() {
     let share = |block: &str| good(&payments(block)).policy.upstreams.remove(0).routes.remove(0).retry.holdout_percent;
     assert_eq!(share("retry: {}"), 0.0);
@@ -144,21 +171,20 @@ fn a_word_of_another_proxy_is_translated() {
 
 #[test]
 fn keys_of_later_versions_are_refused_and_never_ignored() {
-    for block in ["tls: {}", "hedge: {}", "routes: [{ name: a, hedge: {} }]"] {
+    for block in ["hedge: {}", "routes: [{ name: a, hedge: {} }]"] {
         assert!(
             bad(&payments(block))
-                .contains("not supported by this version (HTTP/1.1 without TLS; see README, State of this version)"),
+                .contains("not supported by this version (HTTP/1.1 and HTTP/2, with and without TLS; see README, State of this version)"),
             "{block}"
         );
     }
-    for key in ["tls: {}", "hedge: {}"] {
+    for key in ["callers: {}", "hedge: {}"] {
         assert!(
             bad(&format!("version: 1\n{key}\n"))
-                .contains("not supported by this version (HTTP/1.1 without TLS; see README, State of this version)"),
+                .contains("not supported by this version (HTTP/1.1 and HTTP/2, with and without TLS; see README, State of this version)"),
             "{key}"
         );
     }
-    assert!(bad("version: 1\nupstreams: { a: { url: https://a } }\n").contains("https is not supported"));
 }
 
 #[test]
@@ -334,3 +360,4 @@ mod files;
 mod hostile;
 mod idempotency;
 mod stores;
+mod tls;

@@ -5,11 +5,15 @@ use crate::policy::{Policy, duration};
 
 /// The sentence behind a value that changes. None = it speaks for itself.
 pub(super) fn effect(setting: &Difference) -> Option<&'static str> {
+    if let Some(effect) = super::tls::effect(setting) {
+        return Some(effect);
+    }
     let (Some(old), Some(new)) = (setting.old.as_deref(), setting.new.as_deref()) else { return None };
     match setting.key {
         "idempotency.contract" => {
             (promises(new) > promises(old)).then_some("an unknown outcome may now be executed again")
         }
+        "retry.methods" => (new == "all").then_some("whatever its method, a request may now be executed twice"),
         "idempotency.ttl" => is_shorter(old, new).then_some("a duplicate is executed again earlier"),
         "idempotency.unknownTtl" => {
             is_shorter(old, new).then_some("a request of unknown outcome may be executed again earlier")

@@ -1,7 +1,9 @@
 //! Deduplication and its stores in effect. A URL with a password in it is never printed.
 
+use super::tls::client;
 use super::{Setting, count, set, time};
 use crate::policy::idempotency::{EmbeddedPolicy, IdempotencyPolicy, InFlight, RedisPolicy, StoreKind, Stores};
+use crate::policy::tls::REDIS;
 use crate::policy::{Direction, size};
 use crate::reliability::classify::Contract;
 use crate::reliability::idempotency::KeySyntax;
@@ -31,12 +33,14 @@ fn embedded_store(policy: &EmbeddedPolicy) -> Vec<Setting> {
 }
 
 fn redis_store(policy: &RedisPolicy) -> Vec<Setting> {
-    let RedisPolicy { url, timeout, service } = policy;
-    vec![
+    let RedisPolicy { url, tls, timeout, service } = policy;
+    let mut settings = vec![
         set("stores.redis.url", url.to_string()),
         time("stores.redis.timeout", *timeout),
         set("stores.redis.service", service.as_str()),
-    ]
+    ];
+    settings.extend(tls.iter().flat_map(|tls| client(&REDIS, tls)));
+    settings
 }
 
 /// The contract where something follows from it, and the deduplication where it is on.

@@ -47,7 +47,7 @@ codes! {
         "Remove the retryBudget block to get the default of 20%, or the retry block.";
     UnsafeWithoutContract = "OR004", Warning, "Retries for methods that must not be repeated",
         "The route has a retry block, but all its methods are unsafe to repeat (POST, PATCH, ...) and nothing says that the upstream recognises a repeated request. Only attempts of which provably nothing was sent are repeated; codes, timeouts and resets after sending are not.",
-        "If the upstream deduplicates, say so: idempotency: { contract: dedupes }. If a 5xx from it means that nothing happened: contract: atomic5xx. Otherwise remove the retry block.";
+        "If the upstream deduplicates, say so: idempotency: { contract: dedupes }. If a 5xx from it means that nothing happened: contract: atomic5xx. If all these requests may be sent twice, as gRPC calls that only read: retry: { methods: all }. Otherwise remove the retry block.";
     UnreachableRoute = "OR005", Warning, "No request reaches a route",
         "An earlier route of the same upstream matches the same path, hosts and methods. The order is: exact path, longest prefix, hosts given, methods given, order in the file.",
         "Remove it, or give it a match of its own.";
@@ -57,9 +57,9 @@ codes! {
     HighAmplification = "OR007", Warning, "One request can become many",
         "With this many attempts a single request is sent more than four times in the worst case. The retry budget bounds the sum over all requests, not the load of a single one, and layers multiply: three layers with three retries each make 64 requests out of one.",
         "Two retries rescue nearly everything that retries can rescue. Retry at one layer only.";
-    AdminExposed = "OR008", Warning, "The admin API is reachable from outside",
-        "admin.listen is not a loopback address. The API can open and close circuit breakers and change the policy, and it has no login.",
-        "Listen on 127.0.0.1:4490. For metrics and probes there is metrics.listen.";
+    AdminExposed = "OR008", Error, "The admin API is reachable from outside, and lets everybody in",
+        "admin.listen is not a loopback address. The API can open and close circuit breakers, change the policy and show bodies of dead letters, and neither a token nor a certificate is asked for.",
+        "Listen on 127.0.0.1:4490 and forward the port, or add admin.tokenFile, or admin.tls with a clientCa. For metrics and probes there is metrics.listen.";
     ForwardNotLoopback = "OR009", Error, "inbound.forward is not on this machine",
         "Inbound protects the app that runs beside it. A remote target would turn the sidecar into an open proxy that never retries or balances.",
         "Forward to 127.0.0.1. For another machine define an upstream.";
@@ -156,6 +156,39 @@ codes! {
     TracesGoNowhere = "OR042", Warning, "Traces are configured and go nowhere",
         "The policy has a tracing block, and nothing says where the collector is: without an endpoint no span is made, exported or kept.",
         "Add tracing: { endpoint: http://COLLECTOR:4318 }, or set OTEL_EXPORTER_OTLP_ENDPOINT. Where the policy is only checked, as in CI, any value will do.";
+    TlsOnHttp = "OR043", Error, "Encryption is configured for an http URL",
+        "A tls block says who vouches for the upstream. With http:// nothing is encrypted and nobody is checked: requests would go in clear while the file looks as if they did not.",
+        "Write the URL with https://, or remove the tls block.";
+    MixedSchemes = "OR044", Error, "Some endpoints are encrypted and others not",
+        "A request may go to any endpoint of an upstream. With http and https side by side, some would go in clear, by chance.",
+        "Write the same scheme for all endpoints, or make two upstreams of them.";
+    IdsWithoutCa = "OR045", Error, "Identities are named, and nobody vouches for them",
+        "inbound.tls.spiffe lists who may call. Only with clientCa are callers asked for a certificate; without it the list would be looked at by nobody.",
+        "Add clientCa with the certificates of whoever issues the callers' certificates, or remove spiffe.";
+    AnyoneOfCa = "OR046", Info, "Whoever the client CA vouches for may call",
+        "inbound.tls.clientCa demands a certificate, and every certificate of that authority is accepted. Where one authority serves a whole cluster, every workload in it can call.",
+        "Add spiffe with the ids of the callers. If the authority issues certificates to these callers alone, it is as it should be: --deny-warnings lets it pass.";
+    SystemVouchesForIds = "OR047", Warning, "A SPIFFE id is looked for, and any public authority may vouch for it",
+        "tls.spiffe is given without tls.ca: the certificates that the system trusts decide. SPIFFE ids are issued by an authority of your own, so that either nobody is accepted or, worse, the wrong one.",
+        "Add ca: the trust bundle of the authority that issues these ids.";
+    CertificateUnusable = "OR048", Error, "A certificate or key cannot be used",
+        "A file that the policy names is not there, cannot be read, has no PEM in it, belongs to another key, or is not valid now. Handshakes would fail. A running proxy goes on with what it read before; a start fails.",
+        "See the message: it names the file and what is wrong with it. Where the policy is checked without its files, as in CI, add --without-files.";
+    CertificateExpiresSoon = "OR049", Warning, "A certificate expires soon",
+        "When it has expired, every handshake fails. Files are watched: a new certificate in the same place is used at once, without a restart.",
+        "Renew it. Issuers such as cert-manager renew at two thirds of the lifetime; a certificate that is not renewed by then has an issuer that is in trouble.";
+    CertificateOdd = "OR050", Warning, "A certificate that peers will probably refuse",
+        "It can be read and is valid, and has something that clients or servers do not accept: no subject alternative name, another purpose, several URIs where SPIFFE has one.",
+        "See the message, and have the certificate issued again.";
+    KeyReadableByOthers = "OR051", Warning, "A private key is readable by every user of this machine",
+        "Whoever reads it can speak in the name of this workload.",
+        "chmod 0400, or defaultMode: 0400 for the volume of a Kubernetes secret.";
+    TokenInClear = "OR055", Warning, "The token of the admin API goes over the network in clear",
+        "admin.listen is not loopback and admin.tls is missing. Whoever sees the packets sees the token, and can do from then on what an operator can.",
+        "Add admin.tls: { cert, key }, or keep the address on loopback and forward the port.";
+    UpstreamIsOurselves = "OR056", Error, "An upstream leads to this proxy's own admin or metrics address",
+        "Whoever may send requests to that upstream would reach the admin API as if from this machine, or the metrics. Requests that come through an Outrigger are refused there, so that it would not even work.",
+        "Correct the address of the upstream, or choose another port for admin.listen or metrics.listen.";
     Syntax = "OR100", Error, "Not a readable file",
         "The text is no YAML, no UTF-8, empty, or too large.",
         "See the place that is named. Tabs cannot indent YAML; a value with a colon followed by a blank must be quoted.";

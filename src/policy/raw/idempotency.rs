@@ -12,7 +12,7 @@ use super::{Contract, ForwardKey, InFlight, KeySyntax, OnStoreError, Oversize, S
 pub struct Idempotency {
     /// What the target promises. opaque: nothing; atomic5xx: an answered 5xx had no effect; dedupes: it recognises a repeated request. Default opaque.
     pub contract: Key<Contract>,
-    /// Whose keys: header:NAME, a header that names the caller, or none if all callers may share keys. Must be written.
+    /// Whose keys: header:NAME, a header that names the caller; mtls:spiffe, the id in the caller's certificate (inbound with tls.clientCa only); or none if all callers may share keys. Must be written.
     pub principal: Key<Text<Principal>>,
     /// The header with the key. Default Idempotency-Key.
     pub header: Key<Text<Header>>,

@@ -165,16 +165,24 @@ kinds! {
     AddressOrNone => { "type": "string", "pattern": "^(none|.+:[0-9]+)$" };
     /// `http://host:port`.
     Url => { "type": "string", "pattern": "^http://" };
-    /// `redis://host:port`, or `${env:NAME}` in any part of it.
-    StoreUrl => { "type": "string", "pattern": "^(redis://|[$][{]env:[A-Z0-9_]+[}])" };
+    /// `https://host:port`, or `http://host:port`.
+    UpstreamUrl => { "type": "string", "pattern": "^https?://" };
+    /// `spiffe://trust.domain/path`.
+    SpiffeId => { "type": "string", "pattern": "^spiffe://[a-z0-9._-]+(/[A-Za-z0-9._-]+)+$" };
+    /// A host name, or an IP address.
+    ServerName => { "type": "string", "pattern": "^[A-Za-z0-9._:-]+$" };
+    /// `1.2` or `1.3`.
+    MinVersion => { "enum": ["1.2", "1.3", 1.2, 1.3] };
+    /// `redis://host:port`, `rediss://host:port`, or `${env:NAME}` in any part of it.
+    StoreUrl => { "type": "string", "pattern": "^(rediss?://|[$][{]env:[A-Z0-9_]+[}])" };
     /// A file: an absolute path.
     FilePath => { "type": "string", "pattern": "^/." };
     /// The name of a header.
     Header => { "type": "string", "pattern": "^[!#$%&'*+.^_`|~0-9A-Za-z-]+$" };
     /// The name of a query parameter.
     QueryName => { "type": "string", "pattern": "^[^&=#?;+%\\s]{1,128}$" };
-    /// `header:NAME`, or `none`.
-    Principal => { "type": "string", "pattern": "^(none|header:.+)$" };
+    /// `header:NAME`, `mtls:spiffe`, or `none`.
+    Principal => { "type": "string", "pattern": "^(none|mtls:spiffe|header:.+)$" };
     /// A name: letters, digits, `.`, `_`, `-`.
     Name => { "type": "string", "pattern": "^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$" };
     /// A path that begins with `/`.
@@ -183,6 +191,8 @@ kinds! {
     Host => { "type": "string", "minLength": 1 };
     /// `GET`, `POST`.
     Method => { "type": "string", "pattern": "^[A-Z][A-Z-]*$" };
+    /// `UNAVAILABLE`, or `unavailable` as Envoy writes it.
+    GrpcCode => { "type": "string", "pattern": "^([A-Z_]+|[a-z-]+)$" };
     /// `header:NAME`.
     HashOn => { "type": "string", "pattern": "^header:.+$" };
 }

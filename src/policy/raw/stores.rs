@@ -3,8 +3,8 @@
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-use super::Durability;
 use super::scalar::{FilePath, Key, Name, Size, StoreUrl, Text, Time, Whole};
+use super::{Durability, UpstreamTls};
 
 /// Where records of idempotency keys are kept.
 #[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
@@ -34,8 +34,10 @@ pub struct EmbeddedStore {
 #[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
 pub struct RedisStore {
-    /// redis://HOST:PORT[/DATABASE]. "${env:NAME}" stands for an environment variable; a password comes from one.
+    /// redis://HOST:PORT[/DATABASE], or rediss:// for TLS. "${env:NAME}" stands for an environment variable; a password comes from one.
     pub url: Key<Text<StoreUrl>>,
+    /// Who vouches for the server, and what we present; with rediss:// only. Without it the system's certificates vouch for the host.
+    pub tls: Key<UpstreamTls>,
     /// For one operation, 5ms to 5s. Default 50ms.
     pub timeout: Key<Text<Time>>,
     /// Replicas with the same word share records. Default: name.

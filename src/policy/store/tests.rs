@@ -13,6 +13,7 @@ pub(in crate::policy) fn compile(name: &str, text: &str) -> Result<Policy, Strin
     Ok(Policy {
         name: None,
         admin: None,
+        admin_access: Default::default(),
         metrics: None,
         drain: Drain { delay: zero, timeout: zero },
         tracing: None,

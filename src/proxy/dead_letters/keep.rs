@@ -7,8 +7,9 @@ use hyper::body::Incoming;
 
 use super::{Post, Watch};
 use crate::clock;
-use crate::proxy::body::Held;
+use crate::proxy::body::{Bounds, Held};
 use crate::proxy::connection::Connection;
+use crate::proxy::grpc;
 use crate::proxy::hygiene::Present;
 use crate::proxy::keeper::Keeper;
 use crate::proxy::record::Record;
@@ -61,7 +62,7 @@ impl Proxy {
         record: &mut Record,
     ) -> Option<Keeper> {
         watch.hold(held);
-        let (status, fields) = (answer.status().as_u16(), answer.headers());
+        let (status, fields) = (grpc::weight(answer), answer.headers());
         let sorted = of_answer(status, mark(fields), earlier, contract);
         if watch.wants(sorted) {
             let post = watch.answered(sorted, (status, fields, None), record);
@@ -92,7 +93,8 @@ impl Proxy {
         if !wanted || self.stores.load().letters.is_none() {
             return;
         }
-        let bounds = (clock::now() + READ, super::held_max(route, record, request.method()));
+        let bytes = super::held_max(route, record, request.method());
+        let bounds = Bounds { deadline: clock::now() + READ, bytes, talks: present.grpc() };
         let Ok(mut prepared) = self.prepare(connection, route, request, present, record, bounds).await else {
             return super::lose_unread(route, record);
         };

@@ -24,6 +24,26 @@ fn upgrades(request: &Request<()>, has_body: bool) -> bool {
 }
 
 #[test]
+fn a_call_is_numbered_and_timed_for_its_server_whatever_its_caller_said() {
+    let policy = DeadlinePolicy { grpc_timeout: true, envoy_timeout: true, propagate: true, margin: Duration::ZERO };
+    let sent = |lines: &[(&str, &str)], count| {
+        let mut headers = request(lines).headers().clone();
+        let (present, mut own) = (Present::of(&headers), OwnFields::new());
+        set_attempt(&mut headers, &mut own, present, count, Duration::from_millis(50), &policy);
+        own.append_to(&mut headers);
+        let text = |name: &str| headers.get(name).map(|value| value.to_str().unwrap().to_owned());
+        (text("grpc-previous-rpc-attempts"), text("grpc-timeout"))
+    };
+    let call = ("content-type", "application/grpc+proto");
+    let left = Some("50000000n".to_owned());
+    assert_eq!(sent(&[call], 1), (None, left.clone()));
+    assert_eq!(sent(&[call, ("grpc-timeout", "9S")], 3), (Some("2".to_owned()), left));
+    // A number that the caller made up for a first attempt is gone.
+    assert_eq!(sent(&[call, ("grpc-previous-rpc-attempts", "0")], 1).0, None);
+    assert_eq!(sent(&[("content-type", "application/grpc-web")], 2), (None, None));
+}
+
+#[test]
 fn exactly_one_valid_host_is_demanded() {
     assert!(checked(&request(&[("host", "a.example:8080")]), false).is_ok());
     assert!(checked(&request(&[]), false).is_err());

@@ -16,10 +16,11 @@ use crate::idempotency::store::StoreError;
 use crate::policy::idempotency::{ForwardKey, IdempotencyPolicy, OnStoreError, Oversize, StoreKind};
 use crate::proxy::admit::{self, Refusal};
 use crate::proxy::attempt::Outgoing;
-use crate::proxy::body::Body;
+use crate::proxy::body::{Body, Bounds};
 use crate::proxy::connection::Connection;
 use crate::proxy::dead_letters::{self, Watch};
 use crate::proxy::execution::Execution;
+use crate::proxy::grpc;
 use crate::proxy::hygiene::Present;
 use crate::proxy::record::Record;
 use crate::proxy::respond::{self, Explained};
@@ -58,7 +59,8 @@ impl Proxy {
         let entered = self.enter(connection, route, &request, present, &record);
         let prepared = match entered {
             Ok(deadline) => {
-                let bounds = (deadline, policy.max_body);
+                // With a key all of it is waited for: it is what the key stands for.
+                let bounds = Bounds { deadline, bytes: policy.max_body, talks: false };
                 self.prepare(connection, route, request, present, &mut record, bounds).await
             }
             Err(failure) => Err(failure),
@@ -177,9 +179,15 @@ pub(in crate::proxy) fn as_anyone(outgoing: &mut Outgoing, policy: &IdempotencyP
     if policy.forward_key == ForwardKey::Strip {
         outgoing.headers.remove(&policy.header);
     }
-    // The body alone is kept, without trailers, and not in a coding that the next one may not know.
-    outgoing.headers.remove(TE);
-    outgoing.headers.insert(ACCEPT_ENCODING, HeaderValue::from_static("identity"));
+    // What is kept is not in a coding that the next one may not know.
+    const IDENTITY: HeaderValue = HeaderValue::from_static("identity");
+    outgoing.headers.insert(ACCEPT_ENCODING, IDENTITY);
+    if outgoing.present.grpc() {
+        outgoing.headers.insert(grpc::ACCEPT_ENCODING, IDENTITY);
+    } else {
+        // Trailers are kept of calls, which end with them, and of nothing else.
+        outgoing.headers.remove(TE);
+    }
 }
 
 /// A body that cannot be held is not asked about.

@@ -72,6 +72,11 @@ impl Record {
         clock::wall().checked_sub(elapsed).and_then(|t| Timestamp::try_from(t).ok()).unwrap_or_default()
     }
 
+    /// Whom the client's certificate names. Of what a request says of its sender, nothing is looked at.
+    pub(super) fn peer(&self) -> Option<&str> {
+        self.connection.identity.as_ref()?.word()
+    }
+
     /// What the client was sent, if it was sent anything.
     fn status_sent(&self) -> Option<u16> {
         (self.status != 0 && self.status != 499).then_some(self.status)
@@ -86,6 +91,7 @@ impl Record {
         Told {
             trace_id: self.trace.trace_id(),
             request_id: self.request_id.as_ref().map(|id| told::request_id(id.as_bytes())),
+            peer: self.peer().map(told::peer),
             at: self.arrived(elapsed),
             method: told::method(self.method.as_str()),
             path: told::path(self.path.as_ref().map_or("*", |p| p.path())),
@@ -94,6 +100,7 @@ impl Record {
             route: target.map(|(_, r)| Arc::clone(&r.name)),
             outcome,
             status: self.status_sent(),
+            call: self.call,
             failure: self.failure,
             duration: elapsed,
             waited: self.waited,
@@ -138,6 +145,7 @@ impl Record {
                 duration: note.elapsed,
                 end: match note.end {
                     AttemptEnd::Status(status) => AttemptEndEntry::Status(status),
+                    AttemptEnd::Call(code) => AttemptEndEntry::Call(code),
                     AttemptEnd::Failed(failure) => AttemptEndEntry::Failed(failure),
                     AttemptEnd::Cancelled => AttemptEndEntry::Cancelled,
                 },
@@ -155,10 +163,12 @@ impl Record {
             duration: elapsed,
             trace_id: trace_id.as_str(),
             request_id: self.request_id.as_ref().map(|id| bounded(id.as_bytes())),
+            peer: self.peer(),
             direction: self.direction,
             upstream: target.map(|(u, _)| &*u.name),
             route: target.map(|(_, r)| &*r.name),
             outcome,
+            call: self.call,
             failure: self.failure.map(|(failure, _)| failure),
             sent: self.failure.map(|(_, sent)| sent),
             waited: self.waited,

@@ -11,6 +11,7 @@ use crate::clock;
 use crate::random::{self, Random};
 use crate::reliability::entropy::Entropy;
 use crate::telemetry::metrics::RequestOutcome;
+use crate::telemetry::stories::told;
 use crate::telemetry::trace_context::TraceContext;
 use crate::telemetry::traces::{AttemptStory, Ended, Kept, Lineage, Story};
 use crate::upstreams::reconcile::Snapshot;
@@ -50,6 +51,11 @@ pub(super) fn begin<B>(snapshot: &Snapshot, request: &Request<B>, present: Prese
 }
 
 impl Record {
+    /// Whether its client speaks HTTP/1.
+    pub fn is_http1(&self) -> bool {
+        self.spans.version < Version::HTTP_2
+    }
+
     /// What attempts tell their upstreams of the trace. None = what the caller sent goes on as it came.
     pub fn lineage(&self) -> Option<Lineage> {
         self.spans.told.then_some(Lineage { context: self.trace, seed: self.spans.seed })
@@ -90,9 +96,12 @@ impl Record {
             target: target.to_owned(),
             host: self.host.clone(),
             client: self.connection.peer,
+            peer: self.peer().map(told::peer),
             version: self.spans.version,
             user_agent: self.spans.user_agent.clone(),
             status: self.status,
+            grpc: self.grpc,
+            call: self.call,
             failure: self.failure,
             outcome,
             attempts: self.first.iter().chain(&self.more).map(|note| self.span_of(note)).collect(),

@@ -4,6 +4,7 @@ use crate::reliability::backoff::Backoff;
 use crate::reliability::breaker::{self, Permit};
 use crate::reliability::classify::{Contract, RetryOn, StatusSet};
 use crate::reliability::efficacy::RouteNumber;
+use crate::reliability::grpc::CodeSet;
 use std::time::{Duration, Instant};
 
 /// `retry` of a route, compiled.
@@ -15,12 +16,16 @@ pub struct RetryPolicy {
     pub on: RetryOn,
     /// Statuses that are retried.
     pub codes: StatusSet,
+    /// Ends of gRPC calls that are retried.
+    pub grpc_codes: CodeSet,
     /// Waits before retries.
     pub backoff: Backoff,
     /// Retry-After is a minimum for the wait. False = ignored.
     pub respect_retry_after: bool,
     /// What the upstream promises for unsafe methods.
     pub contract: Contract,
+    /// `retry.methods: all`: whatever is asked for may be asked for twice. False = by the method.
+    pub all_methods: bool,
     /// `retry.holdoutPercent`: so many requests in a hundred are never retried, by lot, to measure what retries add.
     pub holdout_percent: f64,
 }
@@ -38,9 +43,11 @@ impl Default for RetryPolicy {
             retries: 2,
             on: RetryOn::ALL,
             codes: StatusSet::from_iter([502, 503, 504]),
+            grpc_codes: CodeSet::DEFAULT,
             backoff: Backoff::default(),
             respect_retry_after: true,
             contract: Contract::Opaque,
+            all_methods: false,
             holdout_percent: 0.0,
         }
     }
@@ -55,7 +62,7 @@ pub struct Plan<'a> {
     pub deadline: Instant,
     /// `timeouts.backendRequest`, or None: derived from the dependency's p99 and the total.
     pub backend_request: Option<Duration>,
-    /// The method is idempotent per RFC 9110 §9.2.2.
+    /// The method is idempotent per RFC 9110 §9.2.2, or the policy says that every request is.
     pub idempotent: bool,
     /// The body can be sent again.
     pub replayable: bool,

@@ -107,6 +107,35 @@ fn c1_three_errors_of_five_open_on_the_fifth_call_even_if_that_succeeds() {
 }
 
 #[test]
+fn what_fails_late_turns_its_sample_and_adds_none() {
+    let mut bench = Bench::new(BreakerPolicy { min_requests: 4, consecutive_failures: Some(3), ..policy() });
+    bench.calls(&[Success; 4]);
+    bench.breaker.record_late(bench.now, Failure, &mut bench.entropy);
+    assert_eq!(bench.breaker.rates(bench.now), (4, 25.0, 0.0));
+    for nothing in [Success, Ignored] {
+        bench.breaker.record_late(bench.now, nothing, &mut bench.entropy);
+    }
+    assert_eq!((bench.state(), bench.breaker.rates(bench.now)), (State::Closed, (4, 25.0, 0.0)));
+    bench.breaker.record_late(bench.now, Overload, &mut bench.entropy);
+    assert_eq!((bench.state(), bench.causes()), (State::Open, vec![Cause::FailureRate]));
+    // Open, it learns nothing; and late news from before must not end the probing.
+    bench.breaker.record_late(bench.now, Failure, &mut bench.entropy);
+    bench.wait_out_the_opening();
+    bench.breaker.record_late(bench.now, Failure, &mut bench.entropy);
+    assert_eq!(bench.state(), State::HalfOpen);
+}
+
+#[test]
+fn failures_that_come_late_in_a_row_open_as_others_do() {
+    let mut bench = Bench::new(BreakerPolicy { min_requests: 100, consecutive_failures: Some(3), ..policy() });
+    bench.calls(&[Success; 3]);
+    for _ in 0..3 {
+        bench.breaker.record_late(bench.now, Failure, &mut bench.entropy);
+    }
+    assert_eq!(bench.causes(), [Cause::ConsecutiveFailures]);
+}
+
+#[test]
 fn c1_three_slow_calls_of_five_open_and_slow_is_strictly_above_the_threshold() {
     let slow_call = Some(SlowCall { threshold: seconds(1.0), percent: 50.0 });
     let mut bench = Bench::new(BreakerPolicy { min_requests: 5, slow_call, ..policy() });

@@ -198,8 +198,11 @@ fn any_mark() -> impl Strategy<Value = PeerMark> {
 }
 
 fn any_outcome() -> impl Strategy<Value = Outcome> {
-    let reply =
-        prop_oneof![(100u16..600).prop_map(Reply::Status), prop::sample::select(Failure::ALL).prop_map(Reply::Failed),];
+    let reply = prop_oneof![
+        (100u16..600).prop_map(Reply::Status),
+        prop::sample::select(Failure::ALL).prop_map(Reply::Failed),
+        prop::sample::select(&Code::ALL[..]).prop_map(Reply::Call),
+    ];
     (reply, prop::sample::select(&SENT[..]), prop::option::of(0u64..400), any_mark())
         .prop_map(|(reply, sent, hint, mark)| Outcome { reply, sent, retry_after: hint.map(Duration::from_secs), mark })
 }

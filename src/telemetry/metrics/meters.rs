@@ -7,12 +7,13 @@ use metrics::Counter;
 
 use super::exposition::{Exposition, Family};
 use super::{
-    ATTEMPTS, EJECTIONS, ERROR_FAILURE, IDEMPOTENCY, OPENED, OVERFLOW, REQUESTS, RETRIES, REUSED, Registry,
+    ATTEMPTS, CALLS, EJECTIONS, ERROR_FAILURE, IDEMPOTENCY, OPENED, OVERFLOW, REQUESTS, RETRIES, REUSED, Registry,
     SET_CHANGES, TRANSITIONS,
 };
 use crate::policy::Direction;
 use crate::reliability::Failure;
 use crate::reliability::attempts::{Denied, Kind};
+use crate::reliability::grpc::Code;
 use crate::reliability::idempotency::KeyStatus;
 use crate::telemetry::histogram::HistogramSeries;
 use crate::telemetry::tally::EndingTally;
@@ -22,7 +23,7 @@ use crate::telemetry::tally::EndingTally;
 pub enum RequestOutcome {
     /// the upstream's answer below 500
     Success,
-    /// the upstream's answer, 5xx
+    /// the upstream's answer, 5xx or a gRPC status that weighs as one
     UpstreamError,
     /// our own failure answer, or the answer was cut
     Failed,
@@ -59,6 +60,8 @@ impl RequestOutcome {
 pub enum AttemptEnd {
     /// The upstream answered with this status.
     Status(u16),
+    /// A gRPC call ended so, whatever its HTTP status.
+    Call(Code),
     /// It did not answer, or not with valid HTTP.
     Failed(Failure),
     /// We gave up on it for a reason that is not its fault: the client went away, or another attempt won.
@@ -80,6 +83,7 @@ pub struct RouteMeters {
     attempts: [[OnceLock<Counter>; ATTEMPT_OUTCOMES.len()]; Kind::ALL.len()],
     denied: [OnceLock<Counter>; Denied::ALL.len()],
     keyed: [OnceLock<Counter>; KeyStatus::ALL.len()],
+    calls: [OnceLock<Counter>; Code::ALL.len()],
     pub(super) server: HistogramSeries,
     pub(super) client: HistogramSeries,
 }
@@ -110,6 +114,7 @@ impl RouteMeters {
             attempts: Default::default(),
             denied: Default::default(),
             keyed: Default::default(),
+            calls: Default::default(),
             server: HistogramSeries::default(),
             client: HistogramSeries::default(),
             registry,
@@ -142,6 +147,7 @@ impl RouteMeters {
             AttemptEnd::Status(status) if status < 400 => (0, pack(method, status, ERROR_NONE)),
             // A 4xx is an error of a client's span and no failure of the upstream.
             AttemptEnd::Status(status) => (usize::from(status >= 500), pack(method, status, ERROR_STATUS)),
+            AttemptEnd::Call(code) => (usize::from(code.as_status() >= 500), pack(method, 200, ERROR_NONE)),
             AttemptEnd::Failed(failure) => (2, pack(method, 0, self.error_key(failure))),
             AttemptEnd::Cancelled => (3, pack(method, 0, ERROR_NONE)),
         };
@@ -166,6 +172,20 @@ impl RouteMeters {
             self.registry.counter(&IDEMPOTENCY, &labels)
         };
         self.keyed[status as usize].get_or_init(counter).increment(1);
+    }
+
+    /// The client of a gRPC call was told of its end.
+    pub fn called(&self, code: Code) {
+        let counter = || {
+            let labels = [
+                ("direction", self.direction.as_str()),
+                ("upstream", self.upstream.as_str()),
+                ("route", &self.route),
+                ("rpc_response_status_code", code.as_str()),
+            ];
+            self.registry.counter(&CALLS, &labels)
+        };
+        self.calls[code as usize].get_or_init(counter).increment(1);
     }
 
     fn attempt_counter(&self, kind: Kind, outcome: usize) -> Counter {

@@ -27,6 +27,7 @@ pub(crate) fn rescued() -> Told {
     Told {
         trace_id: TraceContext::create(0x0af7_6519_16cd_43dd_8448_eb21_1c80_319c, false).trace_id(),
         request_id: Some("r1".into()),
+        peer: None,
         at: Timestamp::from_second(1_795_000_000).unwrap(),
         method: "GET".into(),
         path: "/pay/7".into(),
@@ -36,6 +37,7 @@ pub(crate) fn rescued() -> Told {
         outcome: RequestOutcome::Success,
         status: Some(200),
         failure: None,
+        call: None,
         duration: Duration::from_millis(52),
         waited: Duration::ZERO,
         attempts: [attempt(Kind::First, 0, 12, 503), attempt(Kind::Retry, 43, 9, 200)].into(),

@@ -8,6 +8,7 @@ use jiff::Timestamp;
 use crate::policy::Direction;
 use crate::reliability::attempts::{Denied, Kind, Stop};
 use crate::reliability::ending::Ending;
+use crate::reliability::grpc::Code;
 use crate::reliability::idempotency::KeyStatus;
 use crate::reliability::{Failure, Sent};
 use crate::telemetry::metrics::{AttemptEnd, RequestOutcome};
@@ -17,6 +18,8 @@ use crate::telemetry::trace_context::TraceId;
 const PATH_BYTES_MAX: usize = 256;
 /// Longer request ids are cut, here and in the access log.
 pub const REQUEST_ID_BYTES_MAX: usize = 128;
+/// Longer names of peers are cut. A SPIFFE id may have 2,048 bytes, and is a few dozen.
+const PEER_BYTES_MAX: usize = 256;
 /// No method is longer that anybody uses.
 const METHOD_BYTES_MAX: usize = 32;
 /// Attempts that are told; the policy allows no more.
@@ -50,6 +53,8 @@ pub struct Told {
     pub trace_id: TraceId,
     /// `x-request-id`, if it carried one.
     pub request_id: Option<Box<str>>,
+    /// Whom its client's certificate names, which was verified.
+    pub peer: Option<Box<str>>,
     /// When it arrived.
     pub at: Timestamp,
     pub method: Box<str>,
@@ -62,6 +67,8 @@ pub struct Told {
     /// What the client was sent; `None` if it left before that.
     pub status: Option<u16>,
     pub failure: Option<(Failure, Sent)>,
+    /// How a gRPC call ended, where its client was told.
+    pub call: Option<Code>,
     /// To the end of the answer.
     pub duration: Duration,
     /// How long it waited for a slot.
@@ -97,7 +104,13 @@ pub struct ToldAttempt {
 impl Told {
     /// What it takes in memory.
     pub fn bytes(&self) -> usize {
-        let texts = [self.request_id.as_deref(), Some(&*self.method), Some(&*self.path), self.dead_letter.as_deref()];
+        let texts = [
+            self.request_id.as_deref(),
+            self.peer.as_deref(),
+            Some(&*self.method),
+            Some(&*self.path),
+            self.dead_letter.as_deref(),
+        ];
         let texts: usize = texts.iter().flatten().map(|text| text.len()).sum();
         size_of::<Told>() + texts + size_of_val(&*self.attempts)
     }
@@ -134,6 +147,11 @@ pub fn cut(text: &str, bytes_max: usize) -> Box<str> {
 /// A path as it is kept.
 pub fn path(text: &str) -> Box<str> {
     cut(text.split('?').next().unwrap_or_default(), PATH_BYTES_MAX)
+}
+
+/// A peer as it is kept.
+pub fn peer(text: &str) -> Box<str> {
+    cut(text, PEER_BYTES_MAX)
 }
 
 /// A method as it is kept.

@@ -12,6 +12,7 @@ use super::plan::Kept;
 use crate::policy::routes::RouteId;
 use crate::policy::{Direction, Policy};
 use crate::reliability::attempts::{Denied, Kind};
+use crate::reliability::grpc::Code;
 use crate::reliability::idempotency::KeyStatus;
 use crate::reliability::{Failure, Sent};
 use crate::telemetry::metrics::{AttemptEnd, RequestOutcome};
@@ -43,12 +44,18 @@ pub struct Story {
     pub host: Option<HeaderValue>,
     /// Who sent it.
     pub client: SocketAddr,
+    /// Whom its certificate names, which was verified.
+    pub peer: Option<Box<str>>,
     /// Of HTTP.
     pub version: Version,
     /// `User-Agent`, if it was sampled from the start.
     pub user_agent: Option<HeaderValue>,
     /// What the client was sent; 0 or 499 = nothing.
     pub status: u16,
+    /// It is a gRPC call.
+    pub grpc: bool,
+    /// How the call ended, where its client was told.
+    pub call: Option<Code>,
     /// A failure of our own making.
     pub failure: Option<(Failure, Sent)>,
     /// How it ended.

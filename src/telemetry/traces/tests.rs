@@ -57,9 +57,12 @@ fn story() -> Story {
         target: "/charges?card=4111&token".to_owned(),
         host: Some(HeaderValue::from_static("pay.test:4400")),
         client: "127.0.0.1:5000".parse().unwrap(),
+        peer: Some("spiffe://shop.example/cart".into()),
         version: Version::HTTP_11,
         user_agent: Some(HeaderValue::from_static("curl/8")),
         status: 200,
+        grpc: false,
+        call: None,
         failure: None,
         outcome: RequestOutcome::Success,
         attempts: vec![

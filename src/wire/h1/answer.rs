@@ -4,11 +4,12 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
-use http::Response;
+use http::{HeaderMap, Response};
 use http_body::{Body, Frame, SizeHint};
 
 use super::framing::{Framing, Piece};
 use super::{Link, READ_BYTES, READ_BYTES_MAX};
+use crate::wire::h2::Received;
 use crate::wire::spawned::Streamed;
 
 /// An answer and the connection it arrives on.
@@ -26,11 +27,14 @@ impl std::fmt::Display for Broken {
 
 impl std::error::Error for Broken {}
 
-/// The body of an answer. At its end the connection becomes idle; dropped before, the connection is closed.
+/// The body of an answer. At its end the connection becomes idle; dropped before, the connection is closed, or the stream
+/// is reset if others share the connection.
 #[derive(Debug)]
 pub struct AnswerBody {
     /// Read before, and goes first.
     read: Bytes,
+    /// Read before, and goes last.
+    trailers: Option<Box<HeaderMap>>,
     source: Source,
 }
 
@@ -42,11 +46,13 @@ enum Source {
     Arrived(Bytes),
     /// hyper reads it in another task.
     Streamed(Box<Streamed>),
+    /// It comes over a connection that others use as well.
+    Shared(Box<Received>),
 }
 
 impl From<Source> for AnswerBody {
     fn from(source: Source) -> AnswerBody {
-        AnswerBody { read: Bytes::new(), source }
+        AnswerBody { read: Bytes::new(), trailers: None, source }
     }
 }
 
@@ -76,9 +82,26 @@ impl AnswerBody {
         Source::Streamed(Box::new(streamed)).into()
     }
 
+    pub(in crate::wire) fn received(received: Received) -> AnswerBody {
+        if received.is_end_stream() {
+            return Source::Arrived(Bytes::new()).into();
+        }
+        Source::Shared(Box::new(received)).into()
+    }
+
     /// Puts back what was read of it.
     pub fn preceded_by(self, read: Bytes) -> AnswerBody {
         AnswerBody { read, ..self }
+    }
+
+    /// Puts back what was read of it: its end.
+    pub fn ended_by(self, trailers: HeaderMap) -> AnswerBody {
+        AnswerBody { trailers: Some(Box::new(trailers)), ..self }
+    }
+
+    /// The trailers that were put back.
+    pub fn trailers_mut(&mut self) -> Option<&mut HeaderMap> {
+        self.trailers.as_deref_mut()
     }
 
     /// Reads and discards the rest, so that the connection can be used again. At most `bytes_max`.
@@ -136,10 +159,14 @@ impl Body for AnswerBody {
         if !self.read.is_empty() {
             return Poll::Ready(Some(Ok(Frame::data(std::mem::take(&mut self.read)))));
         }
+        if let Some(trailers) = self.trailers.take() {
+            return Poll::Ready(Some(Ok(Frame::trailers(*trailers))));
+        }
         let held = match &mut self.source {
             Source::Arrived(bytes) if bytes.is_empty() => return Poll::Ready(None),
             Source::Arrived(bytes) => return Poll::Ready(Some(Ok(Frame::data(std::mem::take(bytes))))),
             Source::Streamed(streamed) => return streamed.poll_frame(cx).map_err(|_hyper| Broken),
+            Source::Shared(received) => return received.poll_frame(cx),
             Source::Held(held) => held,
         };
         let (frame, over) = match std::task::ready!(held.poll_piece(cx)) {
@@ -160,15 +187,21 @@ impl Body for AnswerBody {
             Source::Arrived(bytes) => bytes.is_empty(),
             Source::Held(held) => held.framing == Framing::Ended,
             Source::Streamed(streamed) => streamed.is_end_stream(),
+            Source::Shared(received) => received.is_end_stream(),
         };
-        ended && self.read.is_empty()
+        ended && self.read.is_empty() && self.trailers.is_none()
     }
 
     fn size_hint(&self) -> SizeHint {
+        if self.trailers.is_some() {
+            // Of a body with a known length no trailers are sent over HTTP/1.
+            return SizeHint::default();
+        }
         let rest = match &self.source {
             Source::Arrived(bytes) => SizeHint::with_exact(bytes.len() as u64),
             Source::Held(held) => held.framing.left().map_or_else(SizeHint::default, SizeHint::with_exact),
             Source::Streamed(streamed) => streamed.size_hint(),
+            Source::Shared(received) => received.size_hint(),
         };
         if self.read.is_empty() {
             return rest;

@@ -20,7 +20,7 @@ async fn pair(pool: &Arc<Pool>) -> (Link, TcpStream) {
     let listener = TcpListener::bind(SocketAddr::from(([127, 0, 0, 1], 0))).await.unwrap();
     let stream = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
     let (peer, _) = listener.accept().await.unwrap();
-    (Link::new(stream, pool.open(&LIMITS).unwrap()), peer)
+    (Link::new(Transport::Plain(stream), pool.open(&LIMITS).unwrap()), peer)
 }
 
 async fn ask(link: Link, method: Method, body: RequestBody, time: Duration) -> Result<Answer, SendError> {

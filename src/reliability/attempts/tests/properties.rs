@@ -3,6 +3,7 @@
 use super::*;
 use crate::reliability::breaker::Signal;
 use crate::reliability::classify::{Contract, PeerMark, Reply, RetryOn};
+use crate::reliability::grpc::{Code, CodeSet};
 use proptest::prelude::*;
 
 fn ms(count: u64) -> Duration {
@@ -50,6 +51,7 @@ fn any_fate() -> impl Strategy<Value = Fate> {
     let reply = prop_oneof![
         5 => Just(Reply::Status(200)),
         6 => prop::sample::select(vec![429, 500, 502, 503, 504]).prop_map(Reply::Status),
+        3 => prop::sample::select(&Code::ALL[..]).prop_map(Reply::Call),
         4 => prop::sample::select(Failure::ALL).prop_map(Reply::Failed),
     ];
     let sent = prop::sample::select(vec![Sent::No, Sent::Maybe, Sent::Yes]);
@@ -84,6 +86,8 @@ fn any_policy() -> impl Strategy<Value = RetryPolicy> {
             contract,
             respect_retry_after,
             codes: StatusSet::from_iter([429, 502, 503, 504]),
+            grpc_codes: CodeSet::from_iter([Code::Unavailable, Code::ResourceExhausted]),
+            all_methods: false,
             backoff: Backoff::default(),
             holdout_percent,
         },

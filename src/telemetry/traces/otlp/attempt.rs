@@ -6,6 +6,7 @@ use super::request::{self, Place};
 use super::{CLIENT, HAS_IS_REMOTE, Identity, Span, host_and_port, millis};
 use crate::policy::{Target, UpstreamPolicy};
 use crate::reliability::Failure;
+use crate::reliability::grpc::Code;
 use crate::telemetry::metrics::AttemptEnd;
 use crate::telemetry::traces::story::{AttemptStory, Story};
 
@@ -33,6 +34,7 @@ pub(super) fn client(span: &mut Span<'_>, one: &One<'_>) {
     };
     span.identify(&identity, attempt.elapsed);
     request::method(span, story);
+    request::call(span, story);
     let authority = match place {
         Some((upstream, _)) => authority(upstream, *endpoint),
         None => endpoint.to_string(),
@@ -64,6 +66,14 @@ fn end(span: &mut Span<'_>, end: AttemptEnd) {
             }
             if status >= 500 { "upstream_error" } else { "success" }
         }
+        AttemptEnd::Call(code) => {
+            span.set("http.response.status_code", 200_u64);
+            span.set("rpc.response.status_code", code.as_str());
+            if code != Code::Ok {
+                span.fail(code.as_str(), "");
+            }
+            if code.as_status() >= 500 { "upstream_error" } else { "success" }
+        }
         AttemptEnd::Failed(failure) => {
             span.set("outrigger.failure", failure.token());
             span.fail(failure.error_type(), failure.title());
@@ -78,7 +88,7 @@ fn end(span: &mut Span<'_>, end: AttemptEnd) {
 pub(super) fn failure(end: AttemptEnd) -> Option<Failure> {
     match end {
         AttemptEnd::Failed(failure) => Some(failure),
-        AttemptEnd::Status(_) | AttemptEnd::Cancelled => None,
+        AttemptEnd::Status(_) | AttemptEnd::Call(_) | AttemptEnd::Cancelled => None,
     }
 }
 

@@ -8,6 +8,7 @@ use super::{Field, HAS_IS_REMOTE, IS_REMOTE, Identity, SERVER, Span, attempt, ho
 use crate::policy::{RoutePolicy, UpstreamPolicy};
 use crate::reliability::Failure;
 use crate::reliability::attempts::Denied;
+use crate::reliability::grpc::Code;
 use crate::reliability::idempotency::KeyStatus;
 use crate::telemetry::metrics::RequestOutcome;
 use crate::telemetry::traces::protobuf::Writer;
@@ -51,6 +52,8 @@ fn server(span: &mut Span<'_>, story: &Story, name: &str, place: Place<'_>) {
     };
     span.identify(&identity, story.elapsed);
     method(span, story);
+    call(span, story);
+    span.maybe("rpc.response.status_code", story.call.map(Code::as_str));
     span.set("url.scheme", "http");
     span.set("url.path", story.target.split('?').next().unwrap_or_default());
     if let Some(host) = story.host.as_ref().and_then(|host| host.to_str().ok()) {
@@ -60,6 +63,7 @@ fn server(span: &mut Span<'_>, story: &Story, name: &str, place: Place<'_>) {
     }
     span.set("client.address", story.client.ip().to_string());
     span.set("client.port", u64::from(story.client.port()));
+    span.maybe("outrigger.peer", story.peer.as_deref());
     span.set("network.protocol.version", version(story.version));
     let agent = story.user_agent.as_ref().map(|agent| String::from_utf8_lossy(agent.as_bytes()));
     span.maybe("user_agent.original", agent.map(|agent| agent.chars().take(256).collect::<String>()));
@@ -82,6 +86,15 @@ pub(super) fn method(span: &mut Span<'_>, story: &Story) {
     }
 }
 
+/// What a call is one of. Its full method is its path.
+pub(super) fn call(span: &mut Span<'_>, story: &Story) {
+    if story.grpc {
+        span.set("rpc.system.name", "grpc");
+        let path = story.target.split('?').next().unwrap_or_default();
+        span.set("rpc.method", path.trim_start_matches('/').to_owned());
+    }
+}
+
 fn version(version: Version) -> &'static str {
     match version {
         Version::HTTP_10 => "1.0",
@@ -94,7 +107,12 @@ fn version(version: Version) -> &'static str {
 /// not what a retry has rescued.
 fn end(span: &mut Span<'_>, story: &Story) {
     match (story.outcome, story.failure) {
-        (RequestOutcome::Success | RequestOutcome::ClientGone, _) => {}
+        (RequestOutcome::ClientGone, _) => {}
+        // Of a call OpenTelemetry has a list of its own: UNIMPLEMENTED is an error of a server as well.
+        (_, None) if story.call.is_some_and(Code::is_server_error) => {
+            span.fail(story.call.map_or("", Code::as_str), "");
+        }
+        (RequestOutcome::Success, _) => {}
         (_, Some((failure, _))) if failure.status() >= 500 => span.fail(failure.error_type(), failure.title()),
         (_, None) if story.status >= 500 => span.fail(&story.status.to_string(), ""),
         (_, Some(_) | None) => {}

@@ -11,6 +11,7 @@ use prost::Message;
 use super::super::protobuf::{Value, Writer, fields};
 use super::*;
 use crate::reliability::attempts::Denied;
+use crate::reliability::grpc::Code;
 
 fn target() -> Target {
     let resource = environment(&[("OTEL_RESOURCE_ATTRIBUTES", "team=pay%20ments")]).resource(&policy(""));
@@ -160,6 +161,35 @@ fn what_the_caller_did_wrong_and_that_it_left_are_no_errors_of_the_server() {
         .try_into()
         .unwrap();
     assert_attributes(&server, &[("error.type", "500")]);
+}
+
+#[test]
+fn a_call_is_told_by_its_method_and_its_code_and_fails_as_opentelemetry_says() {
+    let of = |code: Code, outcome| {
+        let mut call = Story { grpc: true, call: Some(code), target: "/shop.Cart/Add".to_owned(), outcome, ..story() };
+        call.attempts.truncate(1);
+        call.attempts[0].end = AttemptEnd::Call(code);
+        let [server, client] = spans(call).try_into().unwrap();
+        let own = [
+            ("rpc.system.name", "grpc"),
+            ("rpc.method", "shop.Cart/Add"),
+            ("rpc.response.status_code", code.as_str()),
+            ("http.response.status_code", "200"),
+        ];
+        assert_attributes(&server, &own);
+        assert_attributes(&client, &own);
+        (server, client)
+    };
+    let (server, client) = of(Code::Unavailable, RequestOutcome::UpstreamError);
+    assert_attributes(&server, &[("error.type", "UNAVAILABLE")]);
+    assert_attributes(&client, &[("error.type", "UNAVAILABLE"), ("outrigger.attempt.result", "upstream_error")]);
+    let (server, client) = of(Code::NotFound, RequestOutcome::Success);
+    assert_eq!(server.status, None);
+    assert_attributes(&client, &[("error.type", "NOT_FOUND"), ("outrigger.attempt.result", "success")]);
+    let (server, _) = of(Code::Unimplemented, RequestOutcome::Success);
+    assert_attributes(&server, &[("error.type", "UNIMPLEMENTED")]);
+    let (server, client) = of(Code::Ok, RequestOutcome::Success);
+    assert_eq!((server.status, client.status), (None, None));
 }
 
 #[test]
