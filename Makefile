@@ -1,7 +1,7 @@
 # Outrigger. `make help` lists what there is.
 
 .DEFAULT_GOAL := help
-.PHONY: printed help demo build test drill fuzz check bench sim peers compare-tool compare compare-full compare-wires image chroot-proof tools clean
+.PHONY: printed reproducible help demo build test drill fuzz check bench sim peers compare-tool compare compare-full compare-wires image chroot-proof tools clean
 
 CARGO ?= cargo
 TARGET := $(or $(CARGO_TARGET_DIR),target)
@@ -66,8 +66,11 @@ compare-wires: compare-tool ## HTTP/2, gRPC and TLS next to every peer: about tw
 image: ## the container image (needs docker, podman or buildah)
 	$$(command -v docker || command -v podman || echo docker) build -t outrigger:dev .
 
-chroot-proof: ## the image's content without an engine: the program alone in an empty root (needs root)
+chroot-proof: ## the image without an engine: in namespaces, read-only, as user 65532 (needs root)
 	deploy/chroot-proof.sh
+
+reproducible: ## builds the image's root twice, in two places, and compares every byte
+	deploy/reproducible.sh
 
 printed: ## shell completions and the manual page, from the words of the command line
 	OUTRIGGER_WRITE_PRINTED=1 $(CARGO) test --locked --profile quick --lib cli::tests::printed

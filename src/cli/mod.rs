@@ -146,7 +146,8 @@ pub(crate) fn run(
         Command::K8s { action } => return k8s::run(&action, &mut std::io::stdin(), out, err).into(),
         Command::Doctor(args) => {
             let addr = cli.addr.or_else(|| surroundings.addr.clone());
-            return doctor::run(&args, addr.as_deref(), cli.output, surroundings.colour, out, err).into();
+            let login = cli.login.or(surroundings);
+            return doctor::run(&args, (addr.as_deref(), &login), cli.output, surroundings.colour, out, err).into();
         }
         Command::Version if cli.output == Output::Json => return usage("`version` has no JSON form", err),
         Command::Version => {

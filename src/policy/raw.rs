@@ -453,11 +453,29 @@ pub struct InboundRoute {
     pub dead_letter: Key<RouteDeadLetter>,
 }
 
+scalar::blocks! {
+    Admin Metrics Drain AccessLog ProcessLimits PolicyBlock Defaults Upstream
+    UpstreamMatch Route RouteMatch Timeouts Deadline Retry RetryBudget CircuitBreaker
+    SlowCall Ejection Throttle Balance Limits KeepAlive Inbound InboundTimeouts
+    InboundRoute
+}
+
 macro_rules! words {
     ($($name:ident { $($variant:ident = $word:literal),+ $(,)? })*) => {$(
         #[derive(Clone, Copy, Debug, PartialEq, Eq, JsonSchema)]
         #[schemars(inline)]
         pub enum $name { $(#[schemars(rename = $word)] $variant),+ }
+
+        impl scalar::Placed for $name {
+            fn read<'de, D: Deserializer<'de>>(deserializer: D) -> Result<scalar::At<Self>, D::Error> {
+                const WORDS: &[&str] = &[$($word),+];
+                let scalar::At { position, value } = scalar::single(deserializer)?;
+                match WORDS.iter().zip([$($name::$variant),+]).find(|(word, _)| **word == value) {
+                    Some((_, value)) => Ok(scalar::At { position, value }),
+                    None => Err(D::Error::unknown_variant(&value, WORDS)),
+                }
+            }
+        }
 
         impl<'de> Deserialize<'de> for $name {
             fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {

@@ -15,8 +15,10 @@ use std::fmt;
 use std::str::FromStr;
 
 use tracing::{Subscriber, error, info, warn};
-use tracing_subscriber::EnvFilter;
+use tracing_subscriber::filter::LevelFilter;
+use tracing_subscriber::filter::Targets;
 use tracing_subscriber::fmt::MakeWriter;
+use tracing_subscriber::layer::SubscriberExt;
 
 /// `--log-format`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -319,13 +321,14 @@ where
     W: for<'w> MakeWriter<'w> + Send + Sync + 'static,
 {
     let filter = if filter.trim().is_empty() { "info" } else { filter };
-    let filter = EnvFilter::try_new(filter).map_err(|error| InitError::Filter(error.to_string()))?;
-    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(sink).with_ansi(false);
+    // Not `EnvFilter`: it reads fields of spans by regular expressions, which are 230 kB of program, and we have no spans.
+    let filter = Targets::from_str(filter).map_err(|error| InitError::Filter(error.to_string()))?;
+    let builder = tracing_subscriber::fmt().with_max_level(LevelFilter::TRACE).with_writer(sink).with_ansi(false);
     Ok(match format {
-        LogFormat::Json => {
-            Box::new(builder.json().flatten_event(true).with_current_span(false).with_span_list(false).finish())
-        }
-        LogFormat::Text => Box::new(builder.finish()),
+        LogFormat::Json => Box::new(
+            builder.json().flatten_event(true).with_current_span(false).with_span_list(false).finish().with(filter),
+        ),
+        LogFormat::Text => Box::new(builder.finish().with(filter)),
     })
 }
 

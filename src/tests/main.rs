@@ -66,6 +66,9 @@ mod traces;
 /// Start, drain, end.
 mod lifecycle;
 
+/// What the image is made of, and that it runs.
+mod image;
+
 /// A Pod from its start to its end.
 mod kubelet;
 

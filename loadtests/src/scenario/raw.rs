@@ -3,7 +3,7 @@
 
 use std::fmt;
 
-use outrigger::policy::raw::scalar::{At, Key};
+use outrigger::policy::raw::scalar::{At, Key, Placed};
 use serde::de::{Deserialize, Deserializer, Error, MapAccess, SeqAccess, Visitor};
 
 #[derive(Debug, Default, serde::Deserialize)]
@@ -92,6 +92,14 @@ pub(super) struct Fault {
     pub every: Key<String>,
     pub streams: Key<String>,
 }
+
+impl Placed for Load {}
+impl Placed for Upstream {}
+impl Placed for Capacity {}
+impl Placed for Policy {}
+impl Placed for Fault {}
+impl Placed for Latency {}
+impl Placed for Endpoints {}
 
 /// `5ms`, or `{ p50: 5ms, p99: 40ms }`.
 #[derive(Debug)]

@@ -8,6 +8,7 @@ use std::time::{Duration, SystemTime};
 use super::DoctorArgs;
 use super::mounts::{self, Mount};
 use crate::admin::api::Status;
+use crate::cli::Login;
 use crate::cli::client::{Client, ClientError};
 use crate::cli::policy_commands::GRACE_PERIOD;
 use crate::clock;
@@ -71,8 +72,8 @@ pub(super) struct KeyFile {
 ///
 /// # Errors
 /// A sentence about a word that was given and makes no sense.
-pub(super) fn gather(args: &DoctorArgs, addr: &str) -> Result<Facts, String> {
-    let process = if args.offline { Process::NotAsked } else { ask(addr)? };
+pub(super) fn gather(args: &DoctorArgs, addr: &str, login: &Login) -> Result<Facts, String> {
+    let process = if args.offline { Process::NotAsked } else { ask(addr, login)? };
     let pid = match &process {
         Process::Running(status) => Some(status.pid),
         Process::NotAsked | Process::Silent(_) => None,
@@ -106,8 +107,8 @@ pub(super) fn gather(args: &DoctorArgs, addr: &str) -> Result<Facts, String> {
     })
 }
 
-fn ask(addr: &str) -> Result<Process, String> {
-    let client = match Client::new(addr) {
+fn ask(addr: &str, login: &Login) -> Result<Process, String> {
+    let client = match Client::new(addr, login) {
         Ok(client) => client,
         Err(ClientError::Address(addr)) => {
             return Err(format!("{addr} is not an address\nnext: write HOST:PORT, such as 127.0.0.1:4490"));

@@ -19,6 +19,7 @@ use serde::Serialize;
 use super::args::Output;
 use super::print::{self, Tone};
 use super::{Exit, client};
+use crate::cli::Login;
 
 pub(super) const EXAMPLES: &str = "\
 Examples:
@@ -87,13 +88,13 @@ struct Report<'c> {
 /// Looks, tells, and exits with 1 if there is a problem.
 pub(super) fn run(
     args: &DoctorArgs,
-    addr: Option<&str>,
+    (addr, login): (Option<&str>, &Login),
     output: Output,
     colour: bool,
     out: &mut dyn Write,
     err: &mut dyn Write,
 ) -> Exit {
-    let facts = match facts::gather(args, addr.unwrap_or(client::ADDR_DEFAULT)) {
+    let facts = match facts::gather(args, addr.unwrap_or(client::ADDR_DEFAULT), login) {
         Ok(facts) => facts,
         Err(what) => {
             // Nowhere is left to report to when this fails.

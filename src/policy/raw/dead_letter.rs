@@ -49,3 +49,7 @@ pub struct RouteDeadLetter {
     /// failure: written when the request has failed; send: noted when it is sent, so that it can be replayed if this process dies meanwhile, at the cost of a larger write for each request. Default failure.
     pub capture: Key<CaptureAt>,
 }
+
+super::scalar::blocks! {
+    DeadLetter Capture RouteDeadLetter
+}

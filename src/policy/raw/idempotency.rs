@@ -43,3 +43,7 @@ pub struct Idempotency {
     /// asIs: the target sees the key; strip: it does not. Default asIs.
     pub forward_key: Key<ForwardKey>,
 }
+
+super::scalar::blocks! {
+    Idempotency
+}

@@ -8,7 +8,7 @@ use std::fmt;
 use std::marker::PhantomData;
 
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
-use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
+use serde::de::{Deserialize, DeserializeOwned, Deserializer, MapAccess, Visitor};
 use serde_saphyr::Spanned;
 
 /// A place in the file; both count from 1. 0 = unknown.
@@ -32,10 +32,52 @@ pub struct At<T> {
     pub value: T,
 }
 
-impl<'de, T: Deserialize<'de>> Deserialize<'de> for At<T> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let spanned = Spanned::<T>::deserialize(deserializer)?;
+/// What can be read together with its place. A block says so with [`blocks!`].
+///
+/// The way through the parser is 6 kB of program for each type, so everything that is a single value shares one.
+pub trait Placed: DeserializeOwned {
+    /// The value and its place.
+    ///
+    /// # Errors
+    /// It is not what is wanted here.
+    fn read<'de, D: Deserializer<'de>>(deserializer: D) -> Result<At<Self>, D::Error> {
+        let spanned = Spanned::<Self>::deserialize(deserializer)?;
         Ok(At { position: spanned.referenced.into(), value: spanned.value })
+    }
+}
+
+impl Placed for String {
+    fn read<'de, D: Deserializer<'de>>(deserializer: D) -> Result<At<Self>, D::Error> {
+        single(deserializer)
+    }
+}
+
+impl<T: DeserializeOwned> Placed for Vec<T> {}
+impl<T: Placed> Placed for Named<T> {}
+
+impl<K> Placed for Text<K> {
+    fn read<'de, D: Deserializer<'de>>(deserializer: D) -> Result<At<Self>, D::Error> {
+        let At { position, value: text } = single(deserializer)?;
+        Ok(At { position, value: Text { text, kind: PhantomData } })
+    }
+}
+
+/// A single value as it is written.
+#[inline(never)]
+pub(super) fn single<'de, D: Deserializer<'de>>(deserializer: D) -> Result<At<String>, D::Error> {
+    let spanned = Spanned::<String>::deserialize(deserializer)?;
+    Ok(At { position: spanned.referenced.into(), value: spanned.value })
+}
+
+/// Blocks of keys.
+macro_rules! blocks {
+    ($($block:ident)+) => {$(impl $crate::policy::raw::scalar::Placed for $block {})+};
+}
+pub(super) use blocks;
+
+impl<'de, T: Placed> Deserialize<'de> for At<T> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        T::read(deserializer)
     }
 }
 
@@ -71,9 +113,9 @@ impl<T> Default for Key<T> {
     }
 }
 
-impl<'de, T: Deserialize<'de>> Deserialize<'de> for Key<T> {
+impl<'de, T: Placed> Deserialize<'de> for Key<T> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        At::deserialize(deserializer).map(|at| Key(Some(Box::new(at))))
+        T::read(deserializer).map(|at| Key(Some(Box::new(at))))
     }
 }
 
@@ -87,10 +129,10 @@ impl<T> Default for Named<T> {
     }
 }
 
-impl<'de, T: Deserialize<'de>> Deserialize<'de> for Named<T> {
+impl<'de, T: Placed> Deserialize<'de> for Named<T> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         struct Entries<T>(PhantomData<T>);
-        impl<'de, T: Deserialize<'de>> Visitor<'de> for Entries<T> {
+        impl<'de, T: Placed> Visitor<'de> for Entries<T> {
             type Value = Named<T>;
             fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
                 f.write_str("a mapping from names to settings")

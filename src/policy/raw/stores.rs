@@ -43,3 +43,7 @@ pub struct RedisStore {
     /// Replicas with the same word share records. Default: name.
     pub service: Key<Text<Name>>,
 }
+
+super::scalar::blocks! {
+    Stores EmbeddedStore RedisStore
+}

@@ -40,3 +40,7 @@ pub struct InboundTls {
     /// The oldest version that is spoken: 1.2 or 1.3. Default 1.2.
     pub min_version: Key<Text<MinVersion>>,
 }
+
+super::scalar::blocks! {
+    UpstreamTls InboundTls
+}

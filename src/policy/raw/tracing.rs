@@ -20,3 +20,7 @@ pub struct Tracing {
     /// At most so many requests a second are exported above the ratio, 0 to 1000. Default 10.
     pub keep_per_second: Key<Text<Whole>>,
 }
+
+super::scalar::blocks! {
+    Tracing
+}
