@@ -52,14 +52,21 @@ fn every_scenario_of_the_repository_is_right_and_begins_with_what_it_is_for() {
         "brownout-33",
         "brownout-50",
         "churn",
+        "grpc-mtls",
+        "grpc-unary",
+        "h2-mtls",
+        "handshakes",
+        "idle-tls",
         "keyed-posts",
         "one-of-three-dead",
+        "rapid-reset",
         "reload",
         "retry-storm",
         "saturation",
         "slow-endpoint",
         "stall",
         "steady",
+        "tls-h1",
     ];
     assert_eq!(names, named);
 }
