@@ -44,6 +44,9 @@ mod breaking;
 /// What `outrigger status` says of real faults.
 mod verdicts;
 
+/// Certificates that are rotated, wrong, or expire.
+mod certificates;
+
 /// Answers that the program makes itself, and what it adds to those of others.
 mod answers;
 

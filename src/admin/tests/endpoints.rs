@@ -18,6 +18,7 @@ async fn status_answers_everything_at_once_with_stable_keys() {
     let mut keys: Vec<&str> = status.as_object().unwrap().keys().map(String::as_str).collect();
     keys.sort_unstable();
     let expected = [
+        "certificates",
         "changes",
         "condition",
         "draining",

@@ -20,6 +20,7 @@ UPSTREAM  REQUESTS  FIRST TRY -> FINAL     P50    P99  CIRCUIT  IN-FLIGHT  BUDGE
 payments     1,204      97.2% -> 99.9%  4.1 ms  38 ms  closed       3/256     80%        2/2
 
 policy: revision 7 (c0ffeec0ffee) by watch, applied 4 min ago from /etc/outrigger/policy.yaml
+certificate: inbound expires in 60 d (spiffe://shop.example/ns/shop/sa/web, /etc/outrigger-tls/tls.crt)
 checkout: outrigger VERSION, pid PID, up 2 h 5 min
 
 Last changes

@@ -65,7 +65,7 @@ fn who_may_call_needs_who_vouches_for_them() {
     assert!(bad(&text).contains("[OR045]"), "{}", bad(&text));
     let open = good(&inbound("tls: { cert: /c, key: /k, clientCa: /ca }"));
     let said = open.warnings.to_string();
-    assert!(said.contains("p.yaml:4:40: info") && said.contains("[OR046]") && !open.warnings.has_warnings(), "{said}");
+    assert!(said.contains("p.yaml:4:39: info") && said.contains("[OR046]") && !open.warnings.has_warnings(), "{said}");
     let closed = good(&inbound("tls: { cert: /c, key: /k, clientCa: /ca, spiffe: ['spiffe://t/web'] }"));
     assert!(closed.warnings.is_empty(), "{}", closed.warnings);
     let tls = closed.policy.listeners[0].tls.as_deref().unwrap();
