@@ -61,8 +61,8 @@ const HOMES: &[(&str, &[&str])] = &[
     ("clap", &["cli/"]),
     ("dashmap", &["idempotency/waiting.rs"]),
     ("getrandom", &["random.rs"]),
-    // Why a connection ended; everything else goes through hyper. Peers in tests need what lies below it.
-    ("h2", &["proxy/accept/http2.rs", "wire/", "faults/", "testing/"]),
+    // Upstream as it is (see `wire/h2.rs`); clients come through hyper, which stands on it and speaks its errors.
+    ("h2", &["wire/h2", "proxy/accept/http2.rs", "testing/", "faults/"]),
     ("hickory_resolver", &["wire/discover.rs"]),
     ("hmac", &["idempotency/identity.rs"]),
     ("httpdate", &["proxy/attempt.rs", "faults/"]),

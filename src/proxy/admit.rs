@@ -7,6 +7,7 @@ use http::HeaderMap;
 use super::hygiene::{self, Present};
 use super::route::Route;
 use crate::clock;
+use crate::policy::tls::Protocol;
 use crate::policy::{DeadlinePolicy, RoutePolicy};
 use crate::reliability::Failure;
 use crate::reliability::deadline;
@@ -69,8 +70,10 @@ pub async fn admit(route: &Route<'_>, now: Instant, deadline: Instant) -> Result
     // An HTTP/1 request needs a connection of its own: what the connections cannot carry waits in the queue
     // instead of being refused at the endpoint.
     let mut limits = route.upstream.limits;
-    let endpoints = u32::try_from(route.state.endpoint_count().max(1)).unwrap_or(u32::MAX);
-    limits.requests = limits.requests.min(limits.connections.saturating_mul(endpoints));
+    if route.speech.protocol != Protocol::Http2 {
+        let endpoints = u32::try_from(route.state.endpoint_count().max(1)).unwrap_or(u32::MAX);
+        limits.requests = limits.requests.min(limits.connections.saturating_mul(endpoints));
+    }
     let slot = route.state.slots.acquire(&limits, now, deadline).await;
     slot.map_err(|failure| {
         // A queue that is full now may be short in a second.

@@ -8,6 +8,7 @@ use http::{HeaderMap, HeaderValue, Request, Version};
 use http_body::Body as _;
 
 use super::attempt::Outgoing;
+use super::connect::{Tongue, Way};
 use super::hygiene;
 use super::route::Route;
 use crate::clock;
@@ -15,12 +16,12 @@ use crate::drain::Tasks;
 use crate::reliability::deadline;
 use crate::reliability::{Failure, Sent};
 use crate::sabotage::{Point, crash_point};
-use crate::tls::Transport;
 use crate::upstreams::endpoint::{Endpoint, InFlight};
 use crate::upstreams::pool_limits;
 use crate::wire::h1::Link;
+use crate::wire::h2::Place;
 use crate::wire::pool::PoolLimits;
-use crate::wire::{Alarm, Answer, Head, Pool, RequestBody, SendError, Terms, dial};
+use crate::wire::{Alarm, Answer, Head, Pool, RequestBody, SendError, Terms};
 
 /// A connection that turns out to be closed before anything was written is replaced at once, so many times.
 const STALE_LINKS_MAX: u32 = 3;
@@ -60,20 +61,15 @@ impl Attempt<'_> {
     /// endpoint: the request goes out again, over another connection, where that is safe.
     async fn exchange(&self, endpoint: &Arc<Endpoint>, request: &mut Outgoing, mut now: Instant) -> AttemptResult {
         let limits = pool_limits(self.route.upstream);
+        let line = endpoint.line(self.route.speech);
+        let tongue = Tongue::of(&line, request);
         let (mut unwritten, mut before) = (0, Sent::No);
         loop {
             let fresh = request.upgrade || before == Sent::Maybe || unwritten >= STALE_LINKS_MAX;
-            let kept = if fresh { None } else { endpoint.pool.checkout(now, &limits) };
-            let reused = kept.is_some();
-            let link = if let Some(link) = kept {
-                self.route.state.meters.connection_reused();
-                link
-            } else {
-                // What is rare is boxed: the future of every request would have to have room for it.
-                let link = Box::pin(self.connect(endpoint)).await.map_err(|failure| (failure, before))?;
+            let way = self.way(endpoint, &line, tongue, now, fresh).await.map_err(|failure| (failure, before))?;
+            if let Way::Own { reused: false, .. } | Way::Shared { .. } = &way {
                 now = clock::now();
-                link
-            };
+            }
             if let Some(claim) = request.claim.clone() {
                 Box::pin(claim.before_first_byte()).await.map_err(|failure| (failure, before))?;
                 now = clock::now();
@@ -81,22 +77,32 @@ impl Attempt<'_> {
             self.set_own(request, now);
             crash_point(Point::BeforeFirstByte);
             let held = request.body.as_ref().is_some_and(|b| !b.is_streaming()) && !request.upgrade;
-            let result = if held {
-                self.send_held(link, endpoint, request, limits.idle_max).await
-            } else {
-                Box::pin(self.send_once(link, endpoint, request, limits.idle_max)).await
+            let (result, reused) = match way {
+                Way::Own { link, reused } if held => {
+                    (self.send_held(link, endpoint, request, limits.idle_max).await, reused)
+                }
+                Way::Own { link, reused } => {
+                    (Box::pin(self.send_once(link, endpoint, request, limits.idle_max)).await, reused)
+                }
+                Way::Shared { place, reused } => {
+                    let takes_no_more = place.outlook();
+                    let result = Box::pin(self.send_shared(place, endpoint, request)).await;
+                    // Its peer was about to close it: another connection is as good as this one was meant to be.
+                    let closing = matches!(&result, Err(error) if error.sent == Sent::No && takes_no_more());
+                    (result, reused || closing)
+                }
             };
             let SendError { failure, sent, unsent, late } = match result {
                 Ok(answer) => return Ok(answer),
                 Err(error) => error,
             };
             request.body = request.body.take().or(unsent);
-            request.late = late.filter(|_| request.claim.is_some() && may_listen_on(&endpoint.pool, &limits));
+            request.late = late.filter(|_| request.claim.is_some() && may_listen_on(&line.pool, &limits));
             now = clock::now();
-            let again = reused && request.body.is_some() && now < self.cutoff;
+            let again = reused && request.body.is_some() && now < self.cutoff && unwritten < STALE_LINKS_MAX;
             match sent {
                 Sent::No if again => unwritten += 1,
-                Sent::Maybe if again && self.may_have_raced(request, failure) => before = sent,
+                Sent::Maybe if again && before == Sent::No && self.may_have_raced(request, failure) => before = sent,
                 Sent::No | Sent::Maybe | Sent::Yes => return Err((failure, sent.max(before))),
             }
         }
@@ -107,19 +113,6 @@ impl Attempt<'_> {
     /// (RFC 9112 §9.3.1), once, over a connection that cannot have been idle.
     fn may_have_raced(&self, request: &Outgoing, failure: Failure) -> bool {
         failure == Failure::ConnectionTerminated && self.route.policy.retry.may_repeat(request.is_idempotent())
-    }
-
-    async fn connect(&self, endpoint: &Arc<Endpoint>) -> Result<Link, Failure> {
-        let state = self.route.state;
-        let limits = pool_limits(self.route.upstream);
-        let opening = endpoint.pool.open(&limits).ok_or(Failure::ConnectionLimit)?;
-        let by = self.cutoff.min(clock::now() + self.route.upstream.connect_timeout);
-        let linked = dial::tcp(endpoint.addr, by).await.map(|stream| Link::new(Transport::Plain(stream), opening));
-        match &linked {
-            Ok(_) => state.meters.connection_opened(),
-            Err(_) => state.on_connect_failure(),
-        }
-        linked
     }
 
     /// What is held in memory is written by this task, and can be written again.
@@ -155,6 +148,32 @@ impl Attempt<'_> {
             link.send_upgrade(head, self.cutoff, self.tasks).await?
         } else {
             link.send_streaming(head, self.cutoff, idle_max, self.tasks).await?
+        };
+        let refused = |failure| SendError { failure, sent: Sent::Yes, unsent: None, late: None };
+        hygiene::check_response(answer.headers()).map_err(refused)?;
+        Ok(answer)
+    }
+
+    /// On a connection that others use as well. What is held can be sent again; what streams, once.
+    async fn send_shared(
+        &self,
+        place: Place,
+        endpoint: &Endpoint,
+        request: &mut Outgoing,
+    ) -> Result<Answer, SendError> {
+        let streams = request.body.as_ref().ok_or_else(gone)?.is_streaming();
+        let once = if streams { request.body.take() } else { None };
+        // HTTP/2 has no requests without a host, as they come from HTTP/1.0.
+        let nameless = request.headers.get(http::header::HOST).is_none_or(HeaderValue::is_empty);
+        let host = self.host(endpoint, &request.headers).or(nameless.then_some(&endpoint.authority));
+        let (method, target, fields, own) = (&request.method, &request.uri, &request.headers, &request.own);
+        let head = Head { method, target, host, fields, own };
+        let terms = Terms { cutoff: self.cutoff, idle_max: 0, alarm: self.alarm };
+        let answer = match (once, &request.body) {
+            (_, _) if request.upgrade => place.switch(&head, terms).await?,
+            (Some(body), _) => place.send_streaming(&head, body, terms, self.tasks).await?,
+            (None, Some(body)) => place.send(&head, body, terms).await?,
+            (None, None) => return Err(gone()),
         };
         let refused = |failure| SendError { failure, sent: Sent::Yes, unsent: None, late: None };
         hygiene::check_response(answer.headers()).map_err(refused)?;

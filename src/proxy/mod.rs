@@ -4,6 +4,7 @@ pub mod accept;
 pub mod admit;
 pub mod attempt;
 pub mod body;
+mod connect;
 pub mod connection;
 mod dead_letters;
 mod exchange;

@@ -9,8 +9,8 @@ use super::hygiene;
 use crate::policy::routes::RouteId;
 use crate::policy::{Listener, RoutePolicy, UpstreamPolicy};
 use crate::reliability::efficacy::RouteNumber;
-use crate::tls::Connector;
 use crate::upstreams::Upstream;
+use crate::upstreams::line::Speech;
 use crate::upstreams::reconcile::Snapshot;
 
 /// Where a request goes and how it is treated.
@@ -24,8 +24,8 @@ pub struct Route<'a> {
     pub policy: &'a RoutePolicy,
     /// The upstream's living state.
     pub state: &'a Arc<Upstream>,
-    /// How it is connected to with TLS. None: in clear.
-    pub connector: Option<&'a Arc<Connector>>,
+    /// How it is spoken to.
+    pub speech: &'a Arc<Speech>,
     /// Where its retries are counted.
     pub ledger: Option<RouteNumber>,
 }
@@ -43,7 +43,7 @@ pub fn of(snapshot: &Snapshot, id: RouteId) -> Option<Route<'_>> {
         upstream,
         policy: upstream.routes.get(id.route as usize)?,
         state: snapshot.upstreams.get(id.upstream as usize)?,
-        connector: snapshot.connectors.get(id.upstream as usize)?.as_ref(),
+        speech: snapshot.speeches.get(id.upstream as usize)?,
         ledger: *snapshot.ledgers.get(id.upstream as usize)?.get(id.route as usize)?,
     })
 }

@@ -14,7 +14,7 @@ use super::connection::Connection;
 use super::websocket;
 use crate::clock;
 use crate::drain::Tasks;
-use crate::wire::Answer;
+use crate::wire::{Answer, switched};
 
 /// A tunnel in which nothing moves for this long is closed, if the route's idle limit is not longer.
 const TUNNEL_IDLE: Duration = Duration::from_secs(300);
@@ -38,7 +38,7 @@ pub fn is_wanted(asked: &HeaderMap, answer: &Answer, connection: &Connection) ->
 /// Passes the 101 on, or what says the same in HTTP/2 (RFC 8441 §5), and joins the two connections. The request's
 /// deadline ends with the switch.
 pub fn join(client: OnUpgrade, asked: &HeaderMap, mut answer: Answer, mut end: End, tasks: &Tasks) -> Response<Body> {
-    let upstream = hyper::upgrade::on(&mut answer);
+    let upstream = switched::on_switch(&mut answer);
     // 200, to a CONNECT.
     let mut response = Response::new(Body::switched());
     let protocol = answer.headers().get(UPGRADE).cloned();
@@ -63,7 +63,8 @@ pub fn join(client: OnUpgrade, asked: &HeaderMap, mut answer: Answer, mut end: E
     let stop = tasks.stop().clone();
     let idle = end.idle.max(TUNNEL_IDLE);
     tasks.spawn(async move {
-        let switched = async { tokio::try_join!(client, upstream) };
+        let client = async { client.await.map_err(std::io::Error::other) };
+        let switched = async { tokio::try_join!(client, upstream.bytes()) };
         if let Ok(Ok((client, upstream))) = tokio::time::timeout(SWITCH_TIME, switched).await {
             // At shutdown a tunnel gets a little time of its own: nothing else would end it.
             let over = async {
@@ -71,7 +72,7 @@ pub fn join(client: OnUpgrade, asked: &HeaderMap, mut answer: Answer, mut end: E
                 tokio::time::sleep(TUNNEL_DRAIN).await;
             };
             tokio::select! {
-                sent = pump_both(TokioIo::new(client), TokioIo::new(upstream), idle) => end.record.response_bytes += sent,
+                sent = pump_both(TokioIo::new(client), upstream, idle) => end.record.response_bytes += sent,
                 () = over => {}
             }
             end.record.complete();

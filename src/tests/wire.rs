@@ -1,6 +1,7 @@
 mod bodies;
 mod fields;
 mod upgrades;
+mod upstream_http2;
 
 use outrigger::faults::message::Framing;
 use outrigger::faults::{Answer, Behaviour, Hangup, KeepAlive, Point, Script};

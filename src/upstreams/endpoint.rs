@@ -5,15 +5,17 @@ use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use arc_swap::ArcSwap;
 use http::HeaderValue;
 
+use super::line::{Line, Speech};
 use super::view::EndpointView;
 use crate::random::Random;
 use crate::reliability::balance::View;
 use crate::reliability::ejection::{Ejection, EjectionPolicy, EndpointSignal};
 use crate::reliability::latency::PeakEwma;
 use crate::telemetry::tally::EndingTally;
-use crate::wire::Pool;
+use crate::wire::pool::PoolLimits;
 
 /// An endpoint nobody has measured is assumed to answer in this time.
 const EWMA_START: Duration = Duration::from_millis(30);
@@ -28,7 +30,7 @@ pub struct Endpoint {
     /// Value of `Host` towards this endpoint.
     pub authority: HeaderValue,
     /// Its connections.
-    pub pool: Arc<Pool>,
+    line: ArcSwap<Line>,
     /// How attempts to it ended.
     pub tally: EndingTally,
     pending: AtomicU32,
@@ -75,7 +77,7 @@ impl Endpoint {
         Endpoint {
             addr,
             authority,
-            pool: Arc::default(),
+            line: ArcSwap::default(),
             tally: EndingTally::default(),
             pending: AtomicU32::new(0),
             ejected: AtomicBool::new(false),
@@ -90,6 +92,35 @@ impl Endpoint {
 
     fn health(&self) -> MutexGuard<'_, Health> {
         self.health.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Its connections under `speech`, or under what has come into force since.
+    pub fn line(&self, speech: &Arc<Speech>) -> Arc<Line> {
+        let line = self.line.load_full();
+        if line.speech.number >= speech.number { line } else { self.renew(speech) }
+    }
+
+    #[cold]
+    fn renew(&self, speech: &Arc<Speech>) -> Arc<Line> {
+        let fresh = Arc::new(Line::new(Arc::clone(speech)));
+        let later = |line: &Arc<Line>| line.speech.number >= speech.number;
+        let before = self.line.rcu(|line| if later(line) { Arc::clone(line) } else { Arc::clone(&fresh) });
+        if later(&before) {
+            return before;
+        }
+        // What is under way finishes on the old connections.
+        before.retire();
+        fresh
+    }
+
+    /// Closes what is idle for too long, or dead.
+    pub fn sweep(&self, now: Instant, limits: &PoolLimits) {
+        self.line.load().sweep(now, limits);
+    }
+
+    /// Offers no connection from now on.
+    pub fn retire(&self) {
+        self.line.load().retire();
     }
 
     /// Attempts in flight.
@@ -159,7 +190,8 @@ impl Endpoint {
 
     /// What operators see.
     pub fn view(&self, now: Instant) -> EndpointView {
-        let (open_connections, idle_connections) = (self.pool.open_count(), self.pool.idle_count());
+        let line = self.line.load();
+        let (open_connections, idle_connections) = (line.open_count(), line.idle_count());
         let health = self.health();
         let (samples, failure_percent) = health.ejection.failure_percent(now);
         EndpointView {

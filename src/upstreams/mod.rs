@@ -1,6 +1,7 @@
 //! Living state of dependencies: budget, breaker, limits, endpoints. It outlives policy revisions.
 
 pub mod endpoint;
+pub mod line;
 pub mod pick;
 pub mod reconcile;
 pub mod resolve;
@@ -274,13 +275,13 @@ impl Upstream {
         self.measure(now);
         let limits = pool_limits(policy);
         for endpoint in &self.set.load().endpoints {
-            endpoint.pool.sweep(now, &limits);
+            endpoint.sweep(now, &limits);
         }
     }
 
     fn retire(&self) {
         for endpoint in &self.set.load().endpoints {
-            endpoint.pool.retire();
+            endpoint.retire();
         }
         self.resolution.nudge.notify_waiters();
     }

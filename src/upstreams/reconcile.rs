@@ -8,6 +8,7 @@ use http::HeaderValue;
 use tokio::runtime::Handle;
 use tokio::task::AbortHandle;
 
+use super::line::Speech;
 use super::{Events, Upstream, resolve};
 use crate::clock;
 use crate::policy::{Direction, Listener, Policy, Target, UpstreamPolicy};
@@ -26,8 +27,8 @@ pub struct Snapshot {
     pub revision: u64,
     /// Parallel to `policy.upstreams`.
     pub upstreams: Vec<Arc<Upstream>>,
-    /// Parallel to `policy.upstreams`; `None` for those in clear.
-    pub connectors: Vec<Option<Arc<Connector>>>,
+    /// Parallel to `policy.upstreams`: how they are spoken to.
+    pub speeches: Vec<Arc<Speech>>,
     /// Parallel to `policy.listeners`; `None` for those in clear.
     pub acceptors: Vec<Option<Arc<Acceptor>>>,
     /// Parallel to `policy.upstreams` and their routes.
@@ -58,6 +59,7 @@ struct Entry {
     upstream: Arc<Upstream>,
     target: Target,
     hash: bool,
+    speech: Arc<Speech>,
     resolving: Option<AbortHandle>,
 }
 
@@ -91,8 +93,9 @@ impl Registry {
         let (connectors, acceptors) = self.encryption(&policy)?;
         let now = clock::now();
         let mut alive = self.alive.lock().unwrap_or_else(PoisonError::into_inner);
-        let upstreams: Vec<Arc<Upstream>> =
-            policy.upstreams.iter().map(|wanted| self.upstream(&mut alive, wanted, now)).collect();
+        let wanted = policy.upstreams.iter().zip(connectors);
+        let (upstreams, speeches): (Vec<Arc<Upstream>>, Vec<Arc<Speech>>) =
+            wanted.map(|(wanted, connector)| self.upstream(&mut alive, wanted, connector, now)).unzip();
         let names: HashSet<(Direction, &str)> = policy.upstreams.iter().map(|u| (u.direction, &*u.name)).collect();
         alive.retain(|(direction, name), entry| {
             let wanted = names.contains(&(*direction, &**name));
@@ -110,7 +113,7 @@ impl Registry {
         let pairs = policy.upstreams.iter().zip(&upstreams);
         let ledgers = pairs.map(|(wanted, upstream)| upstream.keep_ledgers(&wanted.routes, now)).collect();
         let proxy_name = policy.name.as_ref().map_or_else(|| "outrigger".to_owned(), |n| format!("outrigger/{n}"));
-        Ok(Snapshot { policy, revision, upstreams, connectors, acceptors, meters, ledgers, tracing: None, proxy_name })
+        Ok(Snapshot { policy, revision, upstreams, speeches, acceptors, meters, ledgers, tracing: None, proxy_name })
     }
 
     /// What encrypted upstreams and listeners need. Reads files.
@@ -135,14 +138,16 @@ impl Registry {
         &self,
         alive: &mut HashMap<(Direction, Arc<str>), Entry>,
         wanted: &UpstreamPolicy,
+        connector: Option<Arc<Connector>>,
         now: Instant,
-    ) -> Arc<Upstream> {
+    ) -> (Arc<Upstream>, Arc<Speech>) {
         let hash = wanted.balance == Balance::Hash;
         let entry = alive.entry((wanted.direction, Arc::clone(&wanted.name))).or_insert_with(|| {
             let meters = self.metrics.upstream(wanted.direction, &wanted.name);
             let upstream = Arc::new(Upstream::new(wanted, meters, Arc::clone(&self.events), now));
             // An impossible target, so that the first comparison below differs.
-            Entry { upstream, target: Target::Fixed(Vec::new()), hash, resolving: None }
+            let target = Target::Fixed(Vec::new());
+            Entry { upstream, target, hash, speech: Arc::default(), resolving: None }
         });
         entry.upstream.decide(|d| d.reconfigure(&wanted.dependency, now));
         if entry.target != wanted.target || entry.hash != hash {
@@ -150,7 +155,8 @@ impl Registry {
             entry.hash = hash;
             self.follow_target(entry, now);
         }
-        Arc::clone(&entry.upstream)
+        entry.speech = entry.speech.or_next(connector, wanted.protocol);
+        (Arc::clone(&entry.upstream), Arc::clone(&entry.speech))
     }
 
     fn follow_target(&self, entry: &mut Entry, now: Instant) {

@@ -46,7 +46,7 @@ impl Upstream {
         self.set.store(Arc::new(new));
         // Requests in flight to a removed address finish; its idle connections close now.
         for endpoint in &gone {
-            endpoint.pool.retire();
+            endpoint.retire();
         }
         if before > 0 {
             self.meters.endpoint_set_changed();

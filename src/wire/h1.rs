@@ -31,7 +31,7 @@ use crate::reliability::{Failure, Sent};
 use crate::sabotage::{Point, crash_point};
 use crate::tls::Transport;
 
-pub use answer::{Answer, AnswerBody};
+pub use answer::{Answer, AnswerBody, Broken};
 pub use late::Late;
 pub use request::{Head, OwnFields};
 
@@ -171,7 +171,7 @@ impl Link {
     }
 
     /// Gives it to the pool. `idle_max`: idle connections kept there.
-    pub(super) fn into_idle(mut self, idle_max: u32) {
+    pub fn into_idle(mut self, idle_max: u32) {
         self.0.idle_since = clock::now();
         let pool = std::sync::Arc::clone(self.0.opening.pool());
         pool.give_back(self, idle_max);

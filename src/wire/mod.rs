@@ -7,9 +7,11 @@ pub mod body;
 pub mod dial;
 pub mod discover;
 pub mod h1;
+pub mod h2;
 pub mod pool;
 pub mod post;
 mod spawned;
+pub mod switched;
 mod traffic;
 
 pub use alarm::Alarm;

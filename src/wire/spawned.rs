@@ -145,7 +145,7 @@ async fn run_connection(
 
 /// Ends the task that drives a connection when the exchange is given up.
 #[derive(Debug)]
-struct AbortOnDrop(Option<AbortHandle>);
+pub(super) struct AbortOnDrop(pub(super) Option<AbortHandle>);
 
 impl Drop for AbortOnDrop {
     fn drop(&mut self) {

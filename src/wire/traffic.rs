@@ -25,6 +25,16 @@ pub(super) struct Traffic {
 }
 
 impl Traffic {
+    /// Bytes written so far.
+    pub(super) fn written(&self) -> u64 {
+        self.written.load(Ordering::Acquire)
+    }
+
+    /// Bytes read so far.
+    pub(super) fn read(&self) -> u64 {
+        self.read.load(Ordering::Acquire)
+    }
+
     /// What the peer may know of the current request.
     fn sent(&self) -> Sent {
         if self.read.load(Ordering::Relaxed) > 0 {
@@ -47,7 +57,7 @@ pub(super) struct Counted {
 impl Counted {
     fn count_written(&self, result: &Poll<io::Result<usize>>) {
         if let Poll::Ready(Ok(n)) = result {
-            self.traffic.written.fetch_add(*n as u64, Ordering::Relaxed);
+            self.traffic.written.fetch_add(*n as u64, Ordering::Release);
         }
     }
 }
@@ -58,7 +68,7 @@ impl AsyncRead for Counted {
         let result = Pin::new(&mut self.inner).poll_read(cx, buf);
         let read = buf.filled().len() - before;
         if read > 0 {
-            self.traffic.read.fetch_add(read as u64, Ordering::Relaxed);
+            self.traffic.read.fetch_add(read as u64, Ordering::Release);
         }
         result
     }

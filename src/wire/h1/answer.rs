@@ -9,6 +9,7 @@ use http_body::{Body, Frame, SizeHint};
 
 use super::framing::{Framing, Piece};
 use super::{Link, READ_BYTES, READ_BYTES_MAX};
+use crate::wire::h2::Received;
 use crate::wire::spawned::Streamed;
 
 /// An answer and the connection it arrives on.
@@ -26,7 +27,8 @@ impl std::fmt::Display for Broken {
 
 impl std::error::Error for Broken {}
 
-/// The body of an answer. At its end the connection becomes idle; dropped before, the connection is closed.
+/// The body of an answer. At its end the connection becomes idle; dropped before, the connection is closed, or the stream
+/// is reset if others share the connection.
 #[derive(Debug)]
 pub struct AnswerBody {
     /// Read before, and goes first.
@@ -42,6 +44,8 @@ enum Source {
     Arrived(Bytes),
     /// hyper reads it in another task.
     Streamed(Box<Streamed>),
+    /// It comes over a connection that others use as well.
+    Shared(Box<Received>),
 }
 
 impl From<Source> for AnswerBody {
@@ -74,6 +78,13 @@ impl AnswerBody {
 
     pub(in crate::wire) fn streamed(streamed: Streamed) -> AnswerBody {
         Source::Streamed(Box::new(streamed)).into()
+    }
+
+    pub(in crate::wire) fn received(received: Received) -> AnswerBody {
+        if received.is_end_stream() {
+            return Source::Arrived(Bytes::new()).into();
+        }
+        Source::Shared(Box::new(received)).into()
     }
 
     /// Puts back what was read of it.
@@ -140,6 +151,7 @@ impl Body for AnswerBody {
             Source::Arrived(bytes) if bytes.is_empty() => return Poll::Ready(None),
             Source::Arrived(bytes) => return Poll::Ready(Some(Ok(Frame::data(std::mem::take(bytes))))),
             Source::Streamed(streamed) => return streamed.poll_frame(cx).map_err(|_hyper| Broken),
+            Source::Shared(received) => return received.poll_frame(cx),
             Source::Held(held) => held,
         };
         let (frame, over) = match std::task::ready!(held.poll_piece(cx)) {
@@ -160,6 +172,7 @@ impl Body for AnswerBody {
             Source::Arrived(bytes) => bytes.is_empty(),
             Source::Held(held) => held.framing == Framing::Ended,
             Source::Streamed(streamed) => streamed.is_end_stream(),
+            Source::Shared(received) => received.is_end_stream(),
         };
         ended && self.read.is_empty()
     }
@@ -169,6 +182,7 @@ impl Body for AnswerBody {
             Source::Arrived(bytes) => SizeHint::with_exact(bytes.len() as u64),
             Source::Held(held) => held.framing.left().map_or_else(SizeHint::default, SizeHint::with_exact),
             Source::Streamed(streamed) => streamed.size_hint(),
+            Source::Shared(received) => received.size_hint(),
         };
         if self.read.is_empty() {
             return rest;
