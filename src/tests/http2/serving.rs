@@ -286,3 +286,29 @@ async fn curl_is_served_with_prior_knowledge() {
         Err(error) => println!("skipped: curl cannot be started: {error}"),
     }
 }
+
+#[tokio::test]
+async fn every_translation_carries_bodies_and_trailers() {
+    for protocol in ["http1", "http2"] {
+        let (server, program) = proxied(Behaviour::echo(), &format!("protocol: {protocol}")).await;
+        let mut http2 = Http2::connect(program.listen()).await;
+        let mut ask = request("POST", "/");
+        ask.headers_mut().insert("te", HeaderValue::from_static("trailers"));
+        ask.headers_mut().insert("trailer", HeaderValue::from_static("x-sum"));
+        let mut exchange = http2.open(ask, false).await;
+        exchange.upload.send_data(Bytes::from_static(b"hello"), false).expect("room");
+        let trailers = [("x-sum", "7")].map(|(n, v)| (n.parse().expect("a name"), HeaderValue::from_static(v)));
+        exchange.upload.send_trailers(trailers.into_iter().collect()).expect("room");
+        let answer = exchange.answer().await.expect("an answer");
+        assert_eq!((answer.text().as_str(), answer.trailer("x-sum")), ("hello", Some("7")), "{protocol}");
+
+        let mut http1 = client(&program).await;
+        http1
+            .send("POST / HTTP/1.1\r\nHost: a\r\nTE: trailers\r\nTrailer: x-sum\r\nTransfer-Encoding: chunked\r\n\r\n")
+            .await;
+        http1.send("5\r\nhello\r\n0\r\nX-Sum: 7\r\n\r\n").await;
+        let answer = http1.answer("POST").await;
+        assert_eq!((answer.status, answer.text().as_str()), (200, "hello"), "{protocol}");
+        assert_eq!(server.observed().counts().executed, 2);
+    }
+}

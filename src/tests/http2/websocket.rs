@@ -10,7 +10,7 @@ use outrigger::testing::http2::builder;
 use outrigger::testing::{Exchange, Http2, Signal, within};
 use tokio::net::TcpListener;
 
-use crate::stage::{program, proxied};
+use crate::stage::{client, program, proxied};
 
 const GUID: &str = "258EAFA5-E914-47DA-95CA-C5AB0DC85B11";
 
@@ -154,4 +154,30 @@ async fn a_tunnel_does_not_hold_up_the_end_for_long() {
     program.signal(Signal::Terminate);
     assert_eq!(program.exit().await.code(), Some(0));
     drop(exchange);
+}
+
+const ASK: &str = "GET /chat HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\
+                   Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n";
+
+#[tokio::test]
+async fn a_websocket_reaches_an_upstream_of_http2_from_either_side() {
+    let (server, program) = proxied(Behaviour::upgrade(), "protocol: http2").await;
+    let mut http2 = Http2::connect(program.listen()).await;
+    let (mut exchange, status, headers) = opened(&mut http2).await;
+    assert_eq!(status, 200, "{headers:?}");
+    exchange.upload.send_data(Bytes::from_static(b"hello"), false).expect("room");
+    assert_eq!(exchange.piece().await.expect("no error").expect("more"), "hello");
+    drop(exchange);
+
+    let mut http1 = client(&program).await;
+    http1.send(ASK).await;
+    let head = http1.head().await.expect("a valid head").expect("a head");
+    assert_eq!(head.status().expect("a status"), 101);
+    assert!(head.lists("connection", "upgrade") && head.lists("upgrade", "websocket"), "{head:?}");
+    assert_eq!(head.get("sec-websocket-accept"), Some("s3pPLMBiTxaQ9kYGzzhZRbK+xOo="));
+    http1.send("ping").await;
+    assert_eq!(http1.bytes(4).await, b"ping");
+    for seen in server.observed().seen() {
+        assert_eq!((seen.head.method(), seen.head.get("sec-websocket-key")), ("CONNECT", None), "{:?}", seen.head);
+    }
 }
