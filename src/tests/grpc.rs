@@ -84,7 +84,8 @@ async fn a_call_that_fails_after_a_message_is_never_made_again() {
 
 #[tokio::test]
 async fn a_call_is_a_post_and_is_made_twice_only_if_somebody_says_that_it_may() {
-    let atomic = format!("{UNSAFE}\nidempotency: {{ contract: atomic5xx }}");
+    let route = "{ name: add, match: { path: /shop.Cart/Add }, idempotency: { contract: atomic5xx } }";
+    let atomic = format!("{UNSAFE}\nroutes: [{route}]");
     for (block, code_sent, made) in [
         (UNSAFE, "14", 1),
         (&*atomic, "14", 3),
@@ -266,8 +267,8 @@ async fn an_http_error_from_something_in_between_is_retried_by_its_status() {
 async fn keyed(script: impl Into<Script>, contract: &str) -> (FaultServer, Program, tempfile::TempDir) {
     let (server, directory) = (upstream(script).await, tempfile::tempdir().expect("a directory"));
     let policy = format!(
-        "stores: {{ embedded: {{ path: {} }} }}\nupstreams:\n  up:\n    url: {}\n    idempotency: {{ principal: none, \
-         contract: {contract} }}\n",
+        "stores: {{ embedded: {{ path: {} }} }}\nupstreams:\n  up:\n    url: {}\n    routes:\n      - {{ name: add, match: {{ \
+         path: /shop.Cart/Add }}, idempotency: {{ principal: none, contract: {contract} }} }}\n",
         directory.path().join("outrigger.db").display(),
         server.url()
     );
