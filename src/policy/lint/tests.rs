@@ -152,6 +152,8 @@ const CASES: &[(Code, u32, &str)] = &[
         "stores: { embedded: { maxBytes: 1MiB } }\ndeadLetter: { maxBytes: 1MiB }\nupstreams: { a: { url: http://a } }\n",
     ),
     (Code::TracesGoNowhere, 2, "tracing: { sampleRatio: 0.1 }\nupstreams: { a: { url: http://a } }\n"),
+    (Code::TokenInClear, 2, "admin: { listen: '10.0.0.1:4490', tokenFile: /t }\nupstreams: { a: { url: http://a } }\n"),
+    (Code::UpstreamIsOurselves, 2, "upstreams: { a: { url: 'http://localhost:4490' } }\n"),
     (Code::Syntax, 2, "upstreams: {\n"),
     (Code::UnknownKey, 2, "upstream: {}\n"),
     (Code::InvalidValue, 2, "name: a b\n"),
