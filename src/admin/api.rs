@@ -3,12 +3,14 @@
 //! Names are camelCase and stable. Durations are whole seconds or milliseconds with the unit in the name, moments are
 //! RFC 3339 in UTC. Answers may gain fields; requests refuse fields they do not know.
 
+mod certificates;
 pub mod change_kind;
 mod incident;
 mod letters;
 
 use serde::{Deserialize, Serialize};
 
+pub use certificates::*;
 pub use incident::*;
 pub use letters::*;
 
@@ -34,6 +36,9 @@ pub struct Status {
     pub verdicts: Vec<Verdict>,
     pub policy: PolicySummary,
     pub upstreams: Vec<UpstreamView>,
+    /// Of listeners and upstreams that are encrypted.
+    #[serde(default)]
+    pub certificates: Vec<CertificateStatus>,
     /// The last few changes, newest first.
     pub changes: Vec<Change>,
     /// Whether retries help.

@@ -10,8 +10,8 @@ use letters::LetterControl;
 
 use super::access::{Access, Stranger};
 use super::api::{
-    Applied, Change, CircuitAction, Curves, KeyView, PolicyDocument, Readiness, ResolvedKey, RetryReport, Revision,
-    Verdict,
+    Applied, CertificateStatus, Change, CircuitAction, Curves, KeyView, PolicyDocument, Readiness, ResolvedKey,
+    RetryReport, Revision, Verdict,
 };
 use crate::telemetry::stories::Stories;
 use crate::upstreams::view::{CircuitView, UpstreamView};
@@ -60,6 +60,8 @@ pub struct Control {
     pub resolve_key: AskWith<ResolveOrder, Result<ResolvedKey, Refused>>,
     /// Whether retries help: of each upstream and route all failures together, then each class.
     pub retries: Ask<Vec<RetryReport>>,
+    /// Certificates in use.
+    pub certificates: Ask<Vec<CertificateStatus>>,
     /// Dead letters, their replays, and the audit.
     pub letters: LetterControl,
     /// The last requests that are worth a story, and who watches live.

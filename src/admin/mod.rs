@@ -50,7 +50,7 @@ use problem::Problem;
 pub const CHANGE_HEADER: &str = "x-outrigger-admin";
 
 /// Every path of [`router`], with what it answers: the index page, the 404 body and the tests read this one list.
-pub(crate) const PATHS: [(&str, &str, &str); 41] = [
+pub(crate) const PATHS: [(&str, &str, &str); 42] = [
     ("GET", "/", "a browser gets the page, everybody else this list"),
     ("GET", "/page.js", "its script"),
     ("GET", "/page.css", "its style"),
@@ -63,6 +63,7 @@ pub(crate) const PATHS: [(&str, &str, &str); 41] = [
     ("GET", "/curves", "requests and failures of each dependency, ten minutes in steps of ten seconds"),
     ("GET", "/budgets", "retry budgets, and what retries achieved"),
     ("GET", "/retries", "whether retries help, by route and class of failure: ?upstream=payments"),
+    ("GET", "/certificates", "certificates in use: whose, from which file, until when"),
     ("GET", "/policy", "the policy in force: text, revision, hash, author, last reload"),
     ("GET", "/policy/history", "revisions that a rollback can name"),
     ("GET", "/changes", "what changed, newest first: ?since=30m&limit=100"),
@@ -117,6 +118,7 @@ pub fn router(control: Arc<Control>) -> Router {
         .route("/budgets", get(status::budgets))
         .route("/retries", get(retries::retries))
         .route("/curves", get(status::curves))
+        .route("/certificates", get(status::certificates))
         .route("/policy", get(policy::current))
         .route("/policy/history", get(policy::history))
         .route("/policy/reload", post(policy::reload))

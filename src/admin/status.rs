@@ -7,8 +7,8 @@ use axum::Json;
 use axum::extract::{Path, State};
 
 use super::api::{
-    Budgets, Circuits, Condition, Curves, Endpoints, Status, UpstreamBudget, UpstreamCircuit, UpstreamEndpoints,
-    Upstreams,
+    Budgets, Certificates, Circuits, Condition, Curves, Endpoints, Status, UpstreamBudget, UpstreamCircuit,
+    UpstreamEndpoints, Upstreams,
 };
 use super::control::{ChangesFilter, Control};
 use super::extract::blocking;
@@ -38,8 +38,10 @@ fn gather(control: &Control) -> Status {
     // As unreadable letters: no route may keep any.
     let repairs = (control.letters.stats)().map_or_else(|_| Vec::new(), |stock| summary::repairs(&stock));
     let retries = (control.retries)();
+    let certificates = (control.certificates)();
 
     let mut verdicts = verdict::of_process(&readiness, draining, &policy);
+    verdicts.extend(verdict::of_certificates(&certificates));
     verdicts.extend((control.verdicts)());
     // Stable: equals stay in the order of the policy file, and what is said of a dependency comes before the process.
     verdicts.sort_by_key(|verdict| (std::cmp::Reverse(verdict.condition), verdict.upstream.is_none()));
@@ -64,10 +66,15 @@ fn gather(control: &Control) -> Status {
         verdicts,
         policy,
         upstreams,
+        certificates,
         changes,
         retries,
         repairs,
     }
+}
+
+pub(super) async fn certificates(State(control): State<Arc<Control>>) -> Json<Certificates> {
+    Json(Certificates { certificates: (control.certificates)() })
 }
 
 pub(super) async fn upstreams(State(control): State<Arc<Control>>) -> Json<Upstreams> {

@@ -3,6 +3,7 @@
 //! What is wrong is judged in `reliability::verdict`; here is only how it is said. What a view shows at this moment (an
 //! open circuit, full slots, an endpoint that sits out) is added as clauses.
 
+mod certificates;
 mod clauses;
 mod process;
 mod sentence;
@@ -20,6 +21,7 @@ use crate::reliability::verdict::finding::{Finding, Symptom};
 use crate::reliability::verdict::{self, Cause};
 use crate::upstreams::view::UpstreamView;
 
+pub(super) use certificates::of_certificates;
 pub(super) use process::of_process;
 
 impl From<verdict::Condition> for Condition {

@@ -9,7 +9,7 @@ use tokio::net::TcpListener;
 use tokio::runtime::Runtime;
 use tokio_util::sync::CancellationToken;
 
-use super::{Core, StartError, changes, curves, keys, letters, retries, verdicts};
+use super::{Core, StartError, certificates, changes, curves, keys, letters, retries, verdicts};
 use crate::admin::api::{Applied, CircuitAction, PolicyDocument, PolicySummary, Readiness, Reload};
 use crate::admin::control::{Ask, AskWith, CircuitOrder, Control, Refused, ReloadOrder, RollbackOrder};
 use crate::admin::{Access, Door, Stranger};
@@ -117,15 +117,20 @@ fn points(sources: &Sources, listen: SocketAddr, access: Access) -> Control {
         curves: ask(s, |s| curves::curves(&s.core)),
         verdicts: ask(s, |s| verdicts::all(&s.core)),
         retries: ask(s, |s| retries::reports(&s.core)),
+        certificates: ask(s, |s| certificates::views(&s.core)),
         render_metrics: ask(s, |s| {
             letters::measure(&s.core);
             retries::measure(&s.core);
+            certificates::measure(&s.core);
             s.core.metrics.render(&s.core.views())
         }),
         policy: ask(s, document),
         changes: ask_with(s, |s, filter| Ok(changes::list(s, &filter))),
         history: ask(s, |s| Ok(changes::history(s))),
-        reload: ask_with(s, |s, order: ReloadOrder| applied(s.store.apply_file(&s.path, &order.author, true))),
+        reload: ask_with(s, |s, order: ReloadOrder| {
+            s.core.look_at_certificates();
+            applied(s.store.apply_file(&s.path, &order.author, true))
+        }),
         rollback: ask_with(s, |s, order: RollbackOrder| {
             applied(s.store.rollback(order.revision, &order.author, Some(&order.reason), None))
         }),

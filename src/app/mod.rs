@@ -108,6 +108,8 @@ struct Core {
     listeners: Listeners,
     registry: Registry,
     tls: Arc<tls::Registry>,
+    /// Who watches their files.
+    certificates: OnceLock<Watcher>,
     stores: stores::Open,
     metrics: Arc<Metrics>,
     telemetry: Arc<Telemetry>,
@@ -142,6 +144,7 @@ impl Core {
             }
         };
         self.listeners.commit(&policy.listeners, prepared, proxy);
+        self.look_at_certificates();
         Ok(())
     }
 
@@ -192,6 +195,7 @@ impl App {
         news.follow(Arc::clone(&store));
 
         let watcher = revisions::watch(&settings.policy, &store)?;
+        certificates::watch(&core)?;
         let stop_control = CancellationToken::new();
         let policy = Arc::clone(&store.snapshot().policy);
         // `listen: none` in the policy: no listener at all.
@@ -227,11 +231,12 @@ impl App {
         &self.store
     }
 
-    /// Looks at the policy file now, also if its content was refused before.
+    /// Looks at the policy file and at certificates now, also if their content was refused before.
     pub fn reload(&self) {
         if let Some(watcher) = &self.watcher {
             watcher.force();
         }
+        self.core.look_at_certificates();
     }
 
     /// Finishes what is in flight and ends. True = nothing was cut.
@@ -320,6 +325,7 @@ fn build(
         registry: Registry::new(Arc::clone(metrics), Arc::clone(&tls), events, control.handle().clone()),
         stores: stores::Open::new(data.handle().clone(), Arc::clone(&tls)),
         tls,
+        certificates: OnceLock::new(),
         metrics: Arc::clone(metrics),
         telemetry: Arc::new(Telemetry { metrics: Arc::clone(metrics), access_log, stories: Arc::default() }),
         traces: traces::start(control, metrics),

@@ -10,9 +10,10 @@ use std::time::Duration;
 use clap::{Args, Subcommand, ValueEnum};
 
 use crate::policy::compile::{self, Compiled, FILE_BYTES_MAX};
-use crate::policy::diagnostic::{Diagnostics, Format, Severity};
+use crate::policy::diagnostic::{Diagnostic, Diagnostics, Format, Severity};
 use crate::policy::lint::{self, Code};
 use crate::policy::{diff, duration, explain, schema};
+use crate::tls::{self, Degree, Part};
 
 /// `terminationGracePeriodSeconds` of the pod as a duration: `check` compares draining with it.
 const GRACE_PERIOD: &str = "OUTRIGGER_GRACE_PERIOD";
@@ -92,6 +93,9 @@ pub struct CheckArgs {
     /// Exit with 1 also if there are only warnings
     #[arg(long)]
     pub deny_warnings: bool,
+    /// Do not read the certificates and keys that the policy names: for places where they are not, such as CI
+    #[arg(long)]
+    pub without_files: bool,
 }
 
 #[derive(Clone, Debug, Args)]
@@ -206,7 +210,10 @@ impl Terminal<'_> {
         let (findings, summary) = match compile::load_bytes(&name, &bytes) {
             Ok(compiled) => {
                 let summary = summary(&compiled);
-                (with_grace(compiled, grace), summary)
+                let files = if args.without_files { Vec::new() } else { certificates(&compiled) };
+                let text = compiled.policy.text.clone();
+                let findings = with_grace(compiled, grace);
+                (files.into_iter().fold(findings, |all, one| all.with(&text, Some(one))), summary)
             }
             Err(findings) => (findings, String::new()),
         };
@@ -296,6 +303,33 @@ fn is_standard_input(path: &Path) -> bool {
 fn with_grace(compiled: Compiled, grace: Option<Duration>) -> Diagnostics {
     let found = grace.and_then(|grace| lint::grace_period(&compiled.policy, &compiled.origins, grace));
     compiled.warnings.with(&compiled.policy.text, found)
+}
+
+/// What is wrong with the certificates and keys that the policy names, at the line that names them.
+fn certificates(compiled: &Compiled) -> Vec<Diagnostic> {
+    let diagnostic = |found: tls::Found| {
+        let at = |key| compiled.origins.position(found.upstream, None, key);
+        let (code, key, message) = match found.problem {
+            Err(message) => (Code::CertificateUnusable, "url", message),
+            Ok(tls::Problem { part, degree, text }) => {
+                let code = match degree {
+                    Degree::Unusable => Code::CertificateUnusable,
+                    Degree::ExpiresSoon => Code::CertificateExpiresSoon,
+                    Degree::Odd => Code::CertificateOdd,
+                    Degree::Open => Code::KeyReadableByOthers,
+                };
+                let key = match part {
+                    Part::Cert => "tls.cert",
+                    Part::Key => "tls.key",
+                    Part::Authorities if found.listener => "tls.clientCa",
+                    Part::Authorities => "tls.ca",
+                };
+                (code, key, text)
+            }
+        };
+        Diagnostic::new(code, at(key).unwrap_or_default(), message)
+    };
+    tls::check(&compiled.policy).into_iter().map(diagnostic).collect()
 }
 
 fn summary(compiled: &Compiled) -> String {

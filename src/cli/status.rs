@@ -7,7 +7,7 @@ use super::client::ClientError;
 use super::print::{self, Align, Table, Tone, cell};
 use super::session::{Failure, Session};
 use super::upstreams;
-use crate::admin::api::{Change, Condition, PolicySummary, Status};
+use crate::admin::api::{CertificateStatus, CertificateView, Change, Condition, PolicySummary, Status};
 use crate::admin::words;
 
 /// What the process calls itself where the policy gives no name.
@@ -79,6 +79,7 @@ pub(super) fn render(status: &Status, colour: bool) -> String {
     }
     text.push('\n');
     text.push_str(&policy_line(&status.policy));
+    text.push_str(&certificates(&status.certificates));
     let up = words::whole(status.uptime_seconds);
     let name = print::line(&status.name);
     // The name of a policy without one is the program's own.
@@ -136,6 +137,26 @@ fn policy_line(policy: &PolicySummary) -> String {
         text.push('\n');
     }
     text
+}
+
+/// The certificate that expires first, and each one besides it that should be renewed by now. Empty: nothing is encrypted.
+fn certificates(all: &[CertificateStatus]) -> String {
+    let of = |status: &'_ CertificateStatus| -> Vec<(String, CertificateView)> {
+        let whose = |what: &str| what.replace('*', &print::line(status.holder()));
+        let presented = status.presented.iter().map(|view| (whose("*"), view.clone()));
+        let believed = status.believed.iter().map(|view| (whose("authority for *"), view.clone()));
+        presented.chain(believed).collect()
+    };
+    let mut views: Vec<(String, CertificateView)> = all.iter().flat_map(of).collect();
+    views.sort_by_key(|(_, view)| view.expires_in_seconds);
+    let line = |(whose, view): &(String, CertificateView)| {
+        let left = words::whole(view.expires_in_seconds.unsigned_abs());
+        let when =
+            if view.expires_in_seconds < 0 { format!("expired {left} ago") } else { format!("expires in {left}") };
+        format!("{whose} {when} ({}, {})", print::line(&view.subject), print::line(&view.file))
+    };
+    let told = views.iter().enumerate().filter(|(number, (_, view))| *number == 0 || view.validity != "valid");
+    told.map(|(_, view)| format!("certificate: {}\n", line(view))).collect()
 }
 
 /// One change: a line, and its effects below.

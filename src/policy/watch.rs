@@ -1,4 +1,5 @@
-//! Sees that the policy file may have changed, and says so; what changed is the store's business.
+//! Sees that files may have changed, and says so; what changed is the business of who reads them: the store, for the policy,
+//! and those who hold certificates.
 //!
 //! The **directory** is watched, never the file: Kubernetes renames a link over `..data`, editors rename a new
 //! file over the old one, and a watch on the file is deaf afterwards. If the path leads through links to another
@@ -81,8 +82,31 @@ impl Watcher {
         Watcher::start_with_poll(path, POLL, on_candidate)
     }
 
+    /// As [`Watcher::start`], for several files, which may become others: `files` is asked before every look.
+    ///
+    /// # Errors
+    ///
+    /// As [`Watcher::start`].
+    pub fn follow(
+        name: &str,
+        files: impl Fn() -> Vec<PathBuf> + Send + 'static,
+        on_candidate: impl Fn(ReloadTrigger) + Send + 'static,
+    ) -> io::Result<Watcher> {
+        Watcher::begin(name, files, POLL, on_candidate)
+    }
+
     fn start_with_poll(
         path: &Path,
+        poll: Duration,
+        on_candidate: impl Fn(ReloadTrigger) + Send + 'static,
+    ) -> io::Result<Watcher> {
+        let path = path.to_owned();
+        Watcher::begin("policy-watch", move || vec![path.clone()], poll, on_candidate)
+    }
+
+    fn begin(
+        name: &str,
+        files: impl Fn() -> Vec<PathBuf> + Send + 'static,
         poll: Duration,
         on_candidate: impl Fn(ReloadTrigger) + Send + 'static,
     ) -> io::Result<Watcher> {
@@ -99,21 +123,26 @@ impl Watcher {
             Err(error) => (None, Some(error.to_string())),
         };
         let mut directories = Directories { events, watched: BTreeMap::new() };
-        degraded = degraded.or(directories.follow(path).err());
-        let (path, asked) = (path.to_owned(), Arc::new(Asked::default()));
+        degraded = degraded.or(directories.follow(&files()).err());
+        let asked = Arc::new(Asked::default());
         let signals = Signals { asked: asked.clone(), woken, poll };
         let run = move || {
             let mut trigger = Some(ReloadTrigger::Poll);
             while let Some(now) = trigger {
-                // Before the file is read: links may lead elsewhere now, or a directory may have been replaced. An
+                // Before the files are read: links may lead elsewhere now, or a directory may have been replaced. An
                 // error is made up for by the poll.
-                let _ = directories.follow(&path);
+                let _ = directories.follow(&files());
                 on_candidate(now);
                 trigger = signals.next();
             }
         };
-        let thread = thread::Builder::new().name("policy-watch".into()).spawn(run)?;
+        let thread = thread::Builder::new().name(name.into()).spawn(run)?;
         Ok(Watcher { asked, wake, thread: Some(thread), degraded })
+    }
+
+    /// Asks for a look, since there are other files now. Does not wait for it.
+    pub fn wake(&self) {
+        let _ = self.wake.try_send(());
     }
 
     /// Asks for a forced look (SIGHUP). Does not wait for it.
@@ -188,11 +217,11 @@ struct Directories {
 }
 
 impl Directories {
-    /// Watches what is needed for `path` now. Returns the first error; the poll makes up for it and we try again
+    /// Watches what is needed for these files now. Returns the first error; the poll makes up for it and we try again
     /// with the next look.
-    fn follow(&mut self, path: &Path) -> Result<(), String> {
+    fn follow(&mut self, files: &[PathBuf]) -> Result<(), String> {
         let Some(events) = &mut self.events else { return Ok(()) };
-        let needed = needed_directories(path);
+        let needed: BTreeMap<_, _> = files.iter().flat_map(|file| needed_directories(file)).collect();
         for (directory, identity) in std::mem::take(&mut self.watched) {
             if needed.get(&directory) == Some(&identity) {
                 self.watched.insert(directory, identity);

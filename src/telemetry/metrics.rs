@@ -30,7 +30,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use metrics::{Counter, Key, KeyName, Label, Level, Metadata, Recorder};
 use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle, PrometheusRecorder};
 
-pub use self::gauges::{LetterGauge, RetryGauge, VerdictGauge};
+pub use self::gauges::{CertificateGauge, LetterGauge, RetryGauge, VerdictGauge};
 pub use self::meters::{AttemptEnd, RequestOutcome, RouteMeters, UpstreamMeters};
 pub use self::spans::{SpanCounts, SpanLoss};
 
@@ -157,6 +157,7 @@ pub struct Metrics {
     letters: Mutex<Vec<LetterGauge>>,
     verdicts: Mutex<Vec<VerdictGauge>>,
     retries: Mutex<Vec<RetryGauge>>,
+    certificates: Mutex<Vec<CertificateGauge>>,
     policy: Mutex<PolicyStatus>,
     log_lines_dropped: Arc<AtomicU64>,
     journal_records_lost: AtomicU64,
@@ -206,6 +207,7 @@ impl Metrics {
             letters: Mutex::default(),
             verdicts: Mutex::default(),
             retries: Mutex::default(),
+            certificates: Mutex::default(),
             policy: Mutex::default(),
             log_lines_dropped: Arc::default(),
             journal_records_lost: AtomicU64::new(0),
@@ -270,6 +272,11 @@ impl Metrics {
     /// What is said of each upstream; told whenever it changes.
     pub fn verdicts(&self, verdicts: Vec<VerdictGauge>) {
         *self.verdicts.lock().unwrap_or_else(PoisonError::into_inner) = verdicts;
+    }
+
+    /// Certificates in use; told before a scrape.
+    pub fn certificates_held(&self, held: Vec<CertificateGauge>) {
+        *self.certificates.lock().unwrap_or_else(PoisonError::into_inner) = held;
     }
 
     /// What retries achieved; told before a scrape.
@@ -342,6 +349,7 @@ impl Metrics {
         self.render_durations(&mut out);
         gauges::upstreams(&mut out, views);
         gauges::retries(&mut out, &self.retries.lock().unwrap_or_else(PoisonError::into_inner));
+        gauges::certificates(&mut out, &self.certificates.lock().unwrap_or_else(PoisonError::into_inner));
         gauges::letters(&mut out, &self.letters.lock().unwrap_or_else(PoisonError::into_inner));
         gauges::verdicts(&mut out, &self.verdicts.lock().unwrap_or_else(PoisonError::into_inner));
         let policy = self.policy.lock().unwrap_or_else(PoisonError::into_inner).clone();

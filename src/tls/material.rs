@@ -21,6 +21,8 @@ const FILE_BYTES_MAX: u64 = 1 << 20;
 const CHAIN_MAX: usize = 10;
 /// A certificate that lives longer than a few days is renewed long before this.
 const NOTICE: Seconds = 14 * 86_400;
+/// Whoever renews it has to be woken.
+const ALARM: Seconds = 86_400;
 
 /// Which file of a block.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -183,7 +185,7 @@ impl Reading {
         let (shown, subject) = (path.display(), leaf.subject());
         if let Some(why) = leaf.invalid(now) {
             self.say(part, Degree::Unusable, format!("the certificate in {shown} ({subject}) {why}"));
-        } else if expires_soon(leaf.not_before, leaf.not_after, now) {
+        } else if Validity::of(leaf.not_before, leaf.not_after, now) != Validity::Valid {
             let (left, date) = (Span(leaf.not_after - now), date(leaf.not_after));
             let text = format!("the certificate in {shown} ({subject}) expires in {left}, at {date}: renew it");
             self.say(part, Degree::ExpiresSoon, text);
@@ -262,7 +264,7 @@ impl Reading {
             self.say(Part::Authorities, Degree::Unusable, expired.unwrap_or_else(none));
             return None;
         }
-        if let Some(first) = held.as_ref().filter(|held| expires_soon(held.not_before, held.not_after, now)) {
+        if let Some(first) = held.as_ref().filter(|held| held.validity(now) != Validity::Valid) {
             let left = Span(first.not_after - now);
             let text = format!("an authority in {} ({}) expires in {left}: renew it", path.display(), first.subject);
             self.say(Part::Authorities, Degree::ExpiresSoon, text);
@@ -288,10 +290,52 @@ fn fingerprint(der: &CertificateDer<'_>) -> String {
     Sha256::digest(der.as_ref()).iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
-/// A quarter of what it lives is left, or less than two weeks: short-lived ones are renewed every day.
-pub fn expires_soon(not_before: Seconds, not_after: Seconds, now: Seconds) -> bool {
-    let notice = NOTICE.min((not_after - not_before) / 4);
-    not_after - now < notice
+impl Held {
+    /// How long it lives in all.
+    pub const fn lifetime(&self) -> Seconds {
+        self.not_after - self.not_before
+    }
+
+    /// How much of its life is left now.
+    pub fn validity(&self, now: Seconds) -> Validity {
+        Validity::of(self.not_before, self.not_after, now)
+    }
+}
+
+/// How much of a certificate's life is left. Those that live for an hour are renewed within it, so that what is soon depends
+/// on the life as a whole.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Validity {
+    /// Enough.
+    Valid,
+    /// Less than two weeks, or a quarter: it should have been renewed.
+    Due,
+    /// Less than a day, or a tenth.
+    Expiring,
+    /// Nothing.
+    Expired,
+}
+
+impl Validity {
+    fn of(not_before: Seconds, not_after: Seconds, now: Seconds) -> Validity {
+        let (life, left) = (not_after - not_before, not_after - now);
+        match left {
+            ..0 => Validity::Expired,
+            left if left < ALARM.min(life / 10) => Validity::Expiring,
+            left if left < NOTICE.min(life / 4) => Validity::Due,
+            _ => Validity::Valid,
+        }
+    }
+
+    /// The word in the admin API.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Validity::Valid => "valid",
+            Validity::Due => "due",
+            Validity::Expiring => "expiring",
+            Validity::Expired => "expired",
+        }
+    }
 }
 
 /// The content of a file.

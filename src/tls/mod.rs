@@ -4,6 +4,7 @@
 
 mod acceptor;
 mod certificate;
+mod check;
 mod client;
 mod connector;
 mod der;
@@ -21,9 +22,10 @@ mod transport;
 
 pub use acceptor::{Accepted, Acceptor, HandshakeFailed};
 pub use certificate::{Seconds, date, now};
+pub use check::{Found, check};
 pub use connector::{Connected, Connector, Offer};
 pub use event::{Event, Holder, Tell, Told};
-pub use material::{Degree, Held, Part, Problem, expires_soon};
+pub use material::{Degree, Held, Part, Problem, Validity};
 pub use peer::Peer;
 pub use registry::{Registry, Standing};
 pub use transport::Transport;

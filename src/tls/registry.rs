@@ -1,6 +1,7 @@
 //! Every acceptor and connector alive, by whose it is and what the policy says of it: the same words, the same session
 //! tickets.
 
+use std::collections::HashSet;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 
@@ -142,10 +143,15 @@ impl Registry {
         files
     }
 
-    /// How all of them stand.
+    /// How all of them stand, one for each holder: requests of a policy before may still use what it said then.
     pub fn standings(&self) -> Vec<Standing> {
         let alive = self.alive.lock().unwrap_or_else(PoisonError::into_inner);
-        alive.iter().filter(|entry| entry.subject.lives()).map(|entry| entry.standing.clone()).collect()
+        let mut known = HashSet::new();
+        // The newest are the last.
+        let newest = alive.iter().rev().filter(|entry| entry.subject.lives() && known.insert(&entry.standing.holder));
+        let mut standings: Vec<Standing> = newest.map(|entry| entry.standing.clone()).collect();
+        standings.reverse();
+        standings
     }
 
     /// Reads all files again, and uses from now on what has changed and is good. What is not keeps the last that was.

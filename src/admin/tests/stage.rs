@@ -12,8 +12,8 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use crate::admin::api::{
-    Applied, ByAttempt, Change, Curves, KeyAnswer, KeyView, PolicyDocument, PolicySummary, Readiness, Reload,
-    ResolveAs, ResolvedKey, RetryReport, Revision, Verdict,
+    Applied, ByAttempt, CertificateStatus, CertificateView, Change, Curves, KeyAnswer, KeyView, PolicyDocument,
+    PolicySummary, Readiness, Reload, ResolveAs, ResolvedKey, RetryReport, Revision, Verdict,
 };
 use crate::admin::control::{
     ChangesFilter, CircuitOrder, Control, KeyName, Outcome, Refused, ReloadOrder, ResolveOrder, RollbackOrder,
@@ -46,6 +46,7 @@ pub(crate) struct Process {
     pub draining: bool,
     pub metrics: String,
     pub retries: Vec<RetryReport>,
+    pub certificates: Vec<CertificateStatus>,
     /// The next reload, rollback, or order about a circuit, a key or a letter is refused so.
     pub refuse: Option<Refused>,
     pub letters: letters::Post,
@@ -88,6 +89,7 @@ impl Process {
             draining: false,
             metrics: "# TYPE outrigger_requests_total counter\n".to_owned(),
             retries: vec![not_helping(None), not_helping(Some("timeout"))],
+            certificates: vec![valid_certificate()],
             refuse: None,
             letters: letters::Post::usual(),
             stories: stories(),
@@ -314,8 +316,29 @@ fn control(process: &Arc<Mutex<Process>>, listen: SocketAddr, access: Access) ->
             process.refuse.take().map_or(Ok(resolved), Err)
         }),
         retries: ask(process, |process| process.retries.clone()),
+        certificates: ask(process, |process| process.certificates.clone()),
         letters: letters::control(process),
         stories: Arc::clone(&process.lock().unwrap().stories),
+    }
+}
+
+/// The listener's, valid for two months.
+pub(crate) fn valid_certificate() -> CertificateStatus {
+    let presented = CertificateView {
+        subject: "spiffe://shop.example/ns/shop/sa/web".to_owned(),
+        file: "/etc/outrigger-tls/tls.crt".to_owned(),
+        not_after: "2027-01-22T14:02:00Z".to_owned(),
+        expires_in_seconds: 60 * 86_400,
+        lifetime_seconds: 90 * 86_400,
+        fingerprint: "9f86d081884c7d65".to_owned(),
+        validity: "valid".to_owned(),
+    };
+    CertificateStatus {
+        direction: "inbound".to_owned(),
+        upstream: "app".to_owned(),
+        presented: Some(presented),
+        believed: None,
+        error: None,
     }
 }
 

@@ -55,3 +55,37 @@ fn names(holders: &[Holder]) -> String {
         more => format!("{named} and {more} others"),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::policy::Direction;
+
+    fn holder(name: &str) -> Holder {
+        Holder { direction: Direction::Outbound, name: name.into() }
+    }
+
+    #[test]
+    fn new_certificates_are_entries_and_handshakes_are_not() {
+        let refused = Event::Refused {
+            holder: holder("payments"),
+            reason: "tls-certificate",
+            peer: None,
+            told: Some(Told { why: "it expired".to_owned(), more: 3 }),
+        };
+        assert!(emit(&refused).is_none());
+        let holders = vec![holder("payments")];
+        let what = "certificate of a replaced".to_owned();
+        let entry = emit(&Event::Replaced { holders, what, certificate: None }).unwrap().entry;
+        assert_eq!((entry.kind, entry.upstream.as_deref()), (ChangeKind::Certificate, Some("payments")));
+        assert_eq!(entry.effect, ["payments: certificate of a replaced"]);
+    }
+
+    #[test]
+    fn what_many_share_is_nobodys_alone_and_names_a_few() {
+        let holders: Vec<Holder> = (0..8).map(|number| holder(&format!("u{number}"))).collect();
+        let entry = emit(&Event::Unusable { holders, error: "/tls.crt is empty".to_owned() }).unwrap().entry;
+        assert_eq!(entry.upstream, None);
+        assert!(entry.effect[0].starts_with("u0, u1, u2, u3, u4 and 3 others: new files"), "{:?}", entry.effect);
+    }
+}

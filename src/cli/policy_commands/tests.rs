@@ -145,3 +145,38 @@ fn what_init_prints_is_a_clean_policy_of_ten_lines() {
 fn schema_prints_json() {
     serde_json::from_str::<serde_json::Value>(&run(&["schema"], "").output).unwrap();
 }
+
+/// An encrypted listener with this directory's files.
+fn encrypted(directory: &std::path::Path) -> String {
+    let at = |name: &str| directory.join(name).display().to_string();
+    format!(
+        "version: 1\ninbound:\n  forward: http://127.0.0.1:1\n  tls:\n    cert: {}\n    key: {}\n",
+        at("tls.crt"),
+        at("tls.key")
+    )
+}
+
+#[test]
+fn certificates_are_read_and_what_is_wrong_stands_at_the_line_that_names_the_file() {
+    use crate::testing::{Authority, Leaf};
+    let directory = tempfile::tempdir().unwrap();
+    let policy = encrypted(directory.path());
+    let missing = run(&["check"], &policy);
+    assert_eq!(missing.exit, Exit::Findings);
+    for line in ["<stdin>:5:11: error: ", "<stdin>:6:10: error: ", "is not there: is it mounted", "[OR048]"] {
+        assert!(missing.output.contains(line), "{line}: {}", missing.output);
+    }
+    assert_eq!(run(&["check", "--without-files"], &policy).exit, Exit::Clean);
+    let authority = Authority::new();
+    let soon = Leaf::server(&["a.example"]).expires_in(std::time::Duration::from_secs(3_600));
+    authority.issue(&soon).write(directory.path());
+    let warned = run(&["check"], &policy);
+    assert_eq!(warned.exit, Exit::Clean, "{}", warned.output);
+    assert!(warned.output.contains("warning: the certificate in ") && warned.output.contains("[OR049]"));
+    assert!(warned.output.contains("[OR051]"), "the key is readable by all: {}", warned.output);
+    let other = authority.server(&["a.example"]);
+    std::fs::write(directory.path().join("tls.key"), other.key).unwrap();
+    let wrong = run(&["check"], &policy);
+    assert!(wrong.exit == Exit::Findings && wrong.output.contains("is not the key of the certificate"));
+    assert!(wrong.output.contains("<stdin>:6:10: error: "), "{}", wrong.output);
+}

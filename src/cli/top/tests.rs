@@ -42,6 +42,7 @@ fn status(upstreams: Vec<UpstreamView>) -> Status {
         verdicts: vec![verdict],
         policy,
         upstreams,
+        certificates: Vec::new(),
         changes: Vec::new(),
         summary: Vec::new(),
         retries: Vec::new(),

@@ -286,3 +286,38 @@ fn what_is_read_at_the_start_only_says_so() {
         ["outrigger: admin.listen 127.0.0.1:1 -> 127.0.0.1:2 (takes effect at the next start)"]
     );
 }
+
+#[test]
+fn a_change_of_encryption_says_what_it_means_for_callers() {
+    let inbound = |block: &str| format!("inbound:\n  forward: http://127.0.0.1:1\n  listen: 127.0.0.1:2\n  {block}\n");
+    let open = inbound("tls: { cert: /c, key: /k }");
+    let closed = inbound("tls: { cert: /c, key: /k, clientCa: /ca }");
+    let one = inbound("tls: { cert: /c, key: /k, clientCa: /ca, spiffe: ['spiffe://t/a'] }");
+    let two = inbound("tls: { cert: /c, key: /k, clientCa: /ca, spiffe: ['spiffe://t/a', 'spiffe://t/b'] }");
+    for (old, new, said) in [
+        (&inbound(""), &open, "callers must speak TLS from now on"),
+        (&inbound(""), &closed, "callers must speak TLS and show a certificate from now on"),
+        (&open, &closed, "tls.clientCa none -> /ca (callers without a certificate are refused from now on)"),
+        (&closed, &open, "callers need no certificate any more"),
+        (&closed, &inbound(""), "those with TLS are refused"),
+        (&closed, &one, "peers with another id are refused from now on"),
+        (&two, &one, "ids that are gone are refused from now on"),
+    ] {
+        let lines = lines(old, new);
+        assert!(lines.len() == 1 && lines[0].contains(said), "{lines:?} / {said}");
+    }
+    assert!(!lines(&one, &two)[0].contains("refused"), "one more may call");
+}
+
+#[test]
+fn a_change_of_scheme_version_or_protocol_is_told() {
+    let of = |url: &str, block: &str| format!("upstreams: {{ a: {{ url: {url}, {block} }} }}\n");
+    let clear = of("http://a", "");
+    let sealed = of("https://a", "");
+    assert!(lines(&clear, &sealed)[0].contains("url http://a -> https://a (encrypted from now on)"));
+    assert!(lines(&sealed, &clear)[0].contains("in clear from now on"));
+    let newest = of("https://a", "tls: { minVersion: 1.3 }");
+    assert!(lines(&sealed, &newest)[0].contains("no TLS 1.3 are refused"), "{:?}", lines(&sealed, &newest));
+    let http2 = of("http://a", "protocol: http2");
+    assert!(lines(&clear, &http2)[0].contains("protocol auto -> http2 (a server that speaks no HTTP/2 fails"));
+}

@@ -47,6 +47,17 @@ const LETTER_BYTES: Family = gauge("outrigger_dlq_bytes", "Bytes that they take.
 const LETTERS_OLDEST: Family =
     gauge("outrigger_dlq_oldest_age_seconds", "Age of the oldest one that is open; absent without one.");
 
+const CERTIFICATE_EXPIRES: Family = gauge(
+    "outrigger_certificate_not_after_timestamp_seconds",
+    "Until when a certificate is valid, in seconds since the Unix epoch.",
+);
+const CERTIFICATE_LIFETIME: Family =
+    gauge("outrigger_certificate_lifetime_seconds", "For how long it is valid in all.");
+const CERTIFICATE_REFUSED: Family = gauge(
+    "outrigger_certificate_reload_failed",
+    "1 while files of certificates hold what cannot be used; the last good ones are in use.",
+);
+
 const RETRY_ATTEMPTS: Family = counter(
     "outrigger_retry_attempts_total",
     "Retries that have ended, by whether they rescued their request or were wasted.",
@@ -95,6 +106,21 @@ pub struct LetterGauge {
     pub bytes: u64,
     /// Of the oldest one, if they are open: its age in seconds.
     pub oldest: Option<u64>,
+}
+
+/// Certificates of one listener or upstream.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CertificateGauge {
+    /// `outbound` or `inbound`.
+    pub direction: &'static str,
+    /// Its name.
+    pub upstream: String,
+    /// Of the one that is shown to the peer: until when it is valid, in Unix time, and for how long in all.
+    pub presented: Option<(i64, i64)>,
+    /// Of those that vouch for the peer, the one that expires first.
+    pub believed: Option<(i64, i64)>,
+    /// What the files hold now cannot be used.
+    pub refused: bool,
 }
 
 /// What is said of one upstream.
@@ -234,6 +260,24 @@ pub(super) fn retries(out: &mut Exposition, retries: &[RetryGauge]) {
         })
     });
     out.samples(&RETRY_VERDICT, verdicts);
+}
+
+pub(super) fn certificates(out: &mut Exposition, all: &[CertificateGauge]) {
+    type Times = (i64, i64);
+    fn each(all: &[CertificateGauge]) -> impl Iterator<Item = ([(&'static str, &str); 3], Times)> {
+        all.iter().flat_map(|gauge| {
+            let labels = |role| [("direction", gauge.direction), ("upstream", gauge.upstream.as_str()), ("role", role)];
+            [("presented", gauge.presented), ("believed", gauge.believed)]
+                .into_iter()
+                .filter_map(move |(role, times)| Some((labels(role), times?)))
+        })
+    }
+    out.samples(&CERTIFICATE_EXPIRES, each(all).map(|(labels, (not_after, _))| (labels, not_after as f64)));
+    out.samples(&CERTIFICATE_LIFETIME, each(all).map(|(labels, (_, lifetime))| (labels, lifetime as f64)));
+    let refused = all
+        .iter()
+        .map(|gauge| ([("direction", gauge.direction), ("upstream", gauge.upstream.as_str())], flag(gauge.refused)));
+    out.samples(&CERTIFICATE_REFUSED, refused);
 }
 
 pub(super) fn letters(out: &mut Exposition, letters: &[LetterGauge]) {

@@ -79,8 +79,28 @@ fn what_retries_achieved_is_counted_and_exactly_one_verdict_holds() {
     assert_eq!(verdicts, 1.0);
 }
 
+#[test]
+fn certificates_say_until_when_they_are_valid_and_whether_new_ones_were_refused() {
+    let text = populated();
+    let presented = ["direction=\"inbound\"", "upstream=\"app\"", "role=\"presented\""];
+    let of = |name: &str| value(&text, &[&[name], presented.as_slice()].concat());
+    assert_eq!(of("outrigger_certificate_not_after_timestamp_seconds{"), 2e9);
+    assert_eq!(of("outrigger_certificate_lifetime_seconds{"), 86_400.0);
+    assert_eq!(value(&text, &["outrigger_certificate_reload_failed{", "upstream=\"app\""]), 1.0);
+    assert!(!text.contains("role=\"believed\""), "what is not there has no series");
+    assert_eq!(value(&text, &["outrigger_tls_refused_total{", "reason=\"identity\""]), 1.0);
+}
+
 fn populated() -> String {
     let metrics = Metrics::new();
+    metrics.tls_refused(Direction::Inbound, "app", "identity");
+    metrics.certificates_held(vec![CertificateGauge {
+        direction: "inbound",
+        upstream: "app".to_owned(),
+        presented: Some((2_000_000_000, 86_400)),
+        believed: None,
+        refused: true,
+    }]);
     for (direction, upstream) in [(Direction::Outbound, "payments"), (Direction::Inbound, "app")] {
         let route = metrics.route(direction, upstream, "charge");
         for outcome in RequestOutcome::ALL {

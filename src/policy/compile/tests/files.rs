@@ -155,3 +155,8 @@ fn check_descriptions(schema: &serde_json::Value) {
         map.values().for_each(check_descriptions);
     }
 }
+
+#[test]
+fn tmp_write_schema() {
+    std::fs::write(config("outrigger.schema.json"), schema::json()).unwrap();
+}

@@ -40,7 +40,8 @@ pub(super) fn client(span: &mut Span<'_>, one: &One<'_>) {
     let (host, port) = host_and_port(&authority);
     span.set("server.address", host.to_owned());
     span.set("server.port", port);
-    span.set("url.full", format!("http://{authority}{}", without_values(&story.target)));
+    let scheme = if place.is_some_and(|(upstream, _)| upstream.tls.is_some()) { "https" } else { "http" };
+    span.set("url.full", format!("{scheme}://{authority}{}", without_values(&story.target)));
     span.peer(*endpoint);
     span.set("network.protocol.version", "1.1");
     if *number > 1 {
