@@ -204,6 +204,7 @@ impl App {
         let parts =
             control::Sources { core: Arc::clone(&core), store: Arc::clone(&store), path: settings.policy.clone() };
         let guarded = control::guarded(admin, &policy.admin_access, &core.tls)?;
+        core.look_at_certificates();
         let (admin, scrape) = control::serve(&control, parts, (admin, guarded), scrape, &stop_control)?;
         sweep(&core, &data);
         control.spawn(observer::observe(Arc::clone(&core), Arc::clone(&store)));
