@@ -44,7 +44,7 @@ const GRAPH: &[(&str, &[&str])] = &[
     ),
     // The words of dead letters only: which ones (`Filter`), and one of them as it is shown (`Letter`).
     ("admin", &["clock", "dead_letters::letter", "policy", "reliability", "telemetry", "tls", "upstreams::view"]),
-    // `check` reads certificates as a start does.
+    // `check` reads certificates as a start does, and asks over https.
     ("cli", &["admin", "clock", "policy", "tls", "upstreams::view"]),
     ("faults", &["clock", "drain", "reliability", "testing"]),
     ("testing", &["faults"]),

@@ -219,6 +219,7 @@ impl App {
         let (sockets, quit) = (settings.sockets.clone(), settings.quit_endpoint);
         let guarded = control::guarded(admin, &policy.admin_access, &core.tls)?;
         let doors = control::Doors { admin, guarded, metrics: scrape, sockets, quit };
+        core.look_at_certificates();
         let (admin, scrape) = control::serve(&control, parts, doors, &stop_control)?;
         settings.sockets.complain_of_unused(&wanted);
         sweep(&core, &data);

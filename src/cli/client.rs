@@ -304,7 +304,11 @@ impl Client {
     }
 
     fn not_http(&self, error: &hyper::Error) -> ClientError {
-        let hint = if self.tls.is_none() { "; if it speaks TLS, write https:// before the address" } else { "" };
+        // With TLS 1.3 a server that does not believe a client says so after the handshake.
+        let hint = match self.tls {
+            None => "; if it speaks TLS, write https:// before the address",
+            Some(_) => "; it may want a certificate of yours (--cert, --key), or another one than that",
+        };
         self.foreign(format!("not an HTTP answer: {error}{hint}"))
     }
 

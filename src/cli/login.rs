@@ -20,13 +20,13 @@ pub(super) struct Login {
     #[arg(long, global = true, value_name = "FILE")]
     pub token_file: Option<PathBuf>,
     /// With https: PEM file of who vouches for the proxy [default: whom the system trusts] [env: OUTRIGGER_CA]
-    #[arg(long, global = true, value_name = "FILE")]
+    #[arg(long = "ca", id = "login-ca", global = true, value_name = "FILE")]
     pub ca: Option<PathBuf>,
     /// With https: PEM file of your certificate [env: OUTRIGGER_CERT]
-    #[arg(long, global = true, value_name = "FILE")]
+    #[arg(long = "cert", id = "login-cert", global = true, value_name = "FILE")]
     pub cert: Option<PathBuf>,
     /// With https: PEM file of its key [env: OUTRIGGER_KEY]
-    #[arg(long, global = true, value_name = "FILE")]
+    #[arg(long = "key", id = "login-key", global = true, value_name = "FILE")]
     pub key: Option<PathBuf>,
     /// With https: the name in the proxy's certificate, as behind a port-forward [default: the host of --addr]
     #[arg(long, global = true, value_name = "NAME")]

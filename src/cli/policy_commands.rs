@@ -12,8 +12,9 @@ use clap::{Args, Subcommand, ValueEnum};
 use crate::policy::compile::{self, Compiled, FILE_BYTES_MAX};
 use crate::policy::diagnostic::{Diagnostic, Diagnostics, Format, Severity};
 use crate::policy::lint::{self, Code};
+use crate::policy::origin::PROCESS;
 use crate::policy::{diff, duration, explain, schema};
-use crate::tls::{self, Degree, Part};
+use crate::tls::{self, Degree, Owner, Part};
 
 /// `terminationGracePeriodSeconds` of the pod as a duration: `check` compares draining with it.
 pub(super) const GRACE_PERIOD: &str = "OUTRIGGER_GRACE_PERIOD";
@@ -308,9 +309,18 @@ fn with_grace(compiled: Compiled, grace: Option<Duration>) -> Diagnostics {
 /// What is wrong with the certificates and keys that the policy names, at the line that names them.
 fn certificates(compiled: &Compiled) -> Vec<Diagnostic> {
     let diagnostic = |found: tls::Found| {
-        let at = |key| compiled.origins.position(found.upstream, None, key);
+        let (owner, url, keys) = match found.owner {
+            Owner::Upstream(index) => (index, "url", ["tls.cert", "tls.key", "tls.ca"]),
+            Owner::Listener(index) => (index, "listen", ["tls.cert", "tls.key", "tls.clientCa"]),
+            Owner::Admin => (PROCESS, "admin.listen", ["admin.tls.cert", "admin.tls.key", "admin.tls.clientCa"]),
+            Owner::Redis => {
+                let keys = ["stores.redis.tls.cert", "stores.redis.tls.key", "stores.redis.tls.ca"];
+                (PROCESS, "stores.redis.url", keys)
+            }
+        };
+        let at = |key| compiled.origins.position(owner, None, key);
         let (code, key, message) = match found.problem {
-            Err(message) => (Code::CertificateUnusable, "url", message),
+            Err(message) => (Code::CertificateUnusable, url, message),
             Ok(tls::Problem { part, degree, text }) => {
                 let code = match degree {
                     Degree::Unusable => Code::CertificateUnusable,
@@ -318,11 +328,11 @@ fn certificates(compiled: &Compiled) -> Vec<Diagnostic> {
                     Degree::Odd => Code::CertificateOdd,
                     Degree::Open => Code::KeyReadableByOthers,
                 };
+                let [cert, secret, authorities] = keys;
                 let key = match part {
-                    Part::Cert => "tls.cert",
-                    Part::Key => "tls.key",
-                    Part::Authorities if found.listener => "tls.clientCa",
-                    Part::Authorities => "tls.ca",
+                    Part::Cert => cert,
+                    Part::Key => secret,
+                    Part::Authorities => authorities,
                 };
                 (code, key, text)
             }

@@ -449,8 +449,9 @@ pub(crate) mod tests {
                 assert!(line[key].is_string(), "{key} of {line}");
             }
         }
-        assert_eq!(lines[7]["failure_percent"], 50.0);
-        assert_eq!(lines[7]["to"], "open");
+        let circuit = EVENTS.iter().position(|event| matches!(event, Event::Circuit { .. })).unwrap();
+        assert_eq!(lines[circuit]["failure_percent"], 50.0);
+        assert_eq!(lines[circuit]["to"], "open");
     }
 
     #[test]

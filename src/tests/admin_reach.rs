@@ -39,9 +39,14 @@ async fn guarded(guard: &str) -> Program {
 }
 
 /// A status line's code for `head` with its end.
+///
+/// Boxed, like what else a test waits for many times: unoptimised, all of it together does not fit a test's stack.
 async fn status(client: &mut Client, head: &str) -> u16 {
-    client.send(format!("{head}\r\n")).await;
-    client.answer(head.split(' ').next().expect("a method")).await.status
+    Box::pin(async {
+        client.send(format!("{head}\r\n")).await;
+        client.answer(head.split(' ').next().expect("a method")).await.status
+    })
+    .await
 }
 
 #[tokio::test]
@@ -69,7 +74,7 @@ async fn beyond_loopback_a_guard_is_demanded_by_check_and_by_run_and_of_the_comm
 async fn a_token_is_demanded_on_loopback_too_and_a_new_one_takes_the_place_of_the_old_one() {
     let directory = tempfile::tempdir().expect("a directory");
     let token = written(&directory, "token", TOKEN);
-    let program = guarded(&format!("tokenFile: {}", token.display())).await;
+    let program = Box::pin(guarded(&format!("tokenFile: {}", token.display()))).await;
     let admin = program.address("admin");
     let addr = admin.to_string();
     let mut client = Client::connect(admin).await;
@@ -89,10 +94,10 @@ async fn a_token_is_demanded_on_loopback_too_and_a_new_one_takes_the_place_of_th
     // As an editor writes it, and as Kubernetes does: under another name first.
     let next = written(&directory, "next", "another-token-entirely\n");
     std::fs::rename(next, &token).expect("a file in place of the other");
-    eventually("the new token", async || {
+    Box::pin(eventually("the new token", async || {
         let mut client = Client::connect(admin).await;
         (status(&mut client, &ask("another-token-entirely")).await == 200).then_some(())
-    })
+    }))
     .await;
     assert_eq!(status(&mut client, &ask(TOKEN)).await, 401);
 

@@ -161,9 +161,12 @@ async fn a_dead_letter_is_replayed_in_the_name_of_its_caller() {
     stage.app.set(Answer::status(201).body("receipt"));
     let id = letters["id"].as_str().expect("an id").to_owned();
     let admin = stage.program.address("admin").to_string();
-    let words = ["dlq", "replay", &id, "--reason", "a test", "--accept-duplicate-risk", "--addr", &admin];
-    let output =
-        std::process::Command::new(crate::stage::executable()).args(words).output().expect("the program starts");
+    // Elsewhere: the app answers on this thread meanwhile.
+    let output = tokio::task::spawn_blocking(move || {
+        let words = ["dlq", "replay", &id, "--reason", "a test", "--accept-duplicate-risk", "--addr", &admin];
+        std::process::Command::new(crate::stage::executable()).args(words).output().expect("the program starts")
+    });
+    let output = output.await.expect("no panic");
     assert!(output.status.success(), "{output:?}");
     until(&stage.app, |counts| counts.requests == 2).await;
     let seen = stage.app.observed().last().expect("a request").head;

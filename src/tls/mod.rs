@@ -22,7 +22,7 @@ mod transport;
 
 pub use acceptor::{Accepted, Acceptor, HandshakeFailed};
 pub use certificate::{Seconds, date, now};
-pub use check::{Found, check};
+pub use check::{Found, Owner, check};
 pub use connector::{Connected, Connector, Offer};
 pub use event::{Event, Holder, Tell, Told};
 pub use material::{Degree, Held, Part, Problem, Validity};

@@ -24,35 +24,18 @@ class Refusal extends Error {
   }
 }
 
-/** What `admin.tokenFile` holds, if the proxy asks for it. It stays in this page's memory, and goes with it. */
+/** What `admin.tokenFile` holds, if the proxy asks for it: in this page's memory alone. Empty: the user has none. */
 let token = null;
-let asking = null;
-
-/** Asks the user for the token, once for all calls that wait for it. */
-function login(why) {
-  asking ??= new Promise((resolve) => {
-    const box = $('dialog');
-    fill(box, h('form', { method: 'dialog', onsubmit: () => { token = $('token').value.trim() || null; } },
-      h('h2', { id: 'dialog-title' }, 'Token'),
-      aside(`${why} It stays in this page and is asked for again when the page is loaded again.`),
-      h('input', { id: 'token', type: 'password', autocomplete: 'off', maxlength: 1024, 'aria-label': 'Token' }),
-      h('div', { class: 'deeds' }, h('button', { class: 'deed' }, 'Continue'))));
-    box.addEventListener('close', () => { asking = null; fill(box); resolve(); }, { once: true });
-    if (!box.open) box.showModal();
-  });
-  return asking;
-}
 
 async function call(path, body) {
   const shown = token;
-  const answer = await send(path, body);
-  if (answer.status !== 401) return answer.done();
+  let answer = await send(path, body);
   // Another call may have asked meanwhile.
-  if (token === shown) {
-    token = null;
-    await login(shown ? 'The proxy does not accept this token.' : 'The proxy asks for the token in its admin.tokenFile.');
+  if (answer.status === 401 && token === shown && shown !== '') {
+    token = prompt('This proxy asks for the token in its admin.tokenFile. It stays in this page.')?.trim() ?? '';
   }
-  return (token ? await send(path, body) : answer).done();
+  if (answer.status === 401 && token !== shown && token) answer = await send(path, body);
+  return answer.done();
 }
 
 async function send(path, body) {
@@ -68,13 +51,11 @@ async function send(path, body) {
   }
   const response = await fetch(path, options);
   const answer = await response.json().catch(() => null);
-  return {
-    status: response.status,
-    done() {
-      if (!response.ok) throw new Refusal(response.status, answer);
-      return answer;
-    },
+  const done = () => {
+    if (!response.ok) throw new Refusal(response.status, answer);
+    return answer;
   };
+  return { status: response.status, done };
 }
 
 /** Null: there is no such thing here; it is asked for again after half a minute, or when the policy has changed. */

@@ -44,7 +44,7 @@ async fn every_path_asks_for_the_token_but_the_page_which_tells_nothing() {
             assert_eq!(reply.status, 200, "{path}");
         } else {
             assert_eq!(reply.problem(401), "no-token", "{method} {path}");
-            assert_eq!(reply.header("www-authenticate"), Some(r#"Bearer realm="outrigger""#), "{path}");
+            assert_eq!(reply.header("www-authenticate"), Some(r#"bearer realm="outrigger""#), "{path}");
         }
     }
     let browser = format!("GET / HTTP/1.1\r\nhost: {}\r\naccept: text/html\r\n", stage.admin);
@@ -61,7 +61,7 @@ async fn the_right_token_lets_in_and_a_wrong_one_is_told_apart_and_counted() {
     assert_eq!(stage.send(&ask(&format!("Bearer {TOKEN}")), "").await.status, 200);
     let wrong = stage.send(&ask("Bearer correct-horse-battery-stapler"), "").await;
     assert_eq!(wrong.problem(401), "wrong-token");
-    assert_eq!(wrong.header("www-authenticate"), Some(r#"Bearer realm="outrigger", error="invalid_token""#));
+    assert_eq!(wrong.header("www-authenticate"), Some(r#"bearer realm="outrigger", error="invalid_token""#));
     assert_eq!(stage.send(&ask("Basic eDp5"), "").await.problem(401), "no-token");
     assert_eq!(guarded.strangers(), [Stranger::WrongToken, Stranger::NoToken]);
 

@@ -57,7 +57,7 @@ fn findings_exit_with_1_and_warnings_only_if_denied() {
 fn the_summary_names_an_error_before_a_warning() {
     use crate::policy::diagnostic::Diagnostic;
     use crate::policy::raw::scalar::Position;
-    let warning = Diagnostic::new(Code::AdminExposed, Position { line: 1, column: 1 }, "first in the file");
+    let warning = Diagnostic::new(Code::OutboundExposed, Position { line: 1, column: 1 }, "first in the file");
     let error = Diagnostic::new(Code::InvalidValue, Position { line: 2, column: 1 }, "last in the file");
     let said = verdict(&Diagnostics::new("p.yaml", "", vec![warning, error]), "");
     assert_eq!(said, "1 error(s), 1 warning(s); outrigger explain OR102 says more");

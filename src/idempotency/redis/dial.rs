@@ -87,7 +87,9 @@ fn no_session(failure: Failure) -> &'static str {
             "no TLS session (tls-certificate): the server's certificate is not believed, or is for another name; \
              stores.redis.tls has `ca` and `serverName`"
         }
-        Failure::TlsTimeout => "no TLS session (tls-timeout): the handshake was not over in time",
+        Failure::TlsTimeout => {
+            "no TLS session (tls-timeout): the handshake was not over in time, as with a port that speaks no TLS"
+        }
         _ => {
             "no TLS session (tls-failed): the server broke off the handshake; it may speak no TLS at this port, or want a \
              certificate: stores.redis.tls has `cert` and `key`"

@@ -165,6 +165,8 @@ const CASES: &[(Code, u32, &str)] = &[
         "inbound:\n  forward: http://127.0.0.1:1\n  tls: { cert: /c, key: /k,\n    clientCa: /ca }\n",
     ),
     (Code::SystemVouchesForIds, 4, "upstreams:\n  a: { url: https://a,\n    tls: { spiffe: [spiffe://t/a] } }\n"),
+    (Code::TokenInClear, 2, "admin: { listen: '10.0.0.1:4490', tokenFile: /t }\nupstreams: { a: { url: http://a } }\n"),
+    (Code::UpstreamIsOurselves, 2, "upstreams: { a: { url: 'http://localhost:4490' } }\n"),
     (Code::Syntax, 2, "upstreams: {\n"),
     (Code::UnknownKey, 2, "upstream: {}\n"),
     (Code::InvalidValue, 2, "name: a b\n"),

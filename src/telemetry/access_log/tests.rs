@@ -111,6 +111,7 @@ fn a_line_tells_what_happened_and_never_the_query() {
         "http.response.body.size": 345,
         "trace_id": "0af7651916cd43dd8448eb211c80319c",
         "http.request.header.x-request-id": "order-17",
+        "outrigger.peer": "spiffe://shop.example/ns/web/sa/cart",
         "outrigger.direction": "outbound",
         "outrigger.upstream": "payments",
         "outrigger.route": "charge",

@@ -114,13 +114,13 @@ fn any_other_key_switches_deduplication_on_and_then_the_principal_must_be_writte
 #[test]
 fn a_wrong_value_of_deduplication_is_refused_where_it_stands() {
     for (keys, column, part) in [
-        ("principal: 'mtls:spiffe'", 33, "`mtls:spiffe` comes with TLS"),
-        ("principal: 'jwt:sub'", 33, "`jwt:sub` comes with TLS"),
+        ("principal: 'mtls:spiffe'", 33, "`mtls:spiffe` is for routes of inbound"),
+        ("principal: 'jwt:sub'", 33, "`jwt:sub`: tokens are not verified here"),
         ("principal: 'header:Authorization'", 33, "a rotated token would defeat deduplication"),
         ("principal: 'header:Cookie'", 33, "a rotated token would defeat deduplication"),
         ("principal: 'header:a b'", 33, "`a b` names no valid header"),
         ("principal: 'header:idempotency-key'", 33, "is the header with the key"),
-        ("principal: tenant", 33, "`tenant`: write header:NAME, or none if all callers may share keys"),
+        ("principal: tenant", 33, "`tenant`: write header:NAME, mtls:spiffe, or none if all callers may share keys"),
         ("principal: none, header: ''", 47, "names no valid header"),
         ("principal: none, header: Content-Type", 47, "a key needs a header to itself"),
         ("principal: none, header: Authorization", 47, "a key needs a header to itself"),

@@ -4,6 +4,7 @@ use std::path::Path;
 
 use super::*;
 use crate::policy::idempotency::{Durability, Stores};
+use crate::policy::tls::ClientTls;
 use crate::policy::{diff, effective, explain};
 
 const SECRET: &str = "s3cret";
@@ -14,7 +15,7 @@ fn environment(name: &str) -> Option<String> {
         "REDIS_URL" => Some(format!("redis://app:{SECRET}@redis.shop.svc:6379/2")),
         "REDIS_PASSWORD" => Some(SECRET.to_owned()),
         "EMPTY" => Some(String::new()),
-        "TLS_URL" => Some(format!("rediss://:{SECRET}@r")),
+        "TLS_URL" => Some(format!("https://:{SECRET}@r")),
         "TWO_LINES" => Some(format!("redis://:{SECRET}@r\n")),
         "ODD_PASSWORD" => Some(format!("redis://:{SECRET}/?@r")),
         _ => None,
@@ -72,6 +73,17 @@ fn every_value_of_a_store_can_be_chosen() {
 }
 
 #[test]
+fn over_tls_a_server_is_believed_by_the_system_or_as_is_written() {
+    let tls = |block: &str| stores(&format!("{{ redis: {{ {block} }} }}")).redis.unwrap();
+    let plain = tls("url: rediss://r");
+    assert_eq!((plain.tls.as_deref(), plain.url.to_string()), (Some(&ClientTls::default()), "rediss://***".to_owned()));
+    assert_eq!(tls("url: redis://r").tls, None);
+    let chosen = tls("url: rediss://r, tls: { ca: /ca, cert: /c, key: /k, serverName: redis.shop }").tls.unwrap();
+    assert_eq!((chosen.ca.as_deref(), chosen.server_name.as_deref()), (Some(Path::new("/ca")), Some("redis.shop")));
+    assert!(chosen.identity.is_some());
+}
+
+#[test]
 fn a_wrong_value_of_a_store_is_refused_where_it_stands() {
     for (text, place, part) in [
         ("{}", "2:9", "stores needs `embedded` or `redis`"),
@@ -88,7 +100,8 @@ fn a_wrong_value_of_a_store_is_refused_where_it_stands() {
         ("{ redis: {} }", "2:18", "redis needs `url`"),
         ("{ redis: { url: redis://r, timeout: 1ms } }", "2:45", "1ms is out of range: 5ms to 5s"),
         ("{ redis: { url: redis://r, service: 'a b' } }", "2:45", "`a b` is not a name"),
-        ("{ redis: { url: rediss://r } }", "2:25", "`rediss://r`: TLS to Redis comes with TLS support"),
+        ("{ redis: { url: http://r } }", "2:25", "`http://r`: only redis:// and rediss:// are supported"),
+        ("{ redis: { url: redis://r, service: s, tls: {} } }", "2:52", "`tls` has no effect on a redis:// URL"),
         ("{ redis: { url: unix:///r } }", "2:25", "only redis:// is supported"),
         ("{ redis: { url: r:6379 } }", "2:25", "it is not a URL: write redis://HOST:PORT"),
         ("{ redis: { url: 'redis://' } }", "2:25", "it has no valid host or port"),
@@ -139,7 +152,7 @@ fn a_variable_that_is_not_set_is_found_where_it_is_used() {
 #[test]
 fn what_a_variable_holds_is_in_no_message() {
     for (name, part) in [
-        ("TLS_URL", "the URL of Redis: TLS to Redis comes with TLS support"),
+        ("TLS_URL", "the URL of Redis: only redis:// and rediss:// are supported"),
         ("TWO_LINES", "the URL of Redis: it has a blank or the end of a line in it"),
         ("ODD_PASSWORD", "%2F for /"),
     ] {
