@@ -93,7 +93,6 @@ pub(super) struct Fault {
     pub streams: Key<String>,
 }
 
-impl Placed for Between {}
 impl Placed for Load {}
 impl Placed for Between {}
 impl Placed for Upstream {}
