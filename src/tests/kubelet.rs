@@ -63,7 +63,8 @@ async fn the_app_starts_after_the_sidecar_also_when_the_policy_comes_late_or_is_
     pod.with_app(APP, &[listen.port().to_string(), "1".to_owned()]);
     let mut steps = vec![good, bad];
     pod.started(|pod| {
-        assert!(!pod.probe("--live").0, "what has no policy does not run");
+        // Once the right one is written, it may start between two looks.
+        assert!(steps.is_empty() || !pod.probe("--live").0, "what has no policy does not run");
         // Once without a file, once with a wrong one, and then the right one.
         let due = 3 - u32::try_from(steps.len()).expect("two");
         if pod.sidecar.starts > due
