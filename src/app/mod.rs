@@ -1,5 +1,6 @@
 //! The composition root: the only place that builds the parts and starts the two runtimes.
 
+mod certificates;
 mod changes;
 mod control;
 mod curves;
@@ -39,6 +40,7 @@ use crate::telemetry::access_log::AccessLog;
 use crate::telemetry::events::Event;
 use crate::telemetry::metrics::Metrics;
 use crate::telemetry::traces::Traces;
+use crate::tls;
 use crate::upstreams::reconcile::Registry;
 use crate::upstreams::view::UpstreamView;
 
@@ -105,6 +107,7 @@ struct Core {
     proxy: OnceLock<Arc<Proxy>>,
     listeners: Listeners,
     registry: Registry,
+    tls: Arc<tls::Registry>,
     stores: stores::Open,
     metrics: Arc<Metrics>,
     telemetry: Arc<Telemetry>,
@@ -308,11 +311,13 @@ fn build(
     };
     let access_log = access_log.map_err(|e| StartError::Process(format!("cannot start a thread: {e}")))?;
     let guard = guard::Guard::new(door.clone());
+    let tls = Arc::new(certificates::registry(metrics, door.clone()));
     let events = Arc::new(move |event| door.tell(event));
     Ok(Core {
         proxy: OnceLock::new(),
         listeners: Listeners::new(data.handle().clone()),
-        registry: Registry::new(Arc::clone(metrics), Arc::default(), events, control.handle().clone()),
+        registry: Registry::new(Arc::clone(metrics), Arc::clone(&tls), events, control.handle().clone()),
+        tls,
         stores: stores::Open::new(data.handle().clone()),
         metrics: Arc::clone(metrics),
         telemetry: Arc::new(Telemetry { metrics: Arc::clone(metrics), access_log, stories: Arc::default() }),

@@ -1,6 +1,7 @@
 //! Events of the data plane, and what the policy's guard finds, go to log and journal here: on a thread of their own,
 //! since writing may block.
 
+mod encryption;
 mod rows;
 
 use std::io;
@@ -16,6 +17,7 @@ use crate::policy::journal::{ChangeKind, Entry};
 use crate::policy::store::PolicyStore;
 use crate::telemetry::events;
 use crate::telemetry::metrics::Metrics;
+use crate::tls;
 use crate::upstreams::{Event, state_word};
 
 /// Events that wait to be written; beyond it they are dropped (transitions are counted in metrics anyway).
@@ -33,6 +35,7 @@ pub struct Desk {
 enum News {
     Happened(Event),
     Accused(Box<Accusation>),
+    Encryption(Box<tls::Event>),
     End,
 }
 
@@ -44,6 +47,13 @@ impl Door {
     /// Hands an event in.
     pub fn tell(&self, event: Event) {
         match self.0.try_send(News::Happened(event)) {
+            Ok(()) | Err(TrySendError::Full(_) | TrySendError::Disconnected(_)) => {}
+        }
+    }
+
+    /// Hands in what happened to certificates and handshakes.
+    pub fn tell_encryption(&self, event: &tls::Event) {
+        match self.0.try_send(News::Encryption(Box::new(event.clone()))) {
             Ok(()) | Err(TrySendError::Full(_) | TrySendError::Disconnected(_)) => {}
         }
     }
@@ -111,6 +121,9 @@ fn write_all(receiver: &Receiver<News>, store: &OnceLock<Arc<PolicyStore>>, metr
                 if let Some(store) = store.get() {
                     guard::act(store, metrics, &accusation);
                 }
+            }
+            Ok(News::Encryption(event)) => {
+                encryption::emit(&event).into_iter().for_each(|told| write(rows.take(clock::now(), told)));
             }
             Err(RecvTimeoutError::Timeout) => {}
             Ok(News::End) | Err(RecvTimeoutError::Disconnected) => return write(rows.finish()),

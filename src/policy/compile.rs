@@ -14,6 +14,7 @@ mod parse;
 mod read;
 mod stores;
 mod target;
+mod tls;
 mod tracing;
 mod upstreams;
 

@@ -5,6 +5,7 @@
 mod effects;
 mod letters;
 mod routes;
+mod tls;
 
 use std::collections::{HashMap, HashSet};
 use std::fmt;

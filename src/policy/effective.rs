@@ -5,6 +5,7 @@
 
 mod dead_letter;
 mod idempotency;
+mod tls;
 mod tracing;
 
 use std::collections::HashMap;
@@ -126,12 +127,14 @@ pub fn upstream(policy: &UpstreamPolicy) -> Vec<Setting> {
         connect_timeout: _,
         idle_connections_max,
         idle_connection_timeout,
-        tls: _,
-        protocol: _,
+        tls,
+        protocol,
         routes: _,
     } = policy;
     let Limits { connections, requests, pending } = *limits;
-    let mut settings = vec![self::target(*direction, target)];
+    let mut settings = vec![self::target(*direction, target, tls.is_some())];
+    settings.extend(tls.as_deref().map(self::tls::client).unwrap_or_default());
+    settings.push(set("protocol", protocol.as_str()));
     match direction {
         Direction::Inbound => {}
         Direction::Outbound => {
@@ -157,19 +160,15 @@ pub fn upstream(policy: &UpstreamPolicy) -> Vec<Setting> {
     settings
 }
 
-fn target(direction: Direction, target: &Target) -> Setting {
-    let url = |endpoint: &FixedEndpoint| format!("http://{}", endpoint.authority);
+fn target(direction: Direction, target: &Target, encrypted: bool) -> Setting {
+    let scheme = if encrypted { "https" } else { "http" };
+    let url = |authority: &String| format!("{scheme}://{authority}");
+    let urls = |list: &[FixedEndpoint]| list.iter().map(|e| url(&e.authority)).collect::<Vec<_>>().join(", ");
     match (direction, target) {
-        (Direction::Outbound, Target::Dns { host: _, port: _, authority }) => set("url", format!("http://{authority}")),
-        (Direction::Inbound, Target::Dns { host: _, port: _, authority }) => {
-            set("forward", format!("http://{authority}"))
-        }
-        (Direction::Outbound, Target::Fixed(list)) => {
-            set("endpoints", format!("[{}]", list.iter().map(url).collect::<Vec<_>>().join(", ")))
-        }
-        (Direction::Inbound, Target::Fixed(list)) => {
-            set("forward", list.iter().map(url).collect::<Vec<_>>().join(", "))
-        }
+        (Direction::Outbound, Target::Dns { host: _, port: _, authority }) => set("url", url(authority)),
+        (Direction::Inbound, Target::Dns { host: _, port: _, authority }) => set("forward", url(authority)),
+        (Direction::Outbound, Target::Fixed(list)) => set("endpoints", format!("[{}]", urls(list))),
+        (Direction::Inbound, Target::Fixed(list)) => set("forward", urls(list)),
     }
 }
 
@@ -356,6 +355,7 @@ pub fn reach(reach: Option<Reach<'_>>) -> Vec<Setting> {
         settings.push(set("match.hosts", hosts_text(hosts)));
     }
     settings.extend(path_prefix.as_ref().map(|prefix| set("match.pathPrefix", prefix.as_ref())));
+    settings.extend(listener.tls.as_deref().map(self::tls::server).unwrap_or_default());
     settings
 }
 

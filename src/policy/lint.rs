@@ -4,6 +4,7 @@
 mod code;
 mod dead_letter;
 mod idempotency;
+mod tls;
 
 use std::collections::HashSet;
 use std::time::Duration;
@@ -30,6 +31,7 @@ pub(super) fn policy(policy: &Policy, origins: &Origins, findings: &mut Vec<Diag
     lint.process(policy);
     lint.stores(policy);
     lint.dead_letters(policy);
+    lint.encryption(policy);
     for (index, upstream) in policy.upstreams.iter().enumerate() {
         lint.upstream(index as u32, upstream);
         // The default route first: what is inherited is reported there, once.

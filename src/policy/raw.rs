@@ -8,6 +8,7 @@ mod dead_letter;
 mod idempotency;
 pub mod scalar;
 mod stores;
+mod tls;
 mod tracing;
 mod word;
 
@@ -18,11 +19,12 @@ use serde::{Deserialize, Deserializer};
 pub use dead_letter::{Capture, DeadLetter, RouteDeadLetter};
 pub use idempotency::Idempotency;
 pub use stores::{EmbeddedStore, RedisStore, Stores};
+pub use tls::{InboundTls, UpstreamTls};
 pub use tracing::Tracing;
 
 use scalar::{
     Address, AddressOrNone, At, Flag, HashOn, Host, Key, Method, Name, Named, Path, Percent, Rate, Ratio, Size, Text,
-    Time, Url, Version, Whole,
+    Time, UpstreamUrl, Url, Version, Whole,
 };
 
 /// An Outrigger policy: how requests to dependencies, and to the app itself, are protected.
@@ -135,6 +137,10 @@ pub struct Defaults {
     pub limits: Key<Limits>,
     /// Idle connections to the endpoints.
     pub keep_alive: Key<KeepAlive>,
+    /// Encryption, where the URL of an upstream is https.
+    pub tls: Key<UpstreamTls>,
+    /// auto (with TLS what is agreed on; without: HTTP/1.1, and HTTP/2 for gRPC), http1 or http2. Default auto.
+    pub protocol: Key<Protocol>,
     /// How much the Proxy-Status header tells.
     pub proxy_status: Key<ProxyStatus>,
 }
@@ -143,10 +149,10 @@ pub struct Defaults {
 #[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
 pub struct Upstream {
-    /// http://HOST:PORT. All addresses of the name are used and looked up again as their TTL demands. Either url or endpoints.
-    pub url: Key<Text<Url>>,
-    /// A fixed list of http://IP:PORT. Either url or endpoints.
-    pub endpoints: Key<Vec<At<Text<Url>>>>,
+    /// http://HOST:PORT, or https://HOST:PORT. All addresses of the name are used and looked up again as their TTL demands. Either url or endpoints.
+    pub url: Key<Text<UpstreamUrl>>,
+    /// A fixed list of http://IP:PORT, or of https://IP:PORT. Either url or endpoints.
+    pub endpoints: Key<Vec<At<Text<UpstreamUrl>>>>,
     /// A listener of its own: everything that arrives there goes to this upstream.
     pub listen: Key<Text<Address>>,
     /// Which requests on the shared listener are meant. Default: those whose Host is the upstream's name or the host of its url.
@@ -174,6 +180,10 @@ pub struct Upstream {
     pub balance: Key<Balance>,
     /// Idle connections to the endpoints.
     pub keep_alive: Key<KeepAlive>,
+    /// Encryption, where the URL is https. Without it the system's certificates vouch for the host.
+    pub tls: Key<UpstreamTls>,
+    /// auto (with TLS what is agreed on; without: HTTP/1.1, and HTTP/2 for gRPC), http1 or http2. Default auto.
+    pub protocol: Key<Protocol>,
     /// How much the Proxy-Status header tells.
     pub proxy_status: Key<ProxyStatus>,
     /// Requests that are treated differently. What matches none of them goes by the route named default.
@@ -393,6 +403,10 @@ pub struct Inbound {
     pub listen: Key<Text<Address>>,
     /// The app: http://127.0.0.1:PORT. Must be loopback.
     pub forward: Key<Text<Url>>,
+    /// Encryption of what callers send. Without it they come in clear.
+    pub tls: Key<InboundTls>,
+    /// Towards the app: auto (HTTP/1.1, and HTTP/2 for gRPC), http1 or http2. Default auto.
+    pub protocol: Key<Protocol>,
     /// Caps. Always on.
     pub limits: Key<Limits>,
     /// Time limits.
@@ -454,6 +468,7 @@ words! {
     ProxyStatus { Full = "full", Basic = "basic", None = "none" }
     LogFormat { Json = "json" }
     LogErrors { Always = "always", Sampled = "sampled" }
+    Protocol { Auto = "auto", Http1 = "http1", Http2 = "http2" }
     Guard { Warn = "warn", Rollback = "rollback", None = "none" }
     RetryOn {
         ConnectFailure = "connect-failure",

@@ -22,6 +22,16 @@ pub enum TlsVersion {
     Tls13,
 }
 
+impl TlsVersion {
+    /// The word in a policy.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            TlsVersion::Tls12 => "1.2",
+            TlsVersion::Tls13 => "1.3",
+        }
+    }
+}
+
 /// `tls` of a listener.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct ServerTls {
@@ -61,4 +71,15 @@ pub enum Protocol {
     Http1,
     /// HTTP/2; without TLS with prior knowledge.
     Http2,
+}
+
+impl Protocol {
+    /// The word in a policy.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Protocol::Auto => "auto",
+            Protocol::Http1 => "http1",
+            Protocol::Http2 => "http2",
+        }
+    }
 }

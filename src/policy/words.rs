@@ -189,6 +189,27 @@ const FOREIGN: &[Foreign] = &[
         "a secret, which does not belong in a file",
         "url: \"${env:NAME}\", a URL with the password in it",
     ),
+    foreign("tls", "a key of upstreams and of inbound", "tls beside url, or beside forward"),
+    foreign("mtls", "a word of others", "tls: clientCa on inbound, cert and key on an upstream"),
+    foreign("certificate", "a word of others", "tls.cert"),
+    foreign("certfile", "a word of others", "tls.cert"),
+    foreign("clientcertificate", "Istio's word", "tls.cert"),
+    foreign("cert", "a key of `tls`", "tls.cert"),
+    foreign("privatekey", "Istio's word", "tls.key"),
+    foreign("cacert", "a word of others", "tls.ca"),
+    foreign("cacertificates", "Istio's word", "tls.ca"),
+    foreign("trustedca", "Envoy's word", "tls.ca"),
+    foreign("clientca", "a key of `tls` of inbound", "tls.clientCa"),
+    foreign("sni", "Istio's and Envoy's word", "tls.serverName"),
+    foreign("subjectaltnames", "Istio's word", "tls.spiffe for SPIFFE ids, tls.serverName for a host"),
+    foreign("spiffe", "a key of `tls`", "tls.spiffe"),
+    foreign("insecureskipverify", "peers are always verified", "tls.ca, whoever vouches for the server"),
+    foreign("tlsminversion", "a word of others", "tls.minVersion"),
+    foreign("h2upgradepolicy", "Istio's word", "protocol: http2"),
+    foreign("http2", "a word of others", "protocol: http2"),
+    foreign("grpc", "gRPC needs no key of its own", "protocol: http2 for an upstream that speaks nothing else"),
+    foreign("h2c", "HTTP/2 in clear", "http2"),
+    foreign("h2", "HTTP/2", "http2"),
     foreign("guard", "a key of `policy` at the top level", "policy.guard"),
     foreign("autorollback", "a word of others", "policy.guard: rollback"),
     foreign("rollbackonfailure", "a word of others", "policy.guard: rollback"),
@@ -220,24 +241,7 @@ const FOREIGN: &[Foreign] = &[
 ];
 
 /// Keys that the format has, or will have, and this version does not act on.
-const LATER: &[&str] = &[
-    "tls",
-    "hedge",
-    "hedging",
-    "grpc",
-    "http3",
-    "mtls",
-    "certificate",
-    "ratelimit",
-    "ratelimits",
-    "callers",
-    "priority",
-    "healthcheck",
-    "spiffe",
-    "clientca",
-    "protocol",
-    "http2",
-];
+const LATER: &[&str] = &["hedge", "hedging", "http3", "ratelimit", "ratelimits", "callers", "priority", "healthcheck"];
 
 /// What stands at the caret under a word that is not known where it is.
 #[derive(Clone, Debug, PartialEq, Eq)]

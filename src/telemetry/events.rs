@@ -59,8 +59,12 @@ pub enum Event<'a> {
         effect: &'a [String],
         next: &'a str,
     },
-    /// A certificate was replaced; `subject` is whose it is.
-    Certificate { subject: &'a str, expires: &'a str },
+    /// Files with certificates, keys or authorities have changed. `of`: the listener or upstreams that use them; `change`:
+    /// `replaced`, `refused` (the last good ones stay) or `recovered`; `subject`: whose certificate is presented from now
+    /// on, and until when, or empty.
+    Certificate { of: &'a str, change: &'a str, subject: &'a str, expires: &'a str, what: &'a str },
+    /// A TLS handshake came to nothing. `peer`: its address, or empty; `more`: how many others of the kind were not told.
+    TlsRefused { direction: &'a str, upstream: &'a str, reason: &'a str, peer: &'a str, why: &'a str, more: u64 },
     /// A change was made and could not be written to the journal.
     JournalLost { error: &'a str },
     /// A store of idempotency keys is open. `unknown`: requests that an earlier process had sent and did not see the
@@ -135,6 +139,7 @@ impl Event<'_> {
             Event::PolicyRejected { .. } => "policy-rejected",
             Event::PolicyGuard { .. } => "policy-guard",
             Event::Certificate { .. } => "certificate",
+            Event::TlsRefused { .. } => "tls-refused",
             Event::JournalLost { .. } => "journal-lost",
             Event::StoreOpened { .. } => "store-opened",
             Event::StoreDegraded { .. } => "store-degraded",
@@ -172,8 +177,15 @@ impl Event<'_> {
                 let effect = effect.join("\n");
                 warn!(target: "outrigger", event, action, revision, upstream, effect, next, "{verdict}");
             }
-            Event::Certificate { subject, expires } => {
-                info!(target: "outrigger", event, subject, expires, "certificate replaced");
+            Event::Certificate { of, change: "refused", subject, expires, what } => {
+                let change = "refused";
+                error!(target: "outrigger", event, of, change, subject, expires, "the last good ones stay: {what}");
+            }
+            Event::Certificate { of, change, subject, expires, what } => {
+                info!(target: "outrigger", event, of, change, subject, expires, "{what}");
+            }
+            Event::TlsRefused { direction, upstream, reason, peer, why, more } => {
+                warn!(target: "outrigger", event, direction, upstream, reason, peer, more, "no TLS session: {why}");
             }
             Event::JournalLost { error } => {
                 error!(target: "outrigger", event, error, "a change was made and not written to the journal");
@@ -343,7 +355,7 @@ pub(crate) mod tests {
         String::from_utf8(bytes).unwrap()
     }
 
-    const EVENTS: [Event<'static>; 24] = [
+    const EVENTS: [Event<'static>; 26] = [
         Event::Started { version: "1", policy_revision: 1, policy_hash: "h" },
         Event::PolicyApplied { revision: 1, hash: "h", source: "s", author: "a", effect: &[] },
         Event::PolicyRejected { source: "s", author: "a", error: "e" },
@@ -358,7 +370,9 @@ pub(crate) mod tests {
         Event::ResolveFailed { upstream: "u", error: "e" },
         Event::Resolved { upstream: "u", endpoints: 1 },
         Event::PolicyGuard { action: "warn", revision: 2, upstream: "u", verdict: "v", effect: &[], next: "n" },
-        Event::Certificate { subject: "s", expires: "e" },
+        Event::Certificate { of: "o", change: "replaced", subject: "s", expires: "e", what: "w" },
+        Event::Certificate { of: "o", change: "refused", subject: "", expires: "", what: "w" },
+        Event::TlsRefused { direction: "d", upstream: "u", reason: "r", peer: "p", why: "w", more: 1 },
         Event::Draining { in_flight: 1, timeout_ms: 1 },
         Event::Stopped { aborted: 0 },
         Event::Verdict {

@@ -75,7 +75,9 @@ const LETTERS_LOST: CounterName = CounterName(
     "outrigger_dlq_lost_total",
     "Requests that could not be served and should have been kept, and were not, by reason.",
 );
-const COUNTERS: [&CounterName; 12] = [
+const TLS_REFUSED: CounterName =
+    CounterName("outrigger_tls_refused_total", "TLS handshakes that came to nothing, by reason.");
+const COUNTERS: [&CounterName; 13] = [
     &REQUESTS,
     &ATTEMPTS,
     &RETRIES,
@@ -88,6 +90,7 @@ const COUNTERS: [&CounterName; 12] = [
     &UNROUTED,
     &LETTERS_CAPTURED,
     &LETTERS_LOST,
+    &TLS_REFUSED,
 ];
 
 const SERVER_DURATION: Family = Family {
@@ -235,6 +238,12 @@ impl Metrics {
     pub fn letter_lost(&self, queue: &str, reason: &'static str) {
         self.letters_lost.fetch_add(1, Ordering::Relaxed);
         self.rare(&LETTERS_LOST, &[("queue", queue), ("reason", reason)]);
+    }
+
+    /// A handshake came to nothing. `reason` is a word of a closed set. Looks labels up.
+    pub fn tls_refused(&self, direction: Direction, upstream: &str, reason: &'static str) {
+        let labels = [("direction", direction.as_str()), ("upstream", upstream), ("reason", reason)];
+        self.rare(&TLS_REFUSED, &labels);
     }
 
     /// What is kept; told before a scrape.

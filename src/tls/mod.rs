@@ -3,13 +3,27 @@
 //! A handshake reads the configuration that is in force once; replacing it leaves connections that stand alone.
 
 mod acceptor;
+mod certificate;
+mod client;
 mod connector;
+mod der;
+mod event;
+mod material;
 mod peer;
+mod provider;
+mod refusal;
 mod registry;
+mod roots;
+mod server;
+#[cfg(test)]
+mod tests;
 mod transport;
 
 pub use acceptor::{Accepted, Acceptor, HandshakeFailed};
+pub use certificate::{Seconds, date, now};
 pub use connector::{Connected, Connector, Offer};
+pub use event::{Event, Holder, Tell, Told};
+pub use material::{Degree, Held, Part, Problem, expires_soon};
 pub use peer::Peer;
-pub use registry::Registry;
+pub use registry::{Registry, Standing};
 pub use transport::Transport;

@@ -11,7 +11,7 @@ use tokio::task::AbortHandle;
 use super::line::Speech;
 use super::{Events, Upstream, resolve};
 use crate::clock;
-use crate::policy::{Direction, Policy, Target, UpstreamPolicy};
+use crate::policy::{Direction, Listener, Policy, Target, UpstreamPolicy};
 use crate::reliability::balance::Balance;
 use crate::reliability::efficacy::RouteNumber;
 use crate::telemetry::metrics::{Metrics, RouteMeters};
@@ -52,6 +52,9 @@ pub struct Registry {
     control: Handle,
 }
 
+/// Parallel to a policy's upstreams, and to its listeners.
+type Encryption = (Vec<Option<Arc<Connector>>>, Vec<Option<Arc<Acceptor>>>);
+
 struct Entry {
     upstream: Arc<Upstream>,
     target: Target,
@@ -87,11 +90,7 @@ impl Registry {
     /// # Errors
     /// A sentence that names a certificate or key that cannot be used. Nothing has changed then.
     pub fn reconcile(&self, policy: Arc<Policy>, revision: u64) -> Result<Snapshot, String> {
-        let connectors =
-            policy.upstreams.iter().map(|u| u.tls.as_ref().map(|spec| self.tls.connector(spec)).transpose());
-        let connectors = connectors.collect::<Result<Vec<_>, String>>()?;
-        let acceptors = policy.listeners.iter().map(|l| l.tls.as_ref().map(|spec| self.tls.acceptor(spec)).transpose());
-        let acceptors = acceptors.collect::<Result<Vec<_>, String>>()?;
+        let (connectors, acceptors) = self.encryption(&policy)?;
         let now = clock::now();
         let mut alive = self.alive.lock().unwrap_or_else(PoisonError::into_inner);
         let wanted = policy.upstreams.iter().zip(connectors);
@@ -115,6 +114,24 @@ impl Registry {
         let ledgers = pairs.map(|(wanted, upstream)| upstream.keep_ledgers(&wanted.routes, now)).collect();
         let proxy_name = policy.name.as_ref().map_or_else(|| "outrigger".to_owned(), |n| format!("outrigger/{n}"));
         Ok(Snapshot { policy, revision, upstreams, speeches, acceptors, meters, ledgers, tracing: None, proxy_name })
+    }
+
+    /// What encrypted upstreams and listeners need. Reads files.
+    fn encryption(&self, policy: &Policy) -> Result<Encryption, String> {
+        let of_upstream = |upstream: &UpstreamPolicy| {
+            let name = &upstream.name;
+            let connector = upstream.tls.as_ref().map(|spec| self.tls.connector(name, spec)).transpose();
+            connector.map_err(|error| format!("upstreams.{name}.tls: {error}"))
+        };
+        let of_listener = |listener: &Listener| {
+            let Some(spec) = &listener.tls else { return Ok(None) };
+            let upstream = listener.table.entries().first().and_then(|e| policy.upstreams.get(e.upstream as usize));
+            let name = upstream.map_or_else(|| Arc::from("app"), |upstream| Arc::clone(&upstream.name));
+            self.tls.acceptor(&name, spec).map(Some).map_err(|error| format!("inbound.tls: {error}"))
+        };
+        let connectors: Result<_, String> = policy.upstreams.iter().map(of_upstream).collect();
+        let acceptors: Result<_, String> = policy.listeners.iter().map(of_listener).collect();
+        Ok((connectors?, acceptors?))
     }
 
     fn upstream(

@@ -10,7 +10,6 @@ use super::{Context, target};
 use crate::policy::lint::Code;
 use crate::policy::raw;
 use crate::policy::raw::scalar::Position;
-use crate::policy::tls::Protocol;
 use crate::policy::{Direction, FixedEndpoint, ProxyStatus, RoutePolicy, Target, UpstreamPolicy};
 use crate::reliability::balance::Balance;
 use crate::reliability::dependency::DependencyPolicy;
@@ -56,7 +55,7 @@ impl Context {
             idle_connections_max: limits.requests,
             idle_connection_timeout: Duration::from_secs(30),
             tls: None,
-            protocol: Protocol::Auto,
+            protocol: reader.protocol(&inbound.protocol, None),
             routes,
         };
         Compiled { policy, routes: matches, raw: None, position }

@@ -195,10 +195,11 @@ impl Context {
         let addr = reader.take("listen", found, |text| read::address(&text.text), INBOUND);
         let default = super::blocks::INBOUND_LIMITS;
         let limits = reader.limits(read::Layered::own(inbound.limits.get()), default);
+        let tls = reader.server_tls(inbound.tls.get());
         let position = inbound.listen.position().or(Some(app.position));
         self.take_address(taken, Taken { addr, what: "inbound".to_owned(), position }, Code::PortTaken);
         let (table, direction) = (self.single(index, app), Direction::Inbound);
-        Some(Listener { addr, direction, table, connections_max: limits.connections, idle: idle(app), tls: None })
+        Some(Listener { addr, direction, table, connections_max: limits.connections, idle: idle(app), tls })
     }
 
     fn single(&mut self, index: u32, upstream: &Compiled<'_>) -> RouteTable {

@@ -147,7 +147,7 @@ fn finding(error: &Error) -> Diagnostic {
 }
 
 /// What this version speaks.
-const SPOKEN: &str = "HTTP/1.1 without TLS";
+const SPOKEN: &str = "HTTP/1.1 and HTTP/2, with and without TLS";
 
 const EMPTY_BLOCK: &str = "a block without keys is written {}";
 

@@ -4,7 +4,25 @@ use std::net::{IpAddr, SocketAddr};
 
 use crate::policy::{FixedEndpoint, Target};
 
-/// The authority of an `http://` URL.
+/// Whether what is sent is encrypted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Scheme {
+    /// In clear.
+    Http,
+    /// With TLS.
+    Https,
+}
+
+impl Scheme {
+    const fn port(self) -> u16 {
+        match self {
+            Scheme::Http => 80,
+            Scheme::Https => 443,
+        }
+    }
+}
+
+/// The authority of a URL.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Authority {
     /// Without brackets.
@@ -16,14 +34,34 @@ pub(super) struct Authority {
 
 /// Reads `http://host[:port][/]`.
 pub(super) fn authority(url: &str) -> Result<Authority, String> {
+    match with_scheme(url)? {
+        (Scheme::Http, authority) => Ok(authority),
+        (Scheme::Https, authority) => {
+            Err(format!("`{url}`: https is not spoken here, only http: write http://{}", authority.text))
+        }
+    }
+}
+
+/// The scheme that is written, also where the rest is wrong.
+pub(super) fn scheme(url: &str) -> Option<Scheme> {
+    match url.split_once("://") {
+        Some(("http", _)) => Some(Scheme::Http),
+        Some(("https", _)) => Some(Scheme::Https),
+        Some(_) | None => None,
+    }
+}
+
+/// Reads `http://host[:port][/]` or `https://host[:port][/]`.
+fn with_scheme(url: &str) -> Result<(Scheme, Authority), String> {
     if url.contains("${") {
         return Err(format!("`{url}`: environment variables are not expanded here"));
     }
-    let rest = match url.split_once("://") {
-        Some(("http", rest)) => rest,
-        Some(("https", _)) => return Err("https is not supported by this version of Outrigger".to_owned()),
-        Some((scheme, _)) => return Err(format!("`{url}`: the scheme `{scheme}` is not supported, only http")),
-        None => return Err(format!("`{url}` is not a URL: write http://{url}")),
+    let (scheme, rest) = match (scheme(url), url.split_once("://")) {
+        (Some(scheme), Some((_, rest))) => (scheme, rest),
+        (_, Some((scheme, _))) => {
+            return Err(format!("`{url}`: the scheme `{scheme}` is not supported, only http and https"));
+        }
+        (_, None) => return Err(format!("`{url}` is not a URL: write http://{url}, or https://{url} for TLS")),
     };
     let text = rest.strip_suffix('/').unwrap_or(rest);
     if text.contains(['/', '?', '#']) {
@@ -36,7 +74,7 @@ pub(super) fn authority(url: &str) -> Result<Authority, String> {
         text.parse().map_err(|_| format!("`{url}` has no valid host: write http://HOST:PORT"))?;
     // Not `parsed.port()`: it takes a port that is out of range for an absent one.
     let port = match text.get(parsed.host().len()..) {
-        Some("") => Some(80),
+        Some("") => Some(scheme.port()),
         Some(rest) => rest.strip_prefix(':').and_then(|port| port.parse().ok()).filter(|port: &u16| *port != 0),
         None => None,
     };
@@ -50,12 +88,12 @@ pub(super) fn authority(url: &str) -> Result<Authority, String> {
     if host.parse::<IpAddr>().is_err() && !is_name {
         return Err(format!("`{host}` is neither a host name nor an IP address"));
     }
-    Ok(Authority { host, port, text: text.to_owned() })
+    Ok((scheme, Authority { host, port, text: text.to_owned() }))
 }
 
 /// `url`: a name to resolve, or a fixed list of one for an IP literal.
 pub(super) fn from_url(url: &str) -> Result<Target, String> {
-    let Authority { host, port, text } = authority(url)?;
+    let (_, Authority { host, port, text }) = with_scheme(url)?;
     Ok(match host.parse::<IpAddr>() {
         Ok(ip) => Target::Fixed(vec![FixedEndpoint { addr: SocketAddr::new(ip, port), authority: text }]),
         Err(_) => Target::Dns { host, port, authority: text },
@@ -64,7 +102,7 @@ pub(super) fn from_url(url: &str) -> Result<Target, String> {
 
 /// One of `endpoints`.
 pub(super) fn endpoint(url: &str) -> Result<FixedEndpoint, String> {
-    let Authority { host, port, text } = authority(url)?;
+    let (_, Authority { host, port, text }) = with_scheme(url)?;
     match host.parse::<IpAddr>() {
         Ok(ip) => Ok(FixedEndpoint { addr: SocketAddr::new(ip, port), authority: text }),
         Err(_) => Err(format!("`{host}` is a name: endpoints are IP addresses; use url to have a name resolved")),
@@ -95,13 +133,23 @@ mod tests {
         assert_eq!(list[0].addr, "[::1]:81".parse().unwrap());
         assert_eq!(list[0].authority, "[::1]:81");
         assert!(matches!(from_url("http://a").unwrap(), Target::Dns { port: 80, .. }));
+        assert!(matches!(from_url("https://a").unwrap(), Target::Dns { port: 443, .. }));
+        assert!(matches!(from_url("https://a:8443").unwrap(), Target::Dns { port: 8443, .. }));
+    }
+
+    #[test]
+    fn where_only_http_is_spoken_https_is_refused_with_what_to_write() {
+        let said = forward("https://127.0.0.1:8080").unwrap_err();
+        assert!(said.ends_with("write http://127.0.0.1:8080"), "{said}");
+        assert!(authority("https://collector:4318").is_err());
     }
 
     #[test]
     fn what_would_be_ignored_is_refused() {
         for url in [
             "payments:8080",
-            "https://a",
+            "https://",
+            "HTTPS://a",
             "ftp://a",
             "http://",
             "http://a/v1",

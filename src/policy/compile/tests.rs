@@ -144,21 +144,20 @@ fn a_word_of_another_proxy_is_translated() {
 
 #[test]
 fn keys_of_later_versions_are_refused_and_never_ignored() {
-    for block in ["tls: {}", "hedge: {}", "routes: [{ name: a, hedge: {} }]"] {
+    for block in ["hedge: {}", "routes: [{ name: a, hedge: {} }]"] {
         assert!(
             bad(&payments(block))
-                .contains("not supported by this version (HTTP/1.1 without TLS; see README, State of this version)"),
+                .contains("not supported by this version (HTTP/1.1 and HTTP/2, with and without TLS; see README, State of this version)"),
             "{block}"
         );
     }
-    for key in ["tls: {}", "hedge: {}"] {
+    for key in ["callers: {}", "hedge: {}"] {
         assert!(
             bad(&format!("version: 1\n{key}\n"))
-                .contains("not supported by this version (HTTP/1.1 without TLS; see README, State of this version)"),
+                .contains("not supported by this version (HTTP/1.1 and HTTP/2, with and without TLS; see README, State of this version)"),
             "{key}"
         );
     }
-    assert!(bad("version: 1\nupstreams: { a: { url: https://a } }\n").contains("https is not supported"));
 }
 
 #[test]
@@ -334,3 +333,4 @@ mod files;
 mod hostile;
 mod idempotency;
 mod stores;
+mod tls;

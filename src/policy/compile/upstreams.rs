@@ -5,15 +5,15 @@ use std::time::Duration;
 
 use http::Method;
 
+use super::Context;
 use super::blocks::OUTBOUND_LIMITS;
 use super::read::{Layer, Layered, Reader, check_name, list};
-use super::{Context, target};
+use super::target;
 use crate::policy::diagnostic::Diagnostic;
 use crate::policy::lint::Code;
 use crate::policy::raw::scalar::{At, Host, Key, Method as MethodKind, Path, Position, Text};
 use crate::policy::raw::{self, Defaults};
 use crate::policy::routes::{HostPattern, PathMatch, RouteMatch};
-use crate::policy::tls::Protocol;
 use crate::policy::{Direction, FixedEndpoint, ProxyStatus, RoutePolicy, Target, UpstreamPolicy};
 use crate::reliability::dependency::DependencyPolicy;
 
@@ -84,6 +84,7 @@ impl Context {
         reader.balance(blocks.layered(|u| &u.balance, |d| &d.balance));
         let limits = reader.limits(blocks.layered(|u| &u.limits, |d| &d.limits), OUTBOUND_LIMITS);
         reader.keep_alive(blocks.layered(|u| &u.keep_alive, |d| &d.keep_alive), limits);
+        reader.client_block(blocks.layered(|u| &u.tls, |d| &d.tls));
         self.findings.append(&mut scratch.findings);
     }
 
@@ -97,6 +98,7 @@ impl Context {
     ) -> Compiled<'a> {
         let blocks = Blocks { name: &name.value, own, defaults, process };
         let target = self.target(name, own);
+        let scheme = self.scheme(own);
         // A url that is an address is a list of one endpoint.
         for position in [own.url.position(), own.endpoints.position()].into_iter().flatten() {
             for key in ["url", "endpoints"] {
@@ -135,8 +137,8 @@ impl Context {
             connect_timeout: routes.last().map(|route| route.timeouts.connect).unwrap_or_default(),
             idle_connections_max: keep_alive.0,
             idle_connection_timeout: keep_alive.1,
-            tls: None,
-            protocol: Protocol::Auto,
+            tls: reader.client_tls(scheme, own.tls.get(), blocks.layered(|u| &u.tls, |d| &d.tls)),
+            protocol: reader.protocol(&own.protocol, Some(&defaults.protocol)),
             routes,
         };
         Compiled { policy, routes: matches, raw: Some(own), position: name.position }
@@ -165,7 +167,7 @@ impl Context {
         }
     }
 
-    fn endpoints(&mut self, list: &At<Vec<At<Text<raw::scalar::Url>>>>) -> Vec<FixedEndpoint> {
+    fn endpoints(&mut self, list: &At<Vec<At<Text<raw::scalar::UpstreamUrl>>>>) -> Vec<FixedEndpoint> {
         let mut endpoints: Vec<FixedEndpoint> = Vec::new();
         if list.value.is_empty() || list.value.len() > ENDPOINTS_MAX {
             let message = format!("{} endpoints: between 1 and {ENDPOINTS_MAX} are possible", list.value.len());

@@ -5,6 +5,9 @@ use crate::policy::{Policy, duration};
 
 /// The sentence behind a value that changes. None = it speaks for itself.
 pub(super) fn effect(setting: &Difference) -> Option<&'static str> {
+    if let Some(effect) = super::tls::effect(setting) {
+        return Some(effect);
+    }
     let (Some(old), Some(new)) = (setting.old.as_deref(), setting.new.as_deref()) else { return None };
     match setting.key {
         "idempotency.contract" => {

@@ -156,6 +156,33 @@ codes! {
     TracesGoNowhere = "OR042", Warning, "Traces are configured and go nowhere",
         "The policy has a tracing block, and nothing says where the collector is: without an endpoint no span is made, exported or kept.",
         "Add tracing: { endpoint: http://COLLECTOR:4318 }, or set OTEL_EXPORTER_OTLP_ENDPOINT. Where the policy is only checked, as in CI, any value will do.";
+    TlsOnHttp = "OR043", Error, "Encryption is configured for an http URL",
+        "A tls block says who vouches for the upstream. With http:// nothing is encrypted and nobody is checked: requests would go in clear while the file looks as if they did not.",
+        "Write the URL with https://, or remove the tls block.";
+    MixedSchemes = "OR044", Error, "Some endpoints are encrypted and others not",
+        "A request may go to any endpoint of an upstream. With http and https side by side, some would go in clear, by chance.",
+        "Write the same scheme for all endpoints, or make two upstreams of them.";
+    IdsWithoutCa = "OR045", Error, "Identities are named, and nobody vouches for them",
+        "inbound.tls.spiffe lists who may call. Only with clientCa are callers asked for a certificate; without it the list would be looked at by nobody.",
+        "Add clientCa with the certificates of whoever issues the callers' certificates, or remove spiffe.";
+    AnyoneOfCa = "OR046", Info, "Whoever the client CA vouches for may call",
+        "inbound.tls.clientCa demands a certificate, and every certificate of that authority is accepted. Where one authority serves a whole cluster, every workload in it can call.",
+        "Add spiffe with the ids of the callers. If the authority issues certificates to these callers alone, it is as it should be: --deny-warnings lets it pass.";
+    SystemVouchesForIds = "OR047", Warning, "A SPIFFE id is looked for, and any public authority may vouch for it",
+        "tls.spiffe is given without tls.ca: the certificates that the system trusts decide. SPIFFE ids are issued by an authority of your own, so that either nobody is accepted or, worse, the wrong one.",
+        "Add ca: the trust bundle of the authority that issues these ids.";
+    CertificateUnusable = "OR048", Error, "A certificate or key cannot be used",
+        "A file that the policy names is not there, cannot be read, has no PEM in it, belongs to another key, or is not valid now. Handshakes would fail. A running proxy goes on with what it read before; a start fails.",
+        "See the message: it names the file and what is wrong with it. Where the policy is checked without its files, as in CI, add --without-files.";
+    CertificateExpiresSoon = "OR049", Warning, "A certificate expires soon",
+        "When it has expired, every handshake fails. Files are watched: a new certificate in the same place is used at once, without a restart.",
+        "Renew it. Issuers such as cert-manager renew at two thirds of the lifetime; a certificate that is not renewed by then has an issuer that is in trouble.";
+    CertificateOdd = "OR050", Warning, "A certificate that peers will probably refuse",
+        "It can be read and is valid, and has something that clients or servers do not accept: no subject alternative name, another purpose, several URIs where SPIFFE has one.",
+        "See the message, and have the certificate issued again.";
+    KeyReadableByOthers = "OR051", Warning, "A private key is readable by every user of this machine",
+        "Whoever reads it can speak in the name of this workload.",
+        "chmod 0400, or defaultMode: 0400 for the volume of a Kubernetes secret.";
     Syntax = "OR100", Error, "Not a readable file",
         "The text is no YAML, no UTF-8, empty, or too large.",
         "See the place that is named. Tabs cannot indent YAML; a value with a colon followed by a blank must be quoted.";

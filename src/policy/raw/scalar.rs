@@ -165,6 +165,14 @@ kinds! {
     AddressOrNone => { "type": "string", "pattern": "^(none|.+:[0-9]+)$" };
     /// `http://host:port`.
     Url => { "type": "string", "pattern": "^http://" };
+    /// `https://host:port`, or `http://host:port`.
+    UpstreamUrl => { "type": "string", "pattern": "^https?://" };
+    /// `spiffe://trust.domain/path`.
+    SpiffeId => { "type": "string", "pattern": "^spiffe://[a-z0-9._-]+(/[A-Za-z0-9._-]+)+$" };
+    /// A host name, or an IP address.
+    ServerName => { "type": "string", "pattern": "^[A-Za-z0-9._:-]+$" };
+    /// `1.2` or `1.3`.
+    MinVersion => { "enum": ["1.2", "1.3", 1.2, 1.3] };
     /// `redis://host:port`, or `${env:NAME}` in any part of it.
     StoreUrl => { "type": "string", "pattern": "^(redis://|[$][{]env:[A-Z0-9_]+[}])" };
     /// A file: an absolute path.

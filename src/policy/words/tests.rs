@@ -31,10 +31,25 @@ fn a_word_of_another_proxy_names_its_home_and_ours() {
 
 #[test]
 fn a_key_of_a_later_version_is_recognised_as_such() {
-    assert_eq!(hint("tls", &["url", "retry"]), Some(Hint::Later));
-    for later in ["hedge", "hedging", "http2"] {
+    for later in ["hedge", "hedging", "http3"] {
         assert_eq!(hint(later, &["name", "match", "url"]), Some(Hint::Later), "{later}");
     }
+}
+
+#[test]
+fn words_of_others_about_encryption_lead_to_ours() {
+    let tls = ["ca", "cert", "key", "spiffe", "serverName", "minVersion"];
+    assert_eq!(said("sni", &tls), "Istio's and Envoy's word; use serverName");
+    assert_eq!(said("caCertificates", &tls), "Istio's word; use ca");
+    assert_eq!(
+        said("insecureSkipVerify", &tls),
+        "peers are always verified; use tls.ca, whoever vouches for the server"
+    );
+    assert_eq!(said("h2c", &["auto", "http1", "http2"]), "HTTP/2 in clear; use http2");
+    assert_eq!(
+        said("tls", &["name", "match"]),
+        "a key of upstreams and of inbound; use tls beside url, or beside forward"
+    );
 }
 
 #[test]
