@@ -14,7 +14,7 @@ const RETRY: &str = "retry: { attempts: 2, codes: [503], backoff: 1ms, maxBackof
 const OK: &[(&str, &str)] = &[(":status", "200")];
 
 /// A peer of frames, and the program in front of it.
-async fn framed(block: &str) -> (FramesServer, Program) {
+pub(super) async fn framed(block: &str) -> (FramesServer, Program) {
     let server = FramesServer::start().await;
     let lines: String = block.lines().map(|line| format!("    {line}\n")).collect();
     let program = program(&format!("upstreams:\n  up:\n    url: {}\n{lines}", server.url())).await;
