@@ -2,6 +2,7 @@ mod bodies;
 mod fields;
 mod upgrades;
 mod upstream_http2;
+mod upstream_tls;
 
 use outrigger::faults::message::Framing;
 use outrigger::faults::{Answer, Behaviour, Hangup, KeepAlive, Point, Script};

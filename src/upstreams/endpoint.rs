@@ -97,15 +97,14 @@ impl Endpoint {
     /// Its connections under `speech`, or under what has come into force since.
     pub fn line(&self, speech: &Arc<Speech>) -> Arc<Line> {
         let line = self.line.load_full();
-        if line.speech.number >= speech.number { line } else { self.renew(speech) }
+        if line.serves(speech) { line } else { self.renew(speech) }
     }
 
     #[cold]
     fn renew(&self, speech: &Arc<Speech>) -> Arc<Line> {
         let fresh = Arc::new(Line::new(Arc::clone(speech)));
-        let later = |line: &Arc<Line>| line.speech.number >= speech.number;
-        let before = self.line.rcu(|line| if later(line) { Arc::clone(line) } else { Arc::clone(&fresh) });
-        if later(&before) {
+        let before = self.line.rcu(|line| if line.serves(speech) { Arc::clone(line) } else { Arc::clone(&fresh) });
+        if before.serves(speech) {
             return before;
         }
         // What is under way finishes on the old connections.

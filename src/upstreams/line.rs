@@ -34,6 +34,11 @@ impl Speech {
         }
         Arc::new(Speech { number: self.number + 1, connector, protocol })
     }
+
+    /// Changes when what is presented or believed does.
+    fn generation(&self) -> u64 {
+        self.connector.as_ref().map_or(0, |connector| connector.generation())
+    }
 }
 
 /// The connections of one endpoint, all opened under the same words.
@@ -45,6 +50,8 @@ pub struct Line {
     pub pool: Arc<Pool>,
     /// HTTP/2: many requests at a time on each.
     pub shared: Arc<Connections>,
+    /// Which of the connector's materials they were opened with.
+    generation: u64,
     /// What the endpoint agreed on last: 0 = it was not asked.
     agreed: AtomicU8,
 }
@@ -57,7 +64,14 @@ const HTTP2: u8 = 2;
 impl Line {
     /// No connection yet.
     pub fn new(speech: Arc<Speech>) -> Line {
-        Line { speech, ..Line::default() }
+        Line { generation: speech.generation(), speech, ..Line::default() }
+    }
+
+    /// Whether requests that go by `speech` use it: opened under these words and with the certificates that are in
+    /// force, or under words that have come since.
+    pub fn serves(&self, speech: &Speech) -> bool {
+        let own = &self.speech;
+        own.number > speech.number || (own.number == speech.number && own.generation() == self.generation)
     }
 
     /// Keeps in mind what the endpoint agreed on.
