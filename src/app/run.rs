@@ -42,7 +42,13 @@ pub fn run(args: RunArgs) -> ExitCode {
             return ExitCode::from(2);
         }
         Err(StartError::Policy(ApplyError::NotInstalled(text))) => {
-            eprintln!("outrigger: {text}. Another outrigger may be running; change `listen` in the policy");
+            // An address, or else a store or a certificate, whose sentence has its own next step.
+            let advice = if text.starts_with("cannot listen on") {
+                ". Another outrigger may be running; change `listen` in the policy"
+            } else {
+                ""
+            };
+            eprintln!("outrigger: {text}{advice}");
             return ExitCode::FAILURE;
         }
         Err(StartError::Policy(error)) => {
