@@ -76,6 +76,7 @@ fn server_spec(directory: &Path) -> ServerTls {
         client_ca: Some(directory.join("ca.crt")),
         spiffe: vec![WEB.into()],
         min_version: TlsVersion::Tls12,
+        http2: true,
     }
 }
 
