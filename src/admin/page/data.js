@@ -29,16 +29,18 @@ let token = null;
 
 async function call(path, body) {
   const shown = token;
-  let answer = await send(path, body);
-  // Another call may have asked meanwhile.
-  if (answer.status === 401 && token === shown && shown !== '') {
-    token = prompt('This proxy asks for the token in its admin.tokenFile. It stays in this page.')?.trim() ?? '';
+  let response = await send(path, body);
+  if (response.status === 401 && shown !== '') {
+    // Another call may have asked meanwhile.
+    if (token === shown) token = prompt('Token (admin.tokenFile)')?.trim() ?? '';
+    if (token) response = await send(path, body);
   }
-  if (answer.status === 401 && token !== shown && token) answer = await send(path, body);
-  return answer.done();
+  const answer = await response.json().catch(() => null);
+  if (!response.ok) throw new Refusal(response.status, answer);
+  return answer;
 }
 
-async function send(path, body) {
+function send(path, body) {
   const options = { cache: 'no-store', headers: { accept: 'application/json' }, signal: AbortSignal.timeout(5000) };
   if (token) options.headers.authorization = `Bearer ${token}`;
   if (body) {
@@ -49,13 +51,7 @@ async function send(path, body) {
     // A replay waits for what becomes of it.
     options.signal = AbortSignal.timeout(40000);
   }
-  const response = await fetch(path, options);
-  const answer = await response.json().catch(() => null);
-  const done = () => {
-    if (!response.ok) throw new Refusal(response.status, answer);
-    return answer;
-  };
-  return { status: response.status, done };
+  return fetch(path, options);
 }
 
 /** Null: there is no such thing here; it is asked for again after half a minute, or when the policy has changed. */
