@@ -17,7 +17,10 @@ use std::sync::OnceLock;
 use libfuzzer_sys::fuzz_target;
 
 /// A target by its name.
-const TARGETS: [(&str, fn(&[u8])); 5] = [
+/// What is made of made-up bytes.
+type Target = fn(&[u8]);
+
+const TARGETS: [(&str, Target); 5] = [
     ("answer", answer::read),
     ("deadline", deadline::read),
     ("head", head::pass),
@@ -25,9 +28,9 @@ const TARGETS: [(&str, fn(&[u8])); 5] = [
     ("policy", policy::load),
 ];
 
-static TARGET: OnceLock<fn(&[u8])> = OnceLock::new();
+static TARGET: OnceLock<Target> = OnceLock::new();
 
-fn chosen() -> fn(&[u8]) {
+fn chosen() -> Target {
     let name = std::env::var("OUTRIGGER_FUZZ").unwrap_or_default();
     let names: Vec<&str> = TARGETS.iter().map(|(name, _)| *name).collect();
     match TARGETS.iter().find(|(known, _)| *known == name) {
