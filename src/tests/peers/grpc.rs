@@ -39,7 +39,7 @@ async fn streams_of_messages_pass_in_each_direction_and_in_both_at_once() {
 
 #[tokio::test]
 async fn three_hundred_calls_at_once_are_all_answered() {
-    let (_server, program) = served("limits: { requests: 512 }").await;
+    let (_server, program) = served("limits: { requests: 512, connections: 512 }").await;
     assert_eq!(ask(program.listen(), "many").await, ["300"]);
 }
 
@@ -74,7 +74,7 @@ async fn the_deadline_of_a_call_reaches_the_app_and_ends_the_call() {
 #[tokio::test]
 async fn a_call_that_its_client_cancels_is_cancelled_at_the_app() {
     let (server, program) = served("").await;
-    assert_eq!(ask(program.listen(), "cancel").await, ["CANCELLED"]);
+    assert_eq!(ask(program.listen(), "cancel").await, ["begun", "CANCELLED"]);
     server.says("gone").await;
 }
 
@@ -91,8 +91,8 @@ async fn a_call_to_an_app_that_is_down_fails_as_a_call_does() {
 async fn calls_pass_from_pod_to_pod_inside_mutual_tls() {
     let files = Encrypted::new();
     let (_server, port) = Peer::python(SERVER, &[]).await;
-    let theirs = files.inbound(&format!("http://127.0.0.1:{port}"), "protocol: http2").await;
-    let ours = files.outbound(theirs.address("inbound").port(), "").await;
+    let theirs = files.inbound(&format!("http://127.0.0.1:{port}"), "protocol: http2\nlimits: { requests: 512 }").await;
+    let ours = files.outbound(theirs.address("inbound").port(), "limits: { requests: 512, connections: 512 }").await;
     assert_eq!(ask(ours.listen(), "chat").await, ["ONE", "TWO", "THREE", "OK 1"]);
     assert_eq!(ask(ours.listen(), "many").await, ["300"]);
 }

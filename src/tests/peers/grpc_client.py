@@ -59,9 +59,8 @@ def deadline():
 
 
 def cancel():
-    call = method("unary_unary", "Slow").future(b"", timeout=20)
-    # Comes when the server has begun.
-    call.initial_metadata()
+    call = method("unary_stream", "Wait")(b"", timeout=20)
+    print(next(call).decode())
     call.cancel()
     print(call.code().name)
 

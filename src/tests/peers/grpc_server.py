@@ -53,6 +53,15 @@ def count(request, context):
         yield str(number).encode()
 
 
+def wait(request, context):
+    """One message, and nothing more until the call is given up."""
+    ended = threading.Event()
+    context.add_callback(ended.set)
+    yield b"begun"
+    ended.wait(30)
+    say("gone")
+
+
 def total(messages, context):
     return str(sum(int(message) for message in messages)).encode()
 
@@ -69,6 +78,7 @@ HANDLERS = {
     "Refuse": grpc.unary_unary_rpc_method_handler(refuse),
     "Slow": grpc.unary_unary_rpc_method_handler(slow),
     "Count": grpc.unary_stream_rpc_method_handler(count),
+    "Wait": grpc.unary_stream_rpc_method_handler(wait),
     "Total": grpc.stream_unary_rpc_method_handler(total),
     "Chat": grpc.stream_stream_rpc_method_handler(chat),
 }

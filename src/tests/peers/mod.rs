@@ -161,11 +161,12 @@ impl Encrypted {
         Program::start(&executable(), &policy).await
     }
 
-    /// The program -> TLS -> the upstream `up` at this port of localhost. `block`: further keys of it, one a line.
+    /// The program -> TLS -> the upstream `up` at this port, which is `localhost` by its certificate. `block`: further keys of it, one a line.
     pub async fn outbound(&self, port: u16, block: &str) -> Program {
         let lines: String = block.lines().map(|line| format!("    {line}\n")).collect();
         let policy = format!(
-            "upstreams:\n  up:\n    url: https://localhost:{port}\n    tls: {{ ca: {}, cert: {}, key: {} }}\n{lines}",
+            "upstreams:\n  up:\n    url: https://127.0.0.1:{port}\n    \
+             tls: {{ ca: {}, cert: {}, key: {}, serverName: localhost }}\n{lines}",
             self.path("ca.crt"),
             self.path("client.crt"),
             self.path("client.key"),

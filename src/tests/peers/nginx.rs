@@ -13,7 +13,7 @@ async fn nginx(files: &Encrypted) -> (Peer, u16) {
     let config = format!(
         "daemon off;\nmaster_process off;\nerror_log {home}/error.log;\npid {home}/pid;\nevents {{}}\nhttp {{\n\
          {temporary}    access_log off;\n    server {{\n        listen {address} ssl http2;\n        \
-         ssl_certificate {cert};\n        ssl_certificate_key {key};\n        ssl_client_certificate {ca};\n        \
+         ssl_certificate {cert};\n        ssl_certificate_key {key};\n        ssl_protocols TLSv1.2 TLSv1.3;\n        ssl_client_certificate {ca};\n        \
          ssl_verify_client on;\n        keepalive_requests 5;\n        location / {{\n            \
          return 200 \"$server_protocol $ssl_protocol $ssl_client_verify $ssl_server_name $connection\";\n        \
          }}\n    }}\n}}\n"
