@@ -62,7 +62,12 @@ fn caller_timeout(policy: &DeadlinePolicy, headers: &HeaderMap) -> Option<Durati
 ///
 /// # Errors
 /// [`Refusal`] with the time after which a retry makes sense, where known.
-pub async fn admit(route: &Route<'_>, now: Instant, deadline: Instant) -> Result<(Slot, Duration), Refusal> {
+pub async fn admit(
+    route: &Route<'_>,
+    present: Present,
+    now: Instant,
+    deadline: Instant,
+) -> Result<(Slot, Duration), Refusal> {
     let open = route.state.decide(|d| d.breaker.as_ref().and_then(|b| b.precheck(now)));
     if let Some(left) = open {
         return Err(Refusal { failure: Failure::CircuitOpen, retry_after: Some(left) });
@@ -70,7 +75,13 @@ pub async fn admit(route: &Route<'_>, now: Instant, deadline: Instant) -> Result
     // An HTTP/1 request needs a connection of its own: what the connections cannot carry waits in the queue
     // instead of being refused at the endpoint.
     let mut limits = route.upstream.limits;
-    if route.speech.protocol != Protocol::Http2 {
+    let shares = match (route.speech.protocol, &route.speech.connector) {
+        (Protocol::Http2, _) => true,
+        (Protocol::Http1, _) => false,
+        (Protocol::Auto, None) => present.grpc(),
+        (Protocol::Auto, Some(_)) => route.state.shares_connections(),
+    };
+    if !shares {
         let endpoints = u32::try_from(route.state.endpoint_count().max(1)).unwrap_or(u32::MAX);
         limits.requests = limits.requests.min(limits.connections.saturating_mul(endpoints));
     }

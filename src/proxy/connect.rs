@@ -102,6 +102,7 @@ impl Dial {
     async fn open_shared(self, opening: Opening, idle_max: u32) -> Result<Opened, Failure> {
         let Dialed { stream, http2 } = self.open().await?;
         self.line.learn(http2);
+        self.state.learn(http2);
         if http2 {
             return Ok(Opened::Http2(stream, opening));
         }

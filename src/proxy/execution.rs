@@ -71,7 +71,7 @@ impl Execution {
             return respond::fail(Failure::Internal.into(), self.record);
         };
         let deadline = self.outgoing.deadline;
-        let slot = match admit::admit(&route, clock::now(), deadline).await {
+        let slot = match admit::admit(&route, self.outgoing.present, clock::now(), deadline).await {
             Ok((slot, waited)) => {
                 self.record.waited(waited);
                 slot

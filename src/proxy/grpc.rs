@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use http::header::CONTENT_TYPE;
-use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode};
+use http::{HeaderMap, HeaderName, HeaderValue, Response};
 use http_body::{Body, Frame};
 use tokio::time::timeout_at;
 
@@ -83,7 +83,7 @@ pub(super) async fn judged(mut answer: Answer, whole: bool, cutoff: Instant) -> 
     let headers = answer.headers();
     let standing = if let Some(ended) = ended_by(headers) {
         ended
-    } else if answer.status() != StatusCode::OK || !is_grpc(headers) {
+    } else if answer.status().as_u16() != grpc::HTTP_STATUS || !is_grpc(headers) {
         // Something before the server has answered: that is told by the HTTP status.
         return Ok(answer);
     } else if answer.body().is_end_stream() {

@@ -265,7 +265,7 @@ impl Proxy {
         record: &mut Record,
     ) -> Result<Admitted, Refusal> {
         let deadline = self.enter(connection, route, &request, present, record)?;
-        let slot = match admit::admit(route, record.started(), deadline).await {
+        let slot = match admit::admit(route, present, record.started(), deadline).await {
             Ok((slot, waited)) => {
                 record.waited(waited);
                 slot

@@ -234,7 +234,7 @@ impl Proxy {
 
     async fn replay_plain(&self, route: &Route<'_>, mut outgoing: Outgoing, mut record: Box<Record>) -> Ended {
         let deadline = outgoing.deadline;
-        let slot = match admit::admit(route, record.started(), deadline).await {
+        let slot = match admit::admit(route, outgoing.present, record.started(), deadline).await {
             Ok((slot, waited)) => {
                 record.waited(waited);
                 slot

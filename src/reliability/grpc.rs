@@ -17,6 +17,9 @@ use super::ending::Ending;
 use super::failure::Failure;
 use std::time::Duration;
 
+/// The status of an answer whose call stands in `grpc-status`; any other was given by something before the server.
+pub const HTTP_STATUS: u16 = 200;
+
 macro_rules! codes {
     ($($(#[$doc:meta])* $name:ident = $number:literal, $word:literal, $status:literal;)*) => {
         /// The status of a call.

@@ -62,6 +62,8 @@ pub struct Upstream {
     turn: AtomicU64,
     /// Answers that take longer are slow, in microseconds; 0 = nobody can say yet.
     slow_above: AtomicU64,
+    /// An endpoint agreed on HTTP/2 when it was asked last.
+    shares: AtomicBool,
     resolution: Resolution,
     events: Events,
 }
@@ -162,9 +164,20 @@ impl Upstream {
             set: ArcSwap::from_pointee(EndpointSet::new(&[], false, None, now)),
             turn: AtomicU64::new(0),
             slow_above: AtomicU64::new(0),
+            shares: AtomicBool::new(false),
             resolution: Resolution::default(),
             events,
         }
+    }
+
+    /// Whether requests share connections, as far as that was left to its endpoints.
+    pub fn shares_connections(&self) -> bool {
+        self.shares.load(Ordering::Relaxed)
+    }
+
+    /// An endpoint was asked for HTTP/2, and agreed or not.
+    pub fn learn(&self, http2: bool) {
+        self.shares.store(http2, Ordering::Relaxed);
     }
 
     /// Runs `decide` on what all requests share, then publishes the breaker's transitions and changed verdicts about

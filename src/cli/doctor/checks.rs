@@ -81,10 +81,11 @@ fn policy(facts: &Facts) -> Vec<Check> {
             vec![Check::problem("policy", format!("{path} cannot be read: {why}"), next)]
         }
         Err(Unusable::Wrong(findings)) => {
-            let errors = findings.findings().iter().filter(|finding| finding.severity == Severity::Error);
-            let first = errors.map(|finding| format!("line {}: {}", finding.position.line, finding.message)).next();
+            let first = findings.findings().iter().find(|finding| finding.severity == Severity::Error);
+            let exposed = first.is_some_and(|finding| finding.code == Code::AdminExposed);
+            let first = first.map(|finding| format!("line {}: {}", finding.position.line, finding.message));
             let text = format!("{path} is refused: {}", first.unwrap_or_default());
-            vec![Check::problem("policy", text, format!("outrigger check {path}"))]
+            vec![Check::problem(if exposed { "admin" } else { "policy" }, text, format!("outrigger check {path}"))]
         }
         Ok(compiled) => {
             let mut checks = vec![Check::ok("policy", format!("{path} is in order"))];
@@ -93,7 +94,7 @@ fn policy(facts: &Facts) -> Vec<Check> {
                 let text = format!("line {}: {}", finding.position.line, finding.message);
                 let next = format!("outrigger explain {}", finding.code.as_str());
                 checks.push(match finding.code {
-                    Code::AdminExposed => Check::problem("admin", text, next),
+                    Code::TokenInClear => Check::problem("admin", text, next),
                     _ => Check::note("policy", text, next),
                 });
             }

@@ -126,8 +126,12 @@ fn draining_longer_than_the_grace_period_is_found() {
 
 #[test]
 fn an_exposed_admin_listener_is_found() {
-    let check = problem(&facts(&format!("{POLICY}admin: {{ listen: 0.0.0.0:4490 }}\n")));
+    let open = format!("{POLICY}admin: {{ listen: 0.0.0.0:4490 }}\n");
+    let findings = compile::load("policy.yaml", &open).unwrap_err();
+    let check = problem(&Facts { policy: Err(Unusable::Wrong(findings)), ..facts(POLICY) });
     assert_eq!(check.check, "admin");
+    let in_clear = format!("{POLICY}admin: {{ listen: 10.0.0.1:4490, tokenFile: /run/token }}\n");
+    assert_eq!(problem(&facts(&in_clear)).check, "admin");
 }
 
 #[test]

@@ -159,7 +159,7 @@ impl Proxy {
         prepared: Prepared,
         mut record: Box<Record>,
     ) -> Response<Body> {
-        match admit::admit(route, record.started(), prepared.outgoing.deadline).await {
+        match admit::admit(route, prepared.outgoing.present, record.started(), prepared.outgoing.deadline).await {
             Ok((slot, waited)) => {
                 record.waited(waited);
                 self.exchange(connection, route, prepared, slot, record).await

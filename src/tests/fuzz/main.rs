@@ -16,10 +16,10 @@ use std::sync::OnceLock;
 
 use libfuzzer_sys::fuzz_target;
 
-/// A target by its name.
 /// What is made of made-up bytes.
 type Target = fn(&[u8]);
 
+/// Targets by name.
 const TARGETS: [(&str, Target); 5] = [
     ("answer", answer::read),
     ("deadline", deadline::read),

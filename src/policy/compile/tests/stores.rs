@@ -102,7 +102,7 @@ fn a_wrong_value_of_a_store_is_refused_where_it_stands() {
         ("{ redis: { url: redis://r, service: 'a b' } }", "2:45", "`a b` is not a name"),
         ("{ redis: { url: http://r } }", "2:25", "`http://r`: only redis:// and rediss:// are supported"),
         ("{ redis: { url: redis://r, service: s, tls: {} } }", "2:53", "`tls` has no effect on a redis:// URL"),
-        ("{ redis: { url: unix:///r } }", "2:25", "only redis:// is supported"),
+        ("{ redis: { url: unix:///r } }", "2:25", "only redis:// and rediss:// are supported"),
         ("{ redis: { url: r:6379 } }", "2:25", "it is not a URL: write redis://HOST:PORT"),
         ("{ redis: { url: 'redis://' } }", "2:25", "it has no valid host or port"),
         ("{ redis: { url: 'redis://r:99999' } }", "2:25", "it has no valid host or port"),
