@@ -108,7 +108,7 @@ async fn a_drain_finishes_streams_and_loses_none_on_its_way() {
         exchanges.push(http2.open(request("GET", "/"), true).await);
     }
     until(&server, |counts| counts.serving == 20).await;
-    program.signal(Signal::Terminate);
+    program.signal(Signal::Interrupt);
     for exchange in exchanges {
         assert_eq!(exchange.answer().await.expect("an answer").text(), "done");
     }
@@ -125,7 +125,7 @@ async fn idle_clients_of_either_kind_do_not_hold_up_the_end() {
     // Neither acknowledges anything nor closes.
     let deaf = Frames::client(program.listen(), &[]).await;
     let silent = client(&program).await;
-    program.signal(Signal::Terminate);
+    program.signal(Signal::Interrupt);
     assert_eq!(program.exit().await.code(), Some(0));
     drop((deaf, silent));
 }

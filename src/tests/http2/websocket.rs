@@ -151,7 +151,7 @@ async fn a_tunnel_does_not_hold_up_the_end_for_long() {
     let mut http2 = Http2::connect(program.listen()).await;
     let (exchange, status, _) = opened(&mut http2).await;
     assert_eq!(status, 200);
-    program.signal(Signal::Terminate);
+    program.signal(Signal::Interrupt);
     assert_eq!(program.exit().await.code(), Some(0));
     drop(exchange);
 }

@@ -1,4 +1,4 @@
-//! Upstreams over HTTP/2, as the frames tell. In the clear it is spoken for gRPC, whose bodies are passed as they are.
+//! Upstreams over HTTP/2, as the frames tell.
 
 use std::time::Duration;
 
@@ -8,15 +8,15 @@ use outrigger::testing::{Client, Program};
 
 use crate::stage::{client, policy_for, program, proxied, until};
 
-/// What makes a request one of gRPC.
-const GRPC: &str = "Content-Type: application/grpc\r\nTE: trailers\r\n";
+/// Spoken in clear, with prior knowledge.
+const HTTP2: &str = "protocol: http2";
 const RETRY: &str = "retry: { attempts: 2, codes: [503], backoff: 1ms, maxBackoff: 2ms }";
 const OK: &[(&str, &str)] = &[(":status", "200")];
 
 /// A peer of frames, and the program in front of it.
 pub(super) async fn framed(block: &str) -> (FramesServer, Program) {
     let server = FramesServer::start().await;
-    let lines: String = block.lines().map(|line| format!("    {line}\n")).collect();
+    let lines: String = [HTTP2].into_iter().chain(block.lines()).map(|line| format!("    {line}\n")).collect();
     let program = Box::pin(program(&format!("upstreams:\n  up:\n    url: {}\n{lines}", server.url()))).await;
     (server, program)
 }
@@ -29,7 +29,7 @@ async fn ask(program: &Program, method: &str, path: &str) -> Client {
 
 fn request(method: &str, path: &str) -> String {
     let length = if method == "POST" { "Content-Length: 0\r\n" } else { "" };
-    format!("{method} {path} HTTP/1.1\r\nHost: app.test\r\n{GRPC}{length}\r\n")
+    format!("{method} {path} HTTP/1.1\r\nHost: app.test\r\nTE: trailers\r\n{length}\r\n")
 }
 
 /// The next request: its stream and its path.
@@ -50,7 +50,9 @@ async fn a_request_keeps_what_it_says_and_gains_the_fields_of_http2() {
     let (server, program) = framed("").await;
     let mut client = client(&program).await;
     client
-        .send(format!("POST /a?b=c HTTP/1.1\r\nHost: app.test\r\n{GRPC}Cookie: a=1\r\nContent-Length: 5\r\n\r\nhello"))
+        .send(format!(
+            "POST /a?b=c HTTP/1.1\r\nHost: app.test\r\nTE: trailers\r\nCookie: a=1\r\nContent-Length: 5\r\n\r\nhello"
+        ))
         .await;
     let mut peer = server.accept(&[]).await;
     let (stream, fields, ended) = peer.head().await;
@@ -72,7 +74,7 @@ async fn a_request_keeps_what_it_says_and_gains_the_fields_of_http2() {
 #[tokio::test]
 async fn two_hundred_first_requests_open_one_connection() {
     let slow = Behaviour::from(Answer::ok("here")).after(Duration::from_millis(100));
-    let (server, program) = proxied(slow, "limits: { connections: 300, requests: 300 }").await;
+    let (server, program) = proxied(slow, &format!("{HTTP2}\nlimits: {{ connections: 300, requests: 300 }}")).await;
     let mut clients = Vec::new();
     for _ in 0..200 {
         clients.push(client(&program).await);
@@ -181,7 +183,7 @@ async fn a_stream_that_was_reset_is_sent_again_only_if_that_is_harmless() {
 async fn an_early_answer_is_whole_although_the_peer_wants_no_more_of_the_request() {
     let (server, program) = framed("").await;
     let mut client = client(&program).await;
-    client.send(format!("POST / HTTP/1.1\r\nHost: a\r\n{GRPC}Content-Length: 9000000\r\n\r\nbegun")).await;
+    client.send(format!("POST / HTTP/1.1\r\nHost: a\r\nTE: trailers\r\nContent-Length: 9000000\r\n\r\nbegun")).await;
     let mut peer = server.accept(&[]).await;
     let (stream, _) = asked(&mut peer).await;
     peer.headers(stream, &[(":status", "413"), ("content-length", "4")], false).await;
@@ -241,7 +243,7 @@ async fn a_reader_that_stops_does_not_stall_its_neighbours() {
     // More than the sockets on the way to a client take.
     let script =
         Script::always(Answer::status(200).huge(NEIGHBOURS)).on_path("/large", Answer::status(200).huge(64 << 20));
-    let (server, program) = proxied(script, "timeouts: { request: 10m, idle: 10m }").await;
+    let (server, program) = proxied(script, &format!("{HTTP2}\ntimeouts: {{ request: 10m, idle: 10m }}")).await;
     let mut stopped = Vec::new();
     for _ in 0..8 {
         stopped.push(ask(&program, "GET", "/large").await);
@@ -274,7 +276,7 @@ async fn an_idle_connection_is_closed_with_a_word() {
 async fn an_upstream_that_speaks_no_http2_is_told_apart_from_one_that_is_gone() {
     let only = Listening { only: Some(Version::Http1), ..Listening::default() };
     let server = FaultServer::start_as(only, Answer::ok("")).await.expect("a server");
-    let program = program(&policy_for(&server, "")).await;
+    let program = program(&policy_for(&server, HTTP2)).await;
     let mut client = ask(&program, "POST", "/").await;
     let answer = client.answer("POST").await;
     let problem = answer.json();
