@@ -1,6 +1,6 @@
 # Print an optspec for argparse to handle cmd's options that are independent of any subcommand.
 function __fish_outrigger_global_optspecs
-    string join \n addr= o/output= h/help V/version
+    string join \n addr= o/output= token-file= ca= cert= key= server-name= h/help V/version
 end
 
 function __fish_outrigger_needs_command
@@ -24,9 +24,14 @@ function __fish_outrigger_using_subcommand
     contains -- $cmd[1] $argv
 end
 
-complete -c outrigger -n "__fish_outrigger_needs_command" -l addr -d 'Admin address of the running proxy [default: 127.0.0.1:4490] [env: OUTRIGGER_ADDR]' -r
+complete -c outrigger -n "__fish_outrigger_needs_command" -l addr -d 'Admin address of the running proxy, with https:// before it if it speaks TLS [default: 127.0.0.1:4490] [env: OUTRIGGER_ADDR]' -r
 complete -c outrigger -n "__fish_outrigger_needs_command" -s o -l output -d 'Form of the answer' -r -f -a "table\t'Aligned columns and sentences'
 json\t'The admin API\'s JSON, with stable keys'"
+complete -c outrigger -n "__fish_outrigger_needs_command" -l token-file -d 'File with the token of `admin.tokenFile` [env: OUTRIGGER_TOKEN_FILE]' -r -F
+complete -c outrigger -n "__fish_outrigger_needs_command" -l ca -d 'With https: PEM file of who vouches for the proxy [default: whom the system trusts] [env: OUTRIGGER_CA]' -r -F
+complete -c outrigger -n "__fish_outrigger_needs_command" -l cert -d 'With https: PEM file of your certificate [env: OUTRIGGER_CERT]' -r -F
+complete -c outrigger -n "__fish_outrigger_needs_command" -l key -d 'With https: PEM file of its key [env: OUTRIGGER_KEY]' -r -F
+complete -c outrigger -n "__fish_outrigger_needs_command" -l server-name -d 'With https: the name in the proxy\'s certificate, as behind a port-forward [default: the host of --addr]' -r
 complete -c outrigger -n "__fish_outrigger_needs_command" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c outrigger -n "__fish_outrigger_needs_command" -s V -l version -d 'Print version'
 complete -c outrigger -n "__fish_outrigger_needs_command" -f -a "run" -d 'Start the proxy'
@@ -36,6 +41,8 @@ complete -c outrigger -n "__fish_outrigger_needs_command" -f -a "explain" -d 'Ex
 complete -c outrigger -n "__fish_outrigger_needs_command" -f -a "diff" -d 'Compare two policy files by what they do'
 complete -c outrigger -n "__fish_outrigger_needs_command" -f -a "schema" -d 'Print the JSON Schema of the policy file, for editors'
 complete -c outrigger -n "__fish_outrigger_needs_command" -f -a "init" -d 'Print a policy to begin with'
+complete -c outrigger -n "__fish_outrigger_needs_command" -f -a "k8s" -d 'Kubernetes manifests: add the sidecar'
+complete -c outrigger -n "__fish_outrigger_needs_command" -f -a "doctor" -d 'Look for what goes wrong in a Pod; exit code 1 if something was found'
 complete -c outrigger -n "__fish_outrigger_needs_command" -f -a "version" -d 'Print the version'
 complete -c outrigger -n "__fish_outrigger_needs_command" -f -a "status" -d 'How the proxy and its dependencies do; exit code 1 if degraded'
 complete -c outrigger -n "__fish_outrigger_needs_command" -f -a "upstreams" -d 'All dependencies, or one with its endpoints'
@@ -59,55 +66,146 @@ complete -c outrigger -n "__fish_outrigger_using_subcommand run" -l log-format -
 text\t'For people'"
 complete -c outrigger -n "__fish_outrigger_using_subcommand run" -l admin-listen -d 'Instead of the policy\'s `admin.listen`' -r
 complete -c outrigger -n "__fish_outrigger_using_subcommand run" -l metrics-listen -d 'Instead of the policy\'s `metrics.listen`' -r
-complete -c outrigger -n "__fish_outrigger_using_subcommand run" -l addr -d 'Admin address of the running proxy [default: 127.0.0.1:4490] [env: OUTRIGGER_ADDR]' -r
+complete -c outrigger -n "__fish_outrigger_using_subcommand run" -l addr -d 'Admin address of the running proxy, with https:// before it if it speaks TLS [default: 127.0.0.1:4490] [env: OUTRIGGER_ADDR]' -r
 complete -c outrigger -n "__fish_outrigger_using_subcommand run" -s o -l output -d 'Form of the answer' -r -f -a "table\t'Aligned columns and sentences'
 json\t'The admin API\'s JSON, with stable keys'"
+complete -c outrigger -n "__fish_outrigger_using_subcommand run" -l token-file -d 'File with the token of `admin.tokenFile` [env: OUTRIGGER_TOKEN_FILE]' -r -F
+complete -c outrigger -n "__fish_outrigger_using_subcommand run" -l ca -d 'With https: PEM file of who vouches for the proxy [default: whom the system trusts] [env: OUTRIGGER_CA]' -r -F
+complete -c outrigger -n "__fish_outrigger_using_subcommand run" -l cert -d 'With https: PEM file of your certificate [env: OUTRIGGER_CERT]' -r -F
+complete -c outrigger -n "__fish_outrigger_using_subcommand run" -l key -d 'With https: PEM file of its key [env: OUTRIGGER_KEY]' -r -F
+complete -c outrigger -n "__fish_outrigger_using_subcommand run" -l server-name -d 'With https: the name in the proxy\'s certificate, as behind a port-forward [default: the host of --addr]' -r
 complete -c outrigger -n "__fish_outrigger_using_subcommand run" -l quit-endpoint -d 'End on `POST /quitquitquit` on the admin listener, from loopback only. For Jobs whose sidecar is a plain container'
 complete -c outrigger -n "__fish_outrigger_using_subcommand run" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c outrigger -n "__fish_outrigger_using_subcommand demo" -l seconds -d 'How long it runs' -r
-complete -c outrigger -n "__fish_outrigger_using_subcommand demo" -l addr -d 'Admin address of the running proxy [default: 127.0.0.1:4490] [env: OUTRIGGER_ADDR]' -r
+complete -c outrigger -n "__fish_outrigger_using_subcommand demo" -l addr -d 'Admin address of the running proxy, with https:// before it if it speaks TLS [default: 127.0.0.1:4490] [env: OUTRIGGER_ADDR]' -r
 complete -c outrigger -n "__fish_outrigger_using_subcommand demo" -s o -l output -d 'Form of the answer' -r -f -a "table\t'Aligned columns and sentences'
 json\t'The admin API\'s JSON, with stable keys'"
+complete -c outrigger -n "__fish_outrigger_using_subcommand demo" -l token-file -d 'File with the token of `admin.tokenFile` [env: OUTRIGGER_TOKEN_FILE]' -r -F
+complete -c outrigger -n "__fish_outrigger_using_subcommand demo" -l ca -d 'With https: PEM file of who vouches for the proxy [default: whom the system trusts] [env: OUTRIGGER_CA]' -r -F
+complete -c outrigger -n "__fish_outrigger_using_subcommand demo" -l cert -d 'With https: PEM file of your certificate [env: OUTRIGGER_CERT]' -r -F
+complete -c outrigger -n "__fish_outrigger_using_subcommand demo" -l key -d 'With https: PEM file of its key [env: OUTRIGGER_KEY]' -r -F
+complete -c outrigger -n "__fish_outrigger_using_subcommand demo" -l server-name -d 'With https: the name in the proxy\'s certificate, as behind a port-forward [default: the host of --addr]' -r
 complete -c outrigger -n "__fish_outrigger_using_subcommand demo" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c outrigger -n "__fish_outrigger_using_subcommand check" -l format -d 'Form of the findings' -r -f -a "human\t'The line and what to write instead'
 json\t'A JSON array'
 github\t'Annotations of GitHub Actions'"
-complete -c outrigger -n "__fish_outrigger_using_subcommand check" -l addr -d 'Admin address of the running proxy [default: 127.0.0.1:4490] [env: OUTRIGGER_ADDR]' -r
+complete -c outrigger -n "__fish_outrigger_using_subcommand check" -l addr -d 'Admin address of the running proxy, with https:// before it if it speaks TLS [default: 127.0.0.1:4490] [env: OUTRIGGER_ADDR]' -r
 complete -c outrigger -n "__fish_outrigger_using_subcommand check" -s o -l output -d 'Form of the answer' -r -f -a "table\t'Aligned columns and sentences'
 json\t'The admin API\'s JSON, with stable keys'"
+complete -c outrigger -n "__fish_outrigger_using_subcommand check" -l token-file -d 'File with the token of `admin.tokenFile` [env: OUTRIGGER_TOKEN_FILE]' -r -F
+complete -c outrigger -n "__fish_outrigger_using_subcommand check" -l ca -d 'With https: PEM file of who vouches for the proxy [default: whom the system trusts] [env: OUTRIGGER_CA]' -r -F
+complete -c outrigger -n "__fish_outrigger_using_subcommand check" -l cert -d 'With https: PEM file of your certificate [env: OUTRIGGER_CERT]' -r -F
+complete -c outrigger -n "__fish_outrigger_using_subcommand check" -l key -d 'With https: PEM file of its key [env: OUTRIGGER_KEY]' -r -F
+complete -c outrigger -n "__fish_outrigger_using_subcommand check" -l server-name -d 'With https: the name in the proxy\'s certificate, as behind a port-forward [default: the host of --addr]' -r
 complete -c outrigger -n "__fish_outrigger_using_subcommand check" -l deny-warnings -d 'Exit with 1 also if there are only warnings'
+complete -c outrigger -n "__fish_outrigger_using_subcommand check" -l without-files -d 'Do not read the certificates and keys that the policy names: for places where they are not, such as CI'
 complete -c outrigger -n "__fish_outrigger_using_subcommand check" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c outrigger -n "__fish_outrigger_using_subcommand explain" -l policy -d 'The policy file, or - for standard input' -r -F
-complete -c outrigger -n "__fish_outrigger_using_subcommand explain" -l addr -d 'Admin address of the running proxy [default: 127.0.0.1:4490] [env: OUTRIGGER_ADDR]' -r
+complete -c outrigger -n "__fish_outrigger_using_subcommand explain" -l addr -d 'Admin address of the running proxy, with https:// before it if it speaks TLS [default: 127.0.0.1:4490] [env: OUTRIGGER_ADDR]' -r
 complete -c outrigger -n "__fish_outrigger_using_subcommand explain" -s o -l output -d 'Form of the answer' -r -f -a "table\t'Aligned columns and sentences'
 json\t'The admin API\'s JSON, with stable keys'"
+complete -c outrigger -n "__fish_outrigger_using_subcommand explain" -l token-file -d 'File with the token of `admin.tokenFile` [env: OUTRIGGER_TOKEN_FILE]' -r -F
+complete -c outrigger -n "__fish_outrigger_using_subcommand explain" -l ca -d 'With https: PEM file of who vouches for the proxy [default: whom the system trusts] [env: OUTRIGGER_CA]' -r -F
+complete -c outrigger -n "__fish_outrigger_using_subcommand explain" -l cert -d 'With https: PEM file of your certificate [env: OUTRIGGER_CERT]' -r -F
+complete -c outrigger -n "__fish_outrigger_using_subcommand explain" -l key -d 'With https: PEM file of its key [env: OUTRIGGER_KEY]' -r -F
+complete -c outrigger -n "__fish_outrigger_using_subcommand explain" -l server-name -d 'With https: the name in the proxy\'s certificate, as behind a port-forward [default: the host of --addr]' -r
 complete -c outrigger -n "__fish_outrigger_using_subcommand explain" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c outrigger -n "__fish_outrigger_using_subcommand diff" -l format -d 'Form of the answer' -r -f -a "human\t'One sentence for each subject that changes'
 json\t'A JSON array'"
-complete -c outrigger -n "__fish_outrigger_using_subcommand diff" -l addr -d 'Admin address of the running proxy [default: 127.0.0.1:4490] [env: OUTRIGGER_ADDR]' -r
+complete -c outrigger -n "__fish_outrigger_using_subcommand diff" -l addr -d 'Admin address of the running proxy, with https:// before it if it speaks TLS [default: 127.0.0.1:4490] [env: OUTRIGGER_ADDR]' -r
 complete -c outrigger -n "__fish_outrigger_using_subcommand diff" -s o -l output -d 'Form of the answer' -r -f -a "table\t'Aligned columns and sentences'
 json\t'The admin API\'s JSON, with stable keys'"
+complete -c outrigger -n "__fish_outrigger_using_subcommand diff" -l token-file -d 'File with the token of `admin.tokenFile` [env: OUTRIGGER_TOKEN_FILE]' -r -F
+complete -c outrigger -n "__fish_outrigger_using_subcommand diff" -l ca -d 'With https: PEM file of who vouches for the proxy [default: whom the system trusts] [env: OUTRIGGER_CA]' -r -F
+complete -c outrigger -n "__fish_outrigger_using_subcommand diff" -l cert -d 'With https: PEM file of your certificate [env: OUTRIGGER_CERT]' -r -F
+complete -c outrigger -n "__fish_outrigger_using_subcommand diff" -l key -d 'With https: PEM file of its key [env: OUTRIGGER_KEY]' -r -F
+complete -c outrigger -n "__fish_outrigger_using_subcommand diff" -l server-name -d 'With https: the name in the proxy\'s certificate, as behind a port-forward [default: the host of --addr]' -r
 complete -c outrigger -n "__fish_outrigger_using_subcommand diff" -s h -l help -d 'Print help (see more with \'--help\')'
-complete -c outrigger -n "__fish_outrigger_using_subcommand schema" -l addr -d 'Admin address of the running proxy [default: 127.0.0.1:4490] [env: OUTRIGGER_ADDR]' -r
+complete -c outrigger -n "__fish_outrigger_using_subcommand schema" -l addr -d 'Admin address of the running proxy, with https:// before it if it speaks TLS [default: 127.0.0.1:4490] [env: OUTRIGGER_ADDR]' -r
 complete -c outrigger -n "__fish_outrigger_using_subcommand schema" -s o -l output -d 'Form of the answer' -r -f -a "table\t'Aligned columns and sentences'
 json\t'The admin API\'s JSON, with stable keys'"
+complete -c outrigger -n "__fish_outrigger_using_subcommand schema" -l token-file -d 'File with the token of `admin.tokenFile` [env: OUTRIGGER_TOKEN_FILE]' -r -F
+complete -c outrigger -n "__fish_outrigger_using_subcommand schema" -l ca -d 'With https: PEM file of who vouches for the proxy [default: whom the system trusts] [env: OUTRIGGER_CA]' -r -F
+complete -c outrigger -n "__fish_outrigger_using_subcommand schema" -l cert -d 'With https: PEM file of your certificate [env: OUTRIGGER_CERT]' -r -F
+complete -c outrigger -n "__fish_outrigger_using_subcommand schema" -l key -d 'With https: PEM file of its key [env: OUTRIGGER_KEY]' -r -F
+complete -c outrigger -n "__fish_outrigger_using_subcommand schema" -l server-name -d 'With https: the name in the proxy\'s certificate, as behind a port-forward [default: the host of --addr]' -r
 complete -c outrigger -n "__fish_outrigger_using_subcommand schema" -s h -l help -d 'Print help (see more with \'--help\')'
-complete -c outrigger -n "__fish_outrigger_using_subcommand init" -l addr -d 'Admin address of the running proxy [default: 127.0.0.1:4490] [env: OUTRIGGER_ADDR]' -r
+complete -c outrigger -n "__fish_outrigger_using_subcommand init" -l addr -d 'Admin address of the running proxy, with https:// before it if it speaks TLS [default: 127.0.0.1:4490] [env: OUTRIGGER_ADDR]' -r
 complete -c outrigger -n "__fish_outrigger_using_subcommand init" -s o -l output -d 'Form of the answer' -r -f -a "table\t'Aligned columns and sentences'
 json\t'The admin API\'s JSON, with stable keys'"
+complete -c outrigger -n "__fish_outrigger_using_subcommand init" -l token-file -d 'File with the token of `admin.tokenFile` [env: OUTRIGGER_TOKEN_FILE]' -r -F
+complete -c outrigger -n "__fish_outrigger_using_subcommand init" -l ca -d 'With https: PEM file of who vouches for the proxy [default: whom the system trusts] [env: OUTRIGGER_CA]' -r -F
+complete -c outrigger -n "__fish_outrigger_using_subcommand init" -l cert -d 'With https: PEM file of your certificate [env: OUTRIGGER_CERT]' -r -F
+complete -c outrigger -n "__fish_outrigger_using_subcommand init" -l key -d 'With https: PEM file of its key [env: OUTRIGGER_KEY]' -r -F
+complete -c outrigger -n "__fish_outrigger_using_subcommand init" -l server-name -d 'With https: the name in the proxy\'s certificate, as behind a port-forward [default: the host of --addr]' -r
 complete -c outrigger -n "__fish_outrigger_using_subcommand init" -s h -l help -d 'Print help (see more with \'--help\')'
-complete -c outrigger -n "__fish_outrigger_using_subcommand version" -l addr -d 'Admin address of the running proxy [default: 127.0.0.1:4490] [env: OUTRIGGER_ADDR]' -r
+complete -c outrigger -n "__fish_outrigger_using_subcommand k8s; and not __fish_seen_subcommand_from inject" -l addr -d 'Admin address of the running proxy, with https:// before it if it speaks TLS [default: 127.0.0.1:4490] [env: OUTRIGGER_ADDR]' -r
+complete -c outrigger -n "__fish_outrigger_using_subcommand k8s; and not __fish_seen_subcommand_from inject" -s o -l output -d 'Form of the answer' -r -f -a "table\t'Aligned columns and sentences'
+json\t'The admin API\'s JSON, with stable keys'"
+complete -c outrigger -n "__fish_outrigger_using_subcommand k8s; and not __fish_seen_subcommand_from inject" -l token-file -d 'File with the token of `admin.tokenFile` [env: OUTRIGGER_TOKEN_FILE]' -r -F
+complete -c outrigger -n "__fish_outrigger_using_subcommand k8s; and not __fish_seen_subcommand_from inject" -l ca -d 'With https: PEM file of who vouches for the proxy [default: whom the system trusts] [env: OUTRIGGER_CA]' -r -F
+complete -c outrigger -n "__fish_outrigger_using_subcommand k8s; and not __fish_seen_subcommand_from inject" -l cert -d 'With https: PEM file of your certificate [env: OUTRIGGER_CERT]' -r -F
+complete -c outrigger -n "__fish_outrigger_using_subcommand k8s; and not __fish_seen_subcommand_from inject" -l key -d 'With https: PEM file of its key [env: OUTRIGGER_KEY]' -r -F
+complete -c outrigger -n "__fish_outrigger_using_subcommand k8s; and not __fish_seen_subcommand_from inject" -l server-name -d 'With https: the name in the proxy\'s certificate, as behind a port-forward [default: the host of --addr]' -r
+complete -c outrigger -n "__fish_outrigger_using_subcommand k8s; and not __fish_seen_subcommand_from inject" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c outrigger -n "__fish_outrigger_using_subcommand k8s; and not __fish_seen_subcommand_from inject" -f -a "inject" -d 'Add the sidecar to the workloads in YAML or JSON; all else passes unchanged'
+complete -c outrigger -n "__fish_outrigger_using_subcommand k8s; and __fish_seen_subcommand_from inject" -s f -l filename -d 'The manifests, or - for standard input' -r -F
+complete -c outrigger -n "__fish_outrigger_using_subcommand k8s; and __fish_seen_subcommand_from inject" -l image -d 'Image of the sidecar [annotation: outrigger.dev/image]' -r
+complete -c outrigger -n "__fish_outrigger_using_subcommand k8s; and __fish_seen_subcommand_from inject" -l policy-configmap -d 'ConfigMap with the key policy.yaml [annotation: outrigger.dev/policy-configmap]' -r
+complete -c outrigger -n "__fish_outrigger_using_subcommand k8s; and __fish_seen_subcommand_from inject" -l tls-secret -d 'Secret with certificates, mounted at /etc/outrigger-tls [annotation: outrigger.dev/tls-secret]' -r
+complete -c outrigger -n "__fish_outrigger_using_subcommand k8s; and __fish_seen_subcommand_from inject" -l state -d 'Where history, keys and dead letters are kept, at /var/lib/outrigger: pvc:NAME, emptyDir or none [annotation: outrigger.dev/state]' -r
+complete -c outrigger -n "__fish_outrigger_using_subcommand k8s; and __fish_seen_subcommand_from inject" -l inbound -d 'Names the port of the policy\'s `inbound` as outrigger-in, for the Service\'s targetPort [annotation: outrigger.dev/inbound]' -r
+complete -c outrigger -n "__fish_outrigger_using_subcommand k8s; and __fish_seen_subcommand_from inject" -l addr -d 'Admin address of the running proxy, with https:// before it if it speaks TLS [default: 127.0.0.1:4490] [env: OUTRIGGER_ADDR]' -r
+complete -c outrigger -n "__fish_outrigger_using_subcommand k8s; and __fish_seen_subcommand_from inject" -s o -l output -d 'Form of the answer' -r -f -a "table\t'Aligned columns and sentences'
+json\t'The admin API\'s JSON, with stable keys'"
+complete -c outrigger -n "__fish_outrigger_using_subcommand k8s; and __fish_seen_subcommand_from inject" -l token-file -d 'File with the token of `admin.tokenFile` [env: OUTRIGGER_TOKEN_FILE]' -r -F
+complete -c outrigger -n "__fish_outrigger_using_subcommand k8s; and __fish_seen_subcommand_from inject" -l ca -d 'With https: PEM file of who vouches for the proxy [default: whom the system trusts] [env: OUTRIGGER_CA]' -r -F
+complete -c outrigger -n "__fish_outrigger_using_subcommand k8s; and __fish_seen_subcommand_from inject" -l cert -d 'With https: PEM file of your certificate [env: OUTRIGGER_CERT]' -r -F
+complete -c outrigger -n "__fish_outrigger_using_subcommand k8s; and __fish_seen_subcommand_from inject" -l key -d 'With https: PEM file of its key [env: OUTRIGGER_KEY]' -r -F
+complete -c outrigger -n "__fish_outrigger_using_subcommand k8s; and __fish_seen_subcommand_from inject" -l server-name -d 'With https: the name in the proxy\'s certificate, as behind a port-forward [default: the host of --addr]' -r
+complete -c outrigger -n "__fish_outrigger_using_subcommand k8s; and __fish_seen_subcommand_from inject" -l plain -d 'As an ordinary container, for clusters older than 1.29'
+complete -c outrigger -n "__fish_outrigger_using_subcommand k8s; and __fish_seen_subcommand_from inject" -l uninject -d 'Take away what was injected'
+complete -c outrigger -n "__fish_outrigger_using_subcommand k8s; and __fish_seen_subcommand_from inject" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c outrigger -n "__fish_outrigger_using_subcommand doctor" -l policy -d 'The policy file [default: that of the running proxy, or /etc/outrigger/policy.yaml]' -r -F
+complete -c outrigger -n "__fish_outrigger_using_subcommand doctor" -l state-dir -d 'Where the proxy keeps its history [default: that of the running proxy]' -r -F
+complete -c outrigger -n "__fish_outrigger_using_subcommand doctor" -l grace-period -d 'terminationGracePeriodSeconds of the Pod, such as 30s [env: OUTRIGGER_GRACE_PERIOD]' -r
+complete -c outrigger -n "__fish_outrigger_using_subcommand doctor" -l addr -d 'Admin address of the running proxy, with https:// before it if it speaks TLS [default: 127.0.0.1:4490] [env: OUTRIGGER_ADDR]' -r
+complete -c outrigger -n "__fish_outrigger_using_subcommand doctor" -s o -l output -d 'Form of the answer' -r -f -a "table\t'Aligned columns and sentences'
+json\t'The admin API\'s JSON, with stable keys'"
+complete -c outrigger -n "__fish_outrigger_using_subcommand doctor" -l token-file -d 'File with the token of `admin.tokenFile` [env: OUTRIGGER_TOKEN_FILE]' -r -F
+complete -c outrigger -n "__fish_outrigger_using_subcommand doctor" -l ca -d 'With https: PEM file of who vouches for the proxy [default: whom the system trusts] [env: OUTRIGGER_CA]' -r -F
+complete -c outrigger -n "__fish_outrigger_using_subcommand doctor" -l cert -d 'With https: PEM file of your certificate [env: OUTRIGGER_CERT]' -r -F
+complete -c outrigger -n "__fish_outrigger_using_subcommand doctor" -l key -d 'With https: PEM file of its key [env: OUTRIGGER_KEY]' -r -F
+complete -c outrigger -n "__fish_outrigger_using_subcommand doctor" -l server-name -d 'With https: the name in the proxy\'s certificate, as behind a port-forward [default: the host of --addr]' -r
+complete -c outrigger -n "__fish_outrigger_using_subcommand doctor" -l offline -d 'Do not look for a running proxy'
+complete -c outrigger -n "__fish_outrigger_using_subcommand doctor" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c outrigger -n "__fish_outrigger_using_subcommand version" -l addr -d 'Admin address of the running proxy, with https:// before it if it speaks TLS [default: 127.0.0.1:4490] [env: OUTRIGGER_ADDR]' -r
 complete -c outrigger -n "__fish_outrigger_using_subcommand version" -s o -l output -d 'Form of the answer' -r -f -a "table\t'Aligned columns and sentences'
 json\t'The admin API\'s JSON, with stable keys'"
+complete -c outrigger -n "__fish_outrigger_using_subcommand version" -l token-file -d 'File with the token of `admin.tokenFile` [env: OUTRIGGER_TOKEN_FILE]' -r -F
+complete -c outrigger -n "__fish_outrigger_using_subcommand version" -l ca -d 'With https: PEM file of who vouches for the proxy [default: whom the system trusts] [env: OUTRIGGER_CA]' -r -F
+complete -c outrigger -n "__fish_outrigger_using_subcommand version" -l cert -d 'With https: PEM file of your certificate [env: OUTRIGGER_CERT]' -r -F
+complete -c outrigger -n "__fish_outrigger_using_subcommand version" -l key -d 'With https: PEM file of its key [env: OUTRIGGER_KEY]' -r -F
+complete -c outrigger -n "__fish_outrigger_using_subcommand version" -l server-name -d 'With https: the name in the proxy\'s certificate, as behind a port-forward [default: the host of --addr]' -r
 complete -c outrigger -n "__fish_outrigger_using_subcommand version" -s h -l help -d 'Print help (see more with \'--help\')'
-complete -c outrigger -n "__fish_outrigger_using_subcommand status" -l addr -d 'Admin address of the running proxy [default: 127.0.0.1:4490] [env: OUTRIGGER_ADDR]' -r
+complete -c outrigger -n "__fish_outrigger_using_subcommand status" -l addr -d 'Admin address of the running proxy, with https:// before it if it speaks TLS [default: 127.0.0.1:4490] [env: OUTRIGGER_ADDR]' -r
 complete -c outrigger -n "__fish_outrigger_using_subcommand status" -s o -l output -d 'Form of the answer' -r -f -a "table\t'Aligned columns and sentences'
 json\t'The admin API\'s JSON, with stable keys'"
+complete -c outrigger -n "__fish_outrigger_using_subcommand status" -l token-file -d 'File with the token of `admin.tokenFile` [env: OUTRIGGER_TOKEN_FILE]' -r -F
+complete -c outrigger -n "__fish_outrigger_using_subcommand status" -l ca -d 'With https: PEM file of who vouches for the proxy [default: whom the system trusts] [env: OUTRIGGER_CA]' -r -F
+complete -c outrigger -n "__fish_outrigger_using_subcommand status" -l cert -d 'With https: PEM file of your certificate [env: OUTRIGGER_CERT]' -r -F
+complete -c outrigger -n "__fish_outrigger_using_subcommand status" -l key -d 'With https: PEM file of its key [env: OUTRIGGER_KEY]' -r -F
+complete -c outrigger -n "__fish_outrigger_using_subcommand status" -l server-name -d 'With https: the name in the proxy\'s certificate, as behind a port-forward [default: the host of --addr]' -r
 complete -c outrigger -n "__fish_outrigger_using_subcommand status" -l watch -d 'Ask again every two seconds, until interrupted'
 complete -c outrigger -n "__fish_outrigger_using_subcommand status" -s h -l help -d 'Print help (see more with \'--help\')'
-complete -c outrigger -n "__fish_outrigger_using_subcommand upstreams" -l addr -d 'Admin address of the running proxy [default: 127.0.0.1:4490] [env: OUTRIGGER_ADDR]' -r
+complete -c outrigger -n "__fish_outrigger_using_subcommand upstreams" -l addr -d 'Admin address of the running proxy, with https:// before it if it speaks TLS [default: 127.0.0.1:4490] [env: OUTRIGGER_ADDR]' -r
 complete -c outrigger -n "__fish_outrigger_using_subcommand upstreams" -s o -l output -d 'Form of the answer' -r -f -a "table\t'Aligned columns and sentences'
 json\t'The admin API\'s JSON, with stable keys'"
+complete -c outrigger -n "__fish_outrigger_using_subcommand upstreams" -l token-file -d 'File with the token of `admin.tokenFile` [env: OUTRIGGER_TOKEN_FILE]' -r -F
+complete -c outrigger -n "__fish_outrigger_using_subcommand upstreams" -l ca -d 'With https: PEM file of who vouches for the proxy [default: whom the system trusts] [env: OUTRIGGER_CA]' -r -F
+complete -c outrigger -n "__fish_outrigger_using_subcommand upstreams" -l cert -d 'With https: PEM file of your certificate [env: OUTRIGGER_CERT]' -r -F
+complete -c outrigger -n "__fish_outrigger_using_subcommand upstreams" -l key -d 'With https: PEM file of its key [env: OUTRIGGER_KEY]' -r -F
+complete -c outrigger -n "__fish_outrigger_using_subcommand upstreams" -l server-name -d 'With https: the name in the proxy\'s certificate, as behind a port-forward [default: the host of --addr]' -r
 complete -c outrigger -n "__fish_outrigger_using_subcommand upstreams" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c outrigger -n "__fish_outrigger_using_subcommand changes" -l since -d 'How far back, such as 90s, 30m or 24h' -r
 complete -c outrigger -n "__fish_outrigger_using_subcommand changes" -l limit -d 'At most this many, the newest ones' -r
@@ -128,49 +226,89 @@ process-started\t''
 process-upgraded\t''
 process-stopped\t''
 manual\t''"
-complete -c outrigger -n "__fish_outrigger_using_subcommand changes" -l addr -d 'Admin address of the running proxy [default: 127.0.0.1:4490] [env: OUTRIGGER_ADDR]' -r
+complete -c outrigger -n "__fish_outrigger_using_subcommand changes" -l addr -d 'Admin address of the running proxy, with https:// before it if it speaks TLS [default: 127.0.0.1:4490] [env: OUTRIGGER_ADDR]' -r
 complete -c outrigger -n "__fish_outrigger_using_subcommand changes" -s o -l output -d 'Form of the answer' -r -f -a "table\t'Aligned columns and sentences'
 json\t'The admin API\'s JSON, with stable keys'"
+complete -c outrigger -n "__fish_outrigger_using_subcommand changes" -l token-file -d 'File with the token of `admin.tokenFile` [env: OUTRIGGER_TOKEN_FILE]' -r -F
+complete -c outrigger -n "__fish_outrigger_using_subcommand changes" -l ca -d 'With https: PEM file of who vouches for the proxy [default: whom the system trusts] [env: OUTRIGGER_CA]' -r -F
+complete -c outrigger -n "__fish_outrigger_using_subcommand changes" -l cert -d 'With https: PEM file of your certificate [env: OUTRIGGER_CERT]' -r -F
+complete -c outrigger -n "__fish_outrigger_using_subcommand changes" -l key -d 'With https: PEM file of its key [env: OUTRIGGER_KEY]' -r -F
+complete -c outrigger -n "__fish_outrigger_using_subcommand changes" -l server-name -d 'With https: the name in the proxy\'s certificate, as behind a port-forward [default: the host of --addr]' -r
 complete -c outrigger -n "__fish_outrigger_using_subcommand changes" -s h -l help -d 'Print help (see more with \'--help\')'
-complete -c outrigger -n "__fish_outrigger_using_subcommand circuits; and not __fish_seen_subcommand_from ls open close reset" -l addr -d 'Admin address of the running proxy [default: 127.0.0.1:4490] [env: OUTRIGGER_ADDR]' -r
+complete -c outrigger -n "__fish_outrigger_using_subcommand circuits; and not __fish_seen_subcommand_from ls open close reset" -l addr -d 'Admin address of the running proxy, with https:// before it if it speaks TLS [default: 127.0.0.1:4490] [env: OUTRIGGER_ADDR]' -r
 complete -c outrigger -n "__fish_outrigger_using_subcommand circuits; and not __fish_seen_subcommand_from ls open close reset" -s o -l output -d 'Form of the answer' -r -f -a "table\t'Aligned columns and sentences'
 json\t'The admin API\'s JSON, with stable keys'"
+complete -c outrigger -n "__fish_outrigger_using_subcommand circuits; and not __fish_seen_subcommand_from ls open close reset" -l token-file -d 'File with the token of `admin.tokenFile` [env: OUTRIGGER_TOKEN_FILE]' -r -F
+complete -c outrigger -n "__fish_outrigger_using_subcommand circuits; and not __fish_seen_subcommand_from ls open close reset" -l ca -d 'With https: PEM file of who vouches for the proxy [default: whom the system trusts] [env: OUTRIGGER_CA]' -r -F
+complete -c outrigger -n "__fish_outrigger_using_subcommand circuits; and not __fish_seen_subcommand_from ls open close reset" -l cert -d 'With https: PEM file of your certificate [env: OUTRIGGER_CERT]' -r -F
+complete -c outrigger -n "__fish_outrigger_using_subcommand circuits; and not __fish_seen_subcommand_from ls open close reset" -l key -d 'With https: PEM file of its key [env: OUTRIGGER_KEY]' -r -F
+complete -c outrigger -n "__fish_outrigger_using_subcommand circuits; and not __fish_seen_subcommand_from ls open close reset" -l server-name -d 'With https: the name in the proxy\'s certificate, as behind a port-forward [default: the host of --addr]' -r
 complete -c outrigger -n "__fish_outrigger_using_subcommand circuits; and not __fish_seen_subcommand_from ls open close reset" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c outrigger -n "__fish_outrigger_using_subcommand circuits; and not __fish_seen_subcommand_from ls open close reset" -f -a "ls" -d 'List all'
 complete -c outrigger -n "__fish_outrigger_using_subcommand circuits; and not __fish_seen_subcommand_from ls open close reset" -f -a "open" -d 'Hold one open: its requests are refused at once'
 complete -c outrigger -n "__fish_outrigger_using_subcommand circuits; and not __fish_seen_subcommand_from ls open close reset" -f -a "close" -d 'Hold one closed: its requests pass whatever fails'
 complete -c outrigger -n "__fish_outrigger_using_subcommand circuits; and not __fish_seen_subcommand_from ls open close reset" -f -a "reset" -d 'End a hold, close the circuit, forget what it learned'
-complete -c outrigger -n "__fish_outrigger_using_subcommand circuits; and __fish_seen_subcommand_from ls" -l addr -d 'Admin address of the running proxy [default: 127.0.0.1:4490] [env: OUTRIGGER_ADDR]' -r
+complete -c outrigger -n "__fish_outrigger_using_subcommand circuits; and __fish_seen_subcommand_from ls" -l addr -d 'Admin address of the running proxy, with https:// before it if it speaks TLS [default: 127.0.0.1:4490] [env: OUTRIGGER_ADDR]' -r
 complete -c outrigger -n "__fish_outrigger_using_subcommand circuits; and __fish_seen_subcommand_from ls" -s o -l output -d 'Form of the answer' -r -f -a "table\t'Aligned columns and sentences'
 json\t'The admin API\'s JSON, with stable keys'"
+complete -c outrigger -n "__fish_outrigger_using_subcommand circuits; and __fish_seen_subcommand_from ls" -l token-file -d 'File with the token of `admin.tokenFile` [env: OUTRIGGER_TOKEN_FILE]' -r -F
+complete -c outrigger -n "__fish_outrigger_using_subcommand circuits; and __fish_seen_subcommand_from ls" -l ca -d 'With https: PEM file of who vouches for the proxy [default: whom the system trusts] [env: OUTRIGGER_CA]' -r -F
+complete -c outrigger -n "__fish_outrigger_using_subcommand circuits; and __fish_seen_subcommand_from ls" -l cert -d 'With https: PEM file of your certificate [env: OUTRIGGER_CERT]' -r -F
+complete -c outrigger -n "__fish_outrigger_using_subcommand circuits; and __fish_seen_subcommand_from ls" -l key -d 'With https: PEM file of its key [env: OUTRIGGER_KEY]' -r -F
+complete -c outrigger -n "__fish_outrigger_using_subcommand circuits; and __fish_seen_subcommand_from ls" -l server-name -d 'With https: the name in the proxy\'s certificate, as behind a port-forward [default: the host of --addr]' -r
 complete -c outrigger -n "__fish_outrigger_using_subcommand circuits; and __fish_seen_subcommand_from ls" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c outrigger -n "__fish_outrigger_using_subcommand circuits; and __fish_seen_subcommand_from open" -l ttl -d 'How long, 1s to 24h' -r
 complete -c outrigger -n "__fish_outrigger_using_subcommand circuits; and __fish_seen_subcommand_from open" -l reason -d 'Why; it goes to the change journal' -r
-complete -c outrigger -n "__fish_outrigger_using_subcommand circuits; and __fish_seen_subcommand_from open" -l addr -d 'Admin address of the running proxy [default: 127.0.0.1:4490] [env: OUTRIGGER_ADDR]' -r
+complete -c outrigger -n "__fish_outrigger_using_subcommand circuits; and __fish_seen_subcommand_from open" -l addr -d 'Admin address of the running proxy, with https:// before it if it speaks TLS [default: 127.0.0.1:4490] [env: OUTRIGGER_ADDR]' -r
 complete -c outrigger -n "__fish_outrigger_using_subcommand circuits; and __fish_seen_subcommand_from open" -s o -l output -d 'Form of the answer' -r -f -a "table\t'Aligned columns and sentences'
 json\t'The admin API\'s JSON, with stable keys'"
+complete -c outrigger -n "__fish_outrigger_using_subcommand circuits; and __fish_seen_subcommand_from open" -l token-file -d 'File with the token of `admin.tokenFile` [env: OUTRIGGER_TOKEN_FILE]' -r -F
+complete -c outrigger -n "__fish_outrigger_using_subcommand circuits; and __fish_seen_subcommand_from open" -l ca -d 'With https: PEM file of who vouches for the proxy [default: whom the system trusts] [env: OUTRIGGER_CA]' -r -F
+complete -c outrigger -n "__fish_outrigger_using_subcommand circuits; and __fish_seen_subcommand_from open" -l cert -d 'With https: PEM file of your certificate [env: OUTRIGGER_CERT]' -r -F
+complete -c outrigger -n "__fish_outrigger_using_subcommand circuits; and __fish_seen_subcommand_from open" -l key -d 'With https: PEM file of its key [env: OUTRIGGER_KEY]' -r -F
+complete -c outrigger -n "__fish_outrigger_using_subcommand circuits; and __fish_seen_subcommand_from open" -l server-name -d 'With https: the name in the proxy\'s certificate, as behind a port-forward [default: the host of --addr]' -r
 complete -c outrigger -n "__fish_outrigger_using_subcommand circuits; and __fish_seen_subcommand_from open" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c outrigger -n "__fish_outrigger_using_subcommand circuits; and __fish_seen_subcommand_from close" -l ttl -d 'How long, 1s to 24h' -r
 complete -c outrigger -n "__fish_outrigger_using_subcommand circuits; and __fish_seen_subcommand_from close" -l reason -d 'Why; it goes to the change journal' -r
-complete -c outrigger -n "__fish_outrigger_using_subcommand circuits; and __fish_seen_subcommand_from close" -l addr -d 'Admin address of the running proxy [default: 127.0.0.1:4490] [env: OUTRIGGER_ADDR]' -r
+complete -c outrigger -n "__fish_outrigger_using_subcommand circuits; and __fish_seen_subcommand_from close" -l addr -d 'Admin address of the running proxy, with https:// before it if it speaks TLS [default: 127.0.0.1:4490] [env: OUTRIGGER_ADDR]' -r
 complete -c outrigger -n "__fish_outrigger_using_subcommand circuits; and __fish_seen_subcommand_from close" -s o -l output -d 'Form of the answer' -r -f -a "table\t'Aligned columns and sentences'
 json\t'The admin API\'s JSON, with stable keys'"
+complete -c outrigger -n "__fish_outrigger_using_subcommand circuits; and __fish_seen_subcommand_from close" -l token-file -d 'File with the token of `admin.tokenFile` [env: OUTRIGGER_TOKEN_FILE]' -r -F
+complete -c outrigger -n "__fish_outrigger_using_subcommand circuits; and __fish_seen_subcommand_from close" -l ca -d 'With https: PEM file of who vouches for the proxy [default: whom the system trusts] [env: OUTRIGGER_CA]' -r -F
+complete -c outrigger -n "__fish_outrigger_using_subcommand circuits; and __fish_seen_subcommand_from close" -l cert -d 'With https: PEM file of your certificate [env: OUTRIGGER_CERT]' -r -F
+complete -c outrigger -n "__fish_outrigger_using_subcommand circuits; and __fish_seen_subcommand_from close" -l key -d 'With https: PEM file of its key [env: OUTRIGGER_KEY]' -r -F
+complete -c outrigger -n "__fish_outrigger_using_subcommand circuits; and __fish_seen_subcommand_from close" -l server-name -d 'With https: the name in the proxy\'s certificate, as behind a port-forward [default: the host of --addr]' -r
 complete -c outrigger -n "__fish_outrigger_using_subcommand circuits; and __fish_seen_subcommand_from close" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c outrigger -n "__fish_outrigger_using_subcommand circuits; and __fish_seen_subcommand_from reset" -l reason -d 'Why; it goes to the change journal' -r
-complete -c outrigger -n "__fish_outrigger_using_subcommand circuits; and __fish_seen_subcommand_from reset" -l addr -d 'Admin address of the running proxy [default: 127.0.0.1:4490] [env: OUTRIGGER_ADDR]' -r
+complete -c outrigger -n "__fish_outrigger_using_subcommand circuits; and __fish_seen_subcommand_from reset" -l addr -d 'Admin address of the running proxy, with https:// before it if it speaks TLS [default: 127.0.0.1:4490] [env: OUTRIGGER_ADDR]' -r
 complete -c outrigger -n "__fish_outrigger_using_subcommand circuits; and __fish_seen_subcommand_from reset" -s o -l output -d 'Form of the answer' -r -f -a "table\t'Aligned columns and sentences'
 json\t'The admin API\'s JSON, with stable keys'"
+complete -c outrigger -n "__fish_outrigger_using_subcommand circuits; and __fish_seen_subcommand_from reset" -l token-file -d 'File with the token of `admin.tokenFile` [env: OUTRIGGER_TOKEN_FILE]' -r -F
+complete -c outrigger -n "__fish_outrigger_using_subcommand circuits; and __fish_seen_subcommand_from reset" -l ca -d 'With https: PEM file of who vouches for the proxy [default: whom the system trusts] [env: OUTRIGGER_CA]' -r -F
+complete -c outrigger -n "__fish_outrigger_using_subcommand circuits; and __fish_seen_subcommand_from reset" -l cert -d 'With https: PEM file of your certificate [env: OUTRIGGER_CERT]' -r -F
+complete -c outrigger -n "__fish_outrigger_using_subcommand circuits; and __fish_seen_subcommand_from reset" -l key -d 'With https: PEM file of its key [env: OUTRIGGER_KEY]' -r -F
+complete -c outrigger -n "__fish_outrigger_using_subcommand circuits; and __fish_seen_subcommand_from reset" -l server-name -d 'With https: the name in the proxy\'s certificate, as behind a port-forward [default: the host of --addr]' -r
 complete -c outrigger -n "__fish_outrigger_using_subcommand circuits; and __fish_seen_subcommand_from reset" -s h -l help -d 'Print help (see more with \'--help\')'
-complete -c outrigger -n "__fish_outrigger_using_subcommand idem; and not __fish_seen_subcommand_from show resolve" -l addr -d 'Admin address of the running proxy [default: 127.0.0.1:4490] [env: OUTRIGGER_ADDR]' -r
+complete -c outrigger -n "__fish_outrigger_using_subcommand idem; and not __fish_seen_subcommand_from show resolve" -l addr -d 'Admin address of the running proxy, with https:// before it if it speaks TLS [default: 127.0.0.1:4490] [env: OUTRIGGER_ADDR]' -r
 complete -c outrigger -n "__fish_outrigger_using_subcommand idem; and not __fish_seen_subcommand_from show resolve" -s o -l output -d 'Form of the answer' -r -f -a "table\t'Aligned columns and sentences'
 json\t'The admin API\'s JSON, with stable keys'"
+complete -c outrigger -n "__fish_outrigger_using_subcommand idem; and not __fish_seen_subcommand_from show resolve" -l token-file -d 'File with the token of `admin.tokenFile` [env: OUTRIGGER_TOKEN_FILE]' -r -F
+complete -c outrigger -n "__fish_outrigger_using_subcommand idem; and not __fish_seen_subcommand_from show resolve" -l ca -d 'With https: PEM file of who vouches for the proxy [default: whom the system trusts] [env: OUTRIGGER_CA]' -r -F
+complete -c outrigger -n "__fish_outrigger_using_subcommand idem; and not __fish_seen_subcommand_from show resolve" -l cert -d 'With https: PEM file of your certificate [env: OUTRIGGER_CERT]' -r -F
+complete -c outrigger -n "__fish_outrigger_using_subcommand idem; and not __fish_seen_subcommand_from show resolve" -l key -d 'With https: PEM file of its key [env: OUTRIGGER_KEY]' -r -F
+complete -c outrigger -n "__fish_outrigger_using_subcommand idem; and not __fish_seen_subcommand_from show resolve" -l server-name -d 'With https: the name in the proxy\'s certificate, as behind a port-forward [default: the host of --addr]' -r
 complete -c outrigger -n "__fish_outrigger_using_subcommand idem; and not __fish_seen_subcommand_from show resolve" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c outrigger -n "__fish_outrigger_using_subcommand idem; and not __fish_seen_subcommand_from show resolve" -f -a "show" -d 'Where a key stands; exit code 1 if there is no record of it'
 complete -c outrigger -n "__fish_outrigger_using_subcommand idem; and not __fish_seen_subcommand_from show resolve" -f -a "resolve" -d 'Settle an unknown outcome or an ambiguous answer; exit code 1 if it is neither'
 complete -c outrigger -n "__fish_outrigger_using_subcommand idem; and __fish_seen_subcommand_from show" -l principal -d 'Whose key it is, where the policy tells callers apart' -r
-complete -c outrigger -n "__fish_outrigger_using_subcommand idem; and __fish_seen_subcommand_from show" -l addr -d 'Admin address of the running proxy [default: 127.0.0.1:4490] [env: OUTRIGGER_ADDR]' -r
+complete -c outrigger -n "__fish_outrigger_using_subcommand idem; and __fish_seen_subcommand_from show" -l addr -d 'Admin address of the running proxy, with https:// before it if it speaks TLS [default: 127.0.0.1:4490] [env: OUTRIGGER_ADDR]' -r
 complete -c outrigger -n "__fish_outrigger_using_subcommand idem; and __fish_seen_subcommand_from show" -s o -l output -d 'Form of the answer' -r -f -a "table\t'Aligned columns and sentences'
 json\t'The admin API\'s JSON, with stable keys'"
+complete -c outrigger -n "__fish_outrigger_using_subcommand idem; and __fish_seen_subcommand_from show" -l token-file -d 'File with the token of `admin.tokenFile` [env: OUTRIGGER_TOKEN_FILE]' -r -F
+complete -c outrigger -n "__fish_outrigger_using_subcommand idem; and __fish_seen_subcommand_from show" -l ca -d 'With https: PEM file of who vouches for the proxy [default: whom the system trusts] [env: OUTRIGGER_CA]' -r -F
+complete -c outrigger -n "__fish_outrigger_using_subcommand idem; and __fish_seen_subcommand_from show" -l cert -d 'With https: PEM file of your certificate [env: OUTRIGGER_CERT]' -r -F
+complete -c outrigger -n "__fish_outrigger_using_subcommand idem; and __fish_seen_subcommand_from show" -l key -d 'With https: PEM file of its key [env: OUTRIGGER_KEY]' -r -F
+complete -c outrigger -n "__fish_outrigger_using_subcommand idem; and __fish_seen_subcommand_from show" -l server-name -d 'With https: the name in the proxy\'s certificate, as behind a port-forward [default: the host of --addr]' -r
 complete -c outrigger -n "__fish_outrigger_using_subcommand idem; and __fish_seen_subcommand_from show" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c outrigger -n "__fish_outrigger_using_subcommand idem; and __fish_seen_subcommand_from resolve" -l principal -d 'Whose key it is, where the policy tells callers apart' -r
 complete -c outrigger -n "__fish_outrigger_using_subcommand idem; and __fish_seen_subcommand_from resolve" -l as -d 'What you have found out' -r -f -a "executed\t'It took effect: repetitions get an answer'
@@ -178,13 +316,23 @@ not-executed\t'It did not: the next request with the key is executed'"
 complete -c outrigger -n "__fish_outrigger_using_subcommand idem; and __fish_seen_subcommand_from resolve" -l reason -d 'Why; it goes to the change journal' -r
 complete -c outrigger -n "__fish_outrigger_using_subcommand idem; and __fish_seen_subcommand_from resolve" -l status -d 'Status that repetitions get, with `executed` [default: 200]' -r
 complete -c outrigger -n "__fish_outrigger_using_subcommand idem; and __fish_seen_subcommand_from resolve" -l body -d 'Body that repetitions get, with `executed` [default: empty]' -r
-complete -c outrigger -n "__fish_outrigger_using_subcommand idem; and __fish_seen_subcommand_from resolve" -l addr -d 'Admin address of the running proxy [default: 127.0.0.1:4490] [env: OUTRIGGER_ADDR]' -r
+complete -c outrigger -n "__fish_outrigger_using_subcommand idem; and __fish_seen_subcommand_from resolve" -l addr -d 'Admin address of the running proxy, with https:// before it if it speaks TLS [default: 127.0.0.1:4490] [env: OUTRIGGER_ADDR]' -r
 complete -c outrigger -n "__fish_outrigger_using_subcommand idem; and __fish_seen_subcommand_from resolve" -s o -l output -d 'Form of the answer' -r -f -a "table\t'Aligned columns and sentences'
 json\t'The admin API\'s JSON, with stable keys'"
+complete -c outrigger -n "__fish_outrigger_using_subcommand idem; and __fish_seen_subcommand_from resolve" -l token-file -d 'File with the token of `admin.tokenFile` [env: OUTRIGGER_TOKEN_FILE]' -r -F
+complete -c outrigger -n "__fish_outrigger_using_subcommand idem; and __fish_seen_subcommand_from resolve" -l ca -d 'With https: PEM file of who vouches for the proxy [default: whom the system trusts] [env: OUTRIGGER_CA]' -r -F
+complete -c outrigger -n "__fish_outrigger_using_subcommand idem; and __fish_seen_subcommand_from resolve" -l cert -d 'With https: PEM file of your certificate [env: OUTRIGGER_CERT]' -r -F
+complete -c outrigger -n "__fish_outrigger_using_subcommand idem; and __fish_seen_subcommand_from resolve" -l key -d 'With https: PEM file of its key [env: OUTRIGGER_KEY]' -r -F
+complete -c outrigger -n "__fish_outrigger_using_subcommand idem; and __fish_seen_subcommand_from resolve" -l server-name -d 'With https: the name in the proxy\'s certificate, as behind a port-forward [default: the host of --addr]' -r
 complete -c outrigger -n "__fish_outrigger_using_subcommand idem; and __fish_seen_subcommand_from resolve" -s h -l help -d 'Print help (see more with \'--help\')'
-complete -c outrigger -n "__fish_outrigger_using_subcommand dlq; and not __fish_seen_subcommand_from ls stats show body replay drop resolve export" -l addr -d 'Admin address of the running proxy [default: 127.0.0.1:4490] [env: OUTRIGGER_ADDR]' -r
+complete -c outrigger -n "__fish_outrigger_using_subcommand dlq; and not __fish_seen_subcommand_from ls stats show body replay drop resolve export" -l addr -d 'Admin address of the running proxy, with https:// before it if it speaks TLS [default: 127.0.0.1:4490] [env: OUTRIGGER_ADDR]' -r
 complete -c outrigger -n "__fish_outrigger_using_subcommand dlq; and not __fish_seen_subcommand_from ls stats show body replay drop resolve export" -s o -l output -d 'Form of the answer' -r -f -a "table\t'Aligned columns and sentences'
 json\t'The admin API\'s JSON, with stable keys'"
+complete -c outrigger -n "__fish_outrigger_using_subcommand dlq; and not __fish_seen_subcommand_from ls stats show body replay drop resolve export" -l token-file -d 'File with the token of `admin.tokenFile` [env: OUTRIGGER_TOKEN_FILE]' -r -F
+complete -c outrigger -n "__fish_outrigger_using_subcommand dlq; and not __fish_seen_subcommand_from ls stats show body replay drop resolve export" -l ca -d 'With https: PEM file of who vouches for the proxy [default: whom the system trusts] [env: OUTRIGGER_CA]' -r -F
+complete -c outrigger -n "__fish_outrigger_using_subcommand dlq; and not __fish_seen_subcommand_from ls stats show body replay drop resolve export" -l cert -d 'With https: PEM file of your certificate [env: OUTRIGGER_CERT]' -r -F
+complete -c outrigger -n "__fish_outrigger_using_subcommand dlq; and not __fish_seen_subcommand_from ls stats show body replay drop resolve export" -l key -d 'With https: PEM file of its key [env: OUTRIGGER_KEY]' -r -F
+complete -c outrigger -n "__fish_outrigger_using_subcommand dlq; and not __fish_seen_subcommand_from ls stats show body replay drop resolve export" -l server-name -d 'With https: the name in the proxy\'s certificate, as behind a port-forward [default: the host of --addr]' -r
 complete -c outrigger -n "__fish_outrigger_using_subcommand dlq; and not __fish_seen_subcommand_from ls stats show body replay drop resolve export" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c outrigger -n "__fish_outrigger_using_subcommand dlq; and not __fish_seen_subcommand_from ls stats show body replay drop resolve export" -f -a "ls" -d 'List them, newest first'
 complete -c outrigger -n "__fish_outrigger_using_subcommand dlq; and not __fish_seen_subcommand_from ls stats show body replay drop resolve export" -f -a "stats" -d 'How many there are, how full it is, how many were lost'
@@ -203,23 +351,43 @@ complete -c outrigger -n "__fish_outrigger_using_subcommand dlq; and __fish_seen
 complete -c outrigger -n "__fish_outrigger_using_subcommand dlq; and __fish_seen_subcommand_from ls" -l until -d 'Captured longer ago than this, such as 10m' -r
 complete -c outrigger -n "__fish_outrigger_using_subcommand dlq; and __fish_seen_subcommand_from ls" -l limit -d 'At most this many' -r
 complete -c outrigger -n "__fish_outrigger_using_subcommand dlq; and __fish_seen_subcommand_from ls" -l after -d 'Continue behind this letter: its whole id' -r
-complete -c outrigger -n "__fish_outrigger_using_subcommand dlq; and __fish_seen_subcommand_from ls" -l addr -d 'Admin address of the running proxy [default: 127.0.0.1:4490] [env: OUTRIGGER_ADDR]' -r
+complete -c outrigger -n "__fish_outrigger_using_subcommand dlq; and __fish_seen_subcommand_from ls" -l addr -d 'Admin address of the running proxy, with https:// before it if it speaks TLS [default: 127.0.0.1:4490] [env: OUTRIGGER_ADDR]' -r
 complete -c outrigger -n "__fish_outrigger_using_subcommand dlq; and __fish_seen_subcommand_from ls" -s o -l output -d 'Form of the answer' -r -f -a "table\t'Aligned columns and sentences'
 json\t'The admin API\'s JSON, with stable keys'"
+complete -c outrigger -n "__fish_outrigger_using_subcommand dlq; and __fish_seen_subcommand_from ls" -l token-file -d 'File with the token of `admin.tokenFile` [env: OUTRIGGER_TOKEN_FILE]' -r -F
+complete -c outrigger -n "__fish_outrigger_using_subcommand dlq; and __fish_seen_subcommand_from ls" -l ca -d 'With https: PEM file of who vouches for the proxy [default: whom the system trusts] [env: OUTRIGGER_CA]' -r -F
+complete -c outrigger -n "__fish_outrigger_using_subcommand dlq; and __fish_seen_subcommand_from ls" -l cert -d 'With https: PEM file of your certificate [env: OUTRIGGER_CERT]' -r -F
+complete -c outrigger -n "__fish_outrigger_using_subcommand dlq; and __fish_seen_subcommand_from ls" -l key -d 'With https: PEM file of its key [env: OUTRIGGER_KEY]' -r -F
+complete -c outrigger -n "__fish_outrigger_using_subcommand dlq; and __fish_seen_subcommand_from ls" -l server-name -d 'With https: the name in the proxy\'s certificate, as behind a port-forward [default: the host of --addr]' -r
 complete -c outrigger -n "__fish_outrigger_using_subcommand dlq; and __fish_seen_subcommand_from ls" -s h -l help -d 'Print help (see more with \'--help\')'
-complete -c outrigger -n "__fish_outrigger_using_subcommand dlq; and __fish_seen_subcommand_from stats" -l addr -d 'Admin address of the running proxy [default: 127.0.0.1:4490] [env: OUTRIGGER_ADDR]' -r
+complete -c outrigger -n "__fish_outrigger_using_subcommand dlq; and __fish_seen_subcommand_from stats" -l addr -d 'Admin address of the running proxy, with https:// before it if it speaks TLS [default: 127.0.0.1:4490] [env: OUTRIGGER_ADDR]' -r
 complete -c outrigger -n "__fish_outrigger_using_subcommand dlq; and __fish_seen_subcommand_from stats" -s o -l output -d 'Form of the answer' -r -f -a "table\t'Aligned columns and sentences'
 json\t'The admin API\'s JSON, with stable keys'"
+complete -c outrigger -n "__fish_outrigger_using_subcommand dlq; and __fish_seen_subcommand_from stats" -l token-file -d 'File with the token of `admin.tokenFile` [env: OUTRIGGER_TOKEN_FILE]' -r -F
+complete -c outrigger -n "__fish_outrigger_using_subcommand dlq; and __fish_seen_subcommand_from stats" -l ca -d 'With https: PEM file of who vouches for the proxy [default: whom the system trusts] [env: OUTRIGGER_CA]' -r -F
+complete -c outrigger -n "__fish_outrigger_using_subcommand dlq; and __fish_seen_subcommand_from stats" -l cert -d 'With https: PEM file of your certificate [env: OUTRIGGER_CERT]' -r -F
+complete -c outrigger -n "__fish_outrigger_using_subcommand dlq; and __fish_seen_subcommand_from stats" -l key -d 'With https: PEM file of its key [env: OUTRIGGER_KEY]' -r -F
+complete -c outrigger -n "__fish_outrigger_using_subcommand dlq; and __fish_seen_subcommand_from stats" -l server-name -d 'With https: the name in the proxy\'s certificate, as behind a port-forward [default: the host of --addr]' -r
 complete -c outrigger -n "__fish_outrigger_using_subcommand dlq; and __fish_seen_subcommand_from stats" -s h -l help -d 'Print help (see more with \'--help\')'
-complete -c outrigger -n "__fish_outrigger_using_subcommand dlq; and __fish_seen_subcommand_from show" -l addr -d 'Admin address of the running proxy [default: 127.0.0.1:4490] [env: OUTRIGGER_ADDR]' -r
+complete -c outrigger -n "__fish_outrigger_using_subcommand dlq; and __fish_seen_subcommand_from show" -l addr -d 'Admin address of the running proxy, with https:// before it if it speaks TLS [default: 127.0.0.1:4490] [env: OUTRIGGER_ADDR]' -r
 complete -c outrigger -n "__fish_outrigger_using_subcommand dlq; and __fish_seen_subcommand_from show" -s o -l output -d 'Form of the answer' -r -f -a "table\t'Aligned columns and sentences'
 json\t'The admin API\'s JSON, with stable keys'"
+complete -c outrigger -n "__fish_outrigger_using_subcommand dlq; and __fish_seen_subcommand_from show" -l token-file -d 'File with the token of `admin.tokenFile` [env: OUTRIGGER_TOKEN_FILE]' -r -F
+complete -c outrigger -n "__fish_outrigger_using_subcommand dlq; and __fish_seen_subcommand_from show" -l ca -d 'With https: PEM file of who vouches for the proxy [default: whom the system trusts] [env: OUTRIGGER_CA]' -r -F
+complete -c outrigger -n "__fish_outrigger_using_subcommand dlq; and __fish_seen_subcommand_from show" -l cert -d 'With https: PEM file of your certificate [env: OUTRIGGER_CERT]' -r -F
+complete -c outrigger -n "__fish_outrigger_using_subcommand dlq; and __fish_seen_subcommand_from show" -l key -d 'With https: PEM file of its key [env: OUTRIGGER_KEY]' -r -F
+complete -c outrigger -n "__fish_outrigger_using_subcommand dlq; and __fish_seen_subcommand_from show" -l server-name -d 'With https: the name in the proxy\'s certificate, as behind a port-forward [default: the host of --addr]' -r
 complete -c outrigger -n "__fish_outrigger_using_subcommand dlq; and __fish_seen_subcommand_from show" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c outrigger -n "__fish_outrigger_using_subcommand dlq; and __fish_seen_subcommand_from body" -l out -d 'Into this new file instead of standard output' -r -F
 complete -c outrigger -n "__fish_outrigger_using_subcommand dlq; and __fish_seen_subcommand_from body" -l reason -d 'Why; it goes to the audit' -r
-complete -c outrigger -n "__fish_outrigger_using_subcommand dlq; and __fish_seen_subcommand_from body" -l addr -d 'Admin address of the running proxy [default: 127.0.0.1:4490] [env: OUTRIGGER_ADDR]' -r
+complete -c outrigger -n "__fish_outrigger_using_subcommand dlq; and __fish_seen_subcommand_from body" -l addr -d 'Admin address of the running proxy, with https:// before it if it speaks TLS [default: 127.0.0.1:4490] [env: OUTRIGGER_ADDR]' -r
 complete -c outrigger -n "__fish_outrigger_using_subcommand dlq; and __fish_seen_subcommand_from body" -s o -l output -d 'Form of the answer' -r -f -a "table\t'Aligned columns and sentences'
 json\t'The admin API\'s JSON, with stable keys'"
+complete -c outrigger -n "__fish_outrigger_using_subcommand dlq; and __fish_seen_subcommand_from body" -l token-file -d 'File with the token of `admin.tokenFile` [env: OUTRIGGER_TOKEN_FILE]' -r -F
+complete -c outrigger -n "__fish_outrigger_using_subcommand dlq; and __fish_seen_subcommand_from body" -l ca -d 'With https: PEM file of who vouches for the proxy [default: whom the system trusts] [env: OUTRIGGER_CA]' -r -F
+complete -c outrigger -n "__fish_outrigger_using_subcommand dlq; and __fish_seen_subcommand_from body" -l cert -d 'With https: PEM file of your certificate [env: OUTRIGGER_CERT]' -r -F
+complete -c outrigger -n "__fish_outrigger_using_subcommand dlq; and __fish_seen_subcommand_from body" -l key -d 'With https: PEM file of its key [env: OUTRIGGER_KEY]' -r -F
+complete -c outrigger -n "__fish_outrigger_using_subcommand dlq; and __fish_seen_subcommand_from body" -l server-name -d 'With https: the name in the proxy\'s certificate, as behind a port-forward [default: the host of --addr]' -r
 complete -c outrigger -n "__fish_outrigger_using_subcommand dlq; and __fish_seen_subcommand_from body" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c outrigger -n "__fish_outrigger_using_subcommand dlq; and __fish_seen_subcommand_from replay" -l state -d 'open, replaying, replayed, superseded, dropped, resolved, expired (several with commas), or all' -r
 complete -c outrigger -n "__fish_outrigger_using_subcommand dlq; and __fish_seen_subcommand_from replay" -l class -d 'not-executed, unknown, failed-response (several with commas)' -r
@@ -232,9 +400,14 @@ complete -c outrigger -n "__fish_outrigger_using_subcommand dlq; and __fish_seen
 complete -c outrigger -n "__fish_outrigger_using_subcommand dlq; and __fish_seen_subcommand_from replay" -l max -d 'At most this many letters' -r
 complete -c outrigger -n "__fish_outrigger_using_subcommand dlq; and __fish_seen_subcommand_from replay" -l stop-after -d 'End after this many failures' -r
 complete -c outrigger -n "__fish_outrigger_using_subcommand dlq; and __fish_seen_subcommand_from replay" -l reason -d 'Why; it goes to the audit' -r
-complete -c outrigger -n "__fish_outrigger_using_subcommand dlq; and __fish_seen_subcommand_from replay" -l addr -d 'Admin address of the running proxy [default: 127.0.0.1:4490] [env: OUTRIGGER_ADDR]' -r
+complete -c outrigger -n "__fish_outrigger_using_subcommand dlq; and __fish_seen_subcommand_from replay" -l addr -d 'Admin address of the running proxy, with https:// before it if it speaks TLS [default: 127.0.0.1:4490] [env: OUTRIGGER_ADDR]' -r
 complete -c outrigger -n "__fish_outrigger_using_subcommand dlq; and __fish_seen_subcommand_from replay" -s o -l output -d 'Form of the answer' -r -f -a "table\t'Aligned columns and sentences'
 json\t'The admin API\'s JSON, with stable keys'"
+complete -c outrigger -n "__fish_outrigger_using_subcommand dlq; and __fish_seen_subcommand_from replay" -l token-file -d 'File with the token of `admin.tokenFile` [env: OUTRIGGER_TOKEN_FILE]' -r -F
+complete -c outrigger -n "__fish_outrigger_using_subcommand dlq; and __fish_seen_subcommand_from replay" -l ca -d 'With https: PEM file of who vouches for the proxy [default: whom the system trusts] [env: OUTRIGGER_CA]' -r -F
+complete -c outrigger -n "__fish_outrigger_using_subcommand dlq; and __fish_seen_subcommand_from replay" -l cert -d 'With https: PEM file of your certificate [env: OUTRIGGER_CERT]' -r -F
+complete -c outrigger -n "__fish_outrigger_using_subcommand dlq; and __fish_seen_subcommand_from replay" -l key -d 'With https: PEM file of its key [env: OUTRIGGER_KEY]' -r -F
+complete -c outrigger -n "__fish_outrigger_using_subcommand dlq; and __fish_seen_subcommand_from replay" -l server-name -d 'With https: the name in the proxy\'s certificate, as behind a port-forward [default: the host of --addr]' -r
 complete -c outrigger -n "__fish_outrigger_using_subcommand dlq; and __fish_seen_subcommand_from replay" -l dry-run -d 'Say what would be done, and do nothing'
 complete -c outrigger -n "__fish_outrigger_using_subcommand dlq; and __fish_seen_subcommand_from replay" -l yes -d 'More than one letter is meant'
 complete -c outrigger -n "__fish_outrigger_using_subcommand dlq; and __fish_seen_subcommand_from replay" -l accept-duplicate-risk -d 'Also those that may be executed twice'
@@ -248,9 +421,14 @@ complete -c outrigger -n "__fish_outrigger_using_subcommand dlq; and __fish_seen
 complete -c outrigger -n "__fish_outrigger_using_subcommand dlq; and __fish_seen_subcommand_from drop" -l since -d 'Captured in this last time, such as 2h' -r
 complete -c outrigger -n "__fish_outrigger_using_subcommand dlq; and __fish_seen_subcommand_from drop" -l until -d 'Captured longer ago than this, such as 10m' -r
 complete -c outrigger -n "__fish_outrigger_using_subcommand dlq; and __fish_seen_subcommand_from drop" -l reason -d 'Why; it goes to the audit' -r
-complete -c outrigger -n "__fish_outrigger_using_subcommand dlq; and __fish_seen_subcommand_from drop" -l addr -d 'Admin address of the running proxy [default: 127.0.0.1:4490] [env: OUTRIGGER_ADDR]' -r
+complete -c outrigger -n "__fish_outrigger_using_subcommand dlq; and __fish_seen_subcommand_from drop" -l addr -d 'Admin address of the running proxy, with https:// before it if it speaks TLS [default: 127.0.0.1:4490] [env: OUTRIGGER_ADDR]' -r
 complete -c outrigger -n "__fish_outrigger_using_subcommand dlq; and __fish_seen_subcommand_from drop" -s o -l output -d 'Form of the answer' -r -f -a "table\t'Aligned columns and sentences'
 json\t'The admin API\'s JSON, with stable keys'"
+complete -c outrigger -n "__fish_outrigger_using_subcommand dlq; and __fish_seen_subcommand_from drop" -l token-file -d 'File with the token of `admin.tokenFile` [env: OUTRIGGER_TOKEN_FILE]' -r -F
+complete -c outrigger -n "__fish_outrigger_using_subcommand dlq; and __fish_seen_subcommand_from drop" -l ca -d 'With https: PEM file of who vouches for the proxy [default: whom the system trusts] [env: OUTRIGGER_CA]' -r -F
+complete -c outrigger -n "__fish_outrigger_using_subcommand dlq; and __fish_seen_subcommand_from drop" -l cert -d 'With https: PEM file of your certificate [env: OUTRIGGER_CERT]' -r -F
+complete -c outrigger -n "__fish_outrigger_using_subcommand dlq; and __fish_seen_subcommand_from drop" -l key -d 'With https: PEM file of its key [env: OUTRIGGER_KEY]' -r -F
+complete -c outrigger -n "__fish_outrigger_using_subcommand dlq; and __fish_seen_subcommand_from drop" -l server-name -d 'With https: the name in the proxy\'s certificate, as behind a port-forward [default: the host of --addr]' -r
 complete -c outrigger -n "__fish_outrigger_using_subcommand dlq; and __fish_seen_subcommand_from drop" -l yes -d 'More than one letter is meant'
 complete -c outrigger -n "__fish_outrigger_using_subcommand dlq; and __fish_seen_subcommand_from drop" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c outrigger -n "__fish_outrigger_using_subcommand dlq; and __fish_seen_subcommand_from resolve" -l as -d 'What you have found out' -r -f -a "executed\t'It took effect: repetitions get an answer'
@@ -258,9 +436,14 @@ not-executed\t'It did not: the next request with the key is executed'"
 complete -c outrigger -n "__fish_outrigger_using_subcommand dlq; and __fish_seen_subcommand_from resolve" -l reason -d 'Why; it goes to the audit' -r
 complete -c outrigger -n "__fish_outrigger_using_subcommand dlq; and __fish_seen_subcommand_from resolve" -l status -d 'Status that repetitions get, with `executed` [default: 200]' -r
 complete -c outrigger -n "__fish_outrigger_using_subcommand dlq; and __fish_seen_subcommand_from resolve" -l body -d 'Body that repetitions get, with `executed` [default: empty]' -r
-complete -c outrigger -n "__fish_outrigger_using_subcommand dlq; and __fish_seen_subcommand_from resolve" -l addr -d 'Admin address of the running proxy [default: 127.0.0.1:4490] [env: OUTRIGGER_ADDR]' -r
+complete -c outrigger -n "__fish_outrigger_using_subcommand dlq; and __fish_seen_subcommand_from resolve" -l addr -d 'Admin address of the running proxy, with https:// before it if it speaks TLS [default: 127.0.0.1:4490] [env: OUTRIGGER_ADDR]' -r
 complete -c outrigger -n "__fish_outrigger_using_subcommand dlq; and __fish_seen_subcommand_from resolve" -s o -l output -d 'Form of the answer' -r -f -a "table\t'Aligned columns and sentences'
 json\t'The admin API\'s JSON, with stable keys'"
+complete -c outrigger -n "__fish_outrigger_using_subcommand dlq; and __fish_seen_subcommand_from resolve" -l token-file -d 'File with the token of `admin.tokenFile` [env: OUTRIGGER_TOKEN_FILE]' -r -F
+complete -c outrigger -n "__fish_outrigger_using_subcommand dlq; and __fish_seen_subcommand_from resolve" -l ca -d 'With https: PEM file of who vouches for the proxy [default: whom the system trusts] [env: OUTRIGGER_CA]' -r -F
+complete -c outrigger -n "__fish_outrigger_using_subcommand dlq; and __fish_seen_subcommand_from resolve" -l cert -d 'With https: PEM file of your certificate [env: OUTRIGGER_CERT]' -r -F
+complete -c outrigger -n "__fish_outrigger_using_subcommand dlq; and __fish_seen_subcommand_from resolve" -l key -d 'With https: PEM file of its key [env: OUTRIGGER_KEY]' -r -F
+complete -c outrigger -n "__fish_outrigger_using_subcommand dlq; and __fish_seen_subcommand_from resolve" -l server-name -d 'With https: the name in the proxy\'s certificate, as behind a port-forward [default: the host of --addr]' -r
 complete -c outrigger -n "__fish_outrigger_using_subcommand dlq; and __fish_seen_subcommand_from resolve" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c outrigger -n "__fish_outrigger_using_subcommand dlq; and __fish_seen_subcommand_from export" -l state -d 'open, replaying, replayed, superseded, dropped, resolved, expired (several with commas), or all' -r
 complete -c outrigger -n "__fish_outrigger_using_subcommand dlq; and __fish_seen_subcommand_from export" -l class -d 'not-executed, unknown, failed-response (several with commas)' -r
@@ -270,93 +453,178 @@ complete -c outrigger -n "__fish_outrigger_using_subcommand dlq; and __fish_seen
 complete -c outrigger -n "__fish_outrigger_using_subcommand dlq; and __fish_seen_subcommand_from export" -l since -d 'Captured in this last time, such as 2h' -r
 complete -c outrigger -n "__fish_outrigger_using_subcommand dlq; and __fish_seen_subcommand_from export" -l until -d 'Captured longer ago than this, such as 10m' -r
 complete -c outrigger -n "__fish_outrigger_using_subcommand dlq; and __fish_seen_subcommand_from export" -l out -d 'Into this new file instead of standard output' -r -F
-complete -c outrigger -n "__fish_outrigger_using_subcommand dlq; and __fish_seen_subcommand_from export" -l addr -d 'Admin address of the running proxy [default: 127.0.0.1:4490] [env: OUTRIGGER_ADDR]' -r
+complete -c outrigger -n "__fish_outrigger_using_subcommand dlq; and __fish_seen_subcommand_from export" -l addr -d 'Admin address of the running proxy, with https:// before it if it speaks TLS [default: 127.0.0.1:4490] [env: OUTRIGGER_ADDR]' -r
 complete -c outrigger -n "__fish_outrigger_using_subcommand dlq; and __fish_seen_subcommand_from export" -s o -l output -d 'Form of the answer' -r -f -a "table\t'Aligned columns and sentences'
 json\t'The admin API\'s JSON, with stable keys'"
+complete -c outrigger -n "__fish_outrigger_using_subcommand dlq; and __fish_seen_subcommand_from export" -l token-file -d 'File with the token of `admin.tokenFile` [env: OUTRIGGER_TOKEN_FILE]' -r -F
+complete -c outrigger -n "__fish_outrigger_using_subcommand dlq; and __fish_seen_subcommand_from export" -l ca -d 'With https: PEM file of who vouches for the proxy [default: whom the system trusts] [env: OUTRIGGER_CA]' -r -F
+complete -c outrigger -n "__fish_outrigger_using_subcommand dlq; and __fish_seen_subcommand_from export" -l cert -d 'With https: PEM file of your certificate [env: OUTRIGGER_CERT]' -r -F
+complete -c outrigger -n "__fish_outrigger_using_subcommand dlq; and __fish_seen_subcommand_from export" -l key -d 'With https: PEM file of its key [env: OUTRIGGER_KEY]' -r -F
+complete -c outrigger -n "__fish_outrigger_using_subcommand dlq; and __fish_seen_subcommand_from export" -l server-name -d 'With https: the name in the proxy\'s certificate, as behind a port-forward [default: the host of --addr]' -r
 complete -c outrigger -n "__fish_outrigger_using_subcommand dlq; and __fish_seen_subcommand_from export" -s h -l help -d 'Print help (see more with \'--help\')'
-complete -c outrigger -n "__fish_outrigger_using_subcommand replay; and not __fish_seen_subcommand_from ls status cancel" -l addr -d 'Admin address of the running proxy [default: 127.0.0.1:4490] [env: OUTRIGGER_ADDR]' -r
+complete -c outrigger -n "__fish_outrigger_using_subcommand replay; and not __fish_seen_subcommand_from ls status cancel" -l addr -d 'Admin address of the running proxy, with https:// before it if it speaks TLS [default: 127.0.0.1:4490] [env: OUTRIGGER_ADDR]' -r
 complete -c outrigger -n "__fish_outrigger_using_subcommand replay; and not __fish_seen_subcommand_from ls status cancel" -s o -l output -d 'Form of the answer' -r -f -a "table\t'Aligned columns and sentences'
 json\t'The admin API\'s JSON, with stable keys'"
+complete -c outrigger -n "__fish_outrigger_using_subcommand replay; and not __fish_seen_subcommand_from ls status cancel" -l token-file -d 'File with the token of `admin.tokenFile` [env: OUTRIGGER_TOKEN_FILE]' -r -F
+complete -c outrigger -n "__fish_outrigger_using_subcommand replay; and not __fish_seen_subcommand_from ls status cancel" -l ca -d 'With https: PEM file of who vouches for the proxy [default: whom the system trusts] [env: OUTRIGGER_CA]' -r -F
+complete -c outrigger -n "__fish_outrigger_using_subcommand replay; and not __fish_seen_subcommand_from ls status cancel" -l cert -d 'With https: PEM file of your certificate [env: OUTRIGGER_CERT]' -r -F
+complete -c outrigger -n "__fish_outrigger_using_subcommand replay; and not __fish_seen_subcommand_from ls status cancel" -l key -d 'With https: PEM file of its key [env: OUTRIGGER_KEY]' -r -F
+complete -c outrigger -n "__fish_outrigger_using_subcommand replay; and not __fish_seen_subcommand_from ls status cancel" -l server-name -d 'With https: the name in the proxy\'s certificate, as behind a port-forward [default: the host of --addr]' -r
 complete -c outrigger -n "__fish_outrigger_using_subcommand replay; and not __fish_seen_subcommand_from ls status cancel" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c outrigger -n "__fish_outrigger_using_subcommand replay; and not __fish_seen_subcommand_from ls status cancel" -f -a "ls" -d 'List those that run, and the last ones that ended'
 complete -c outrigger -n "__fish_outrigger_using_subcommand replay; and not __fish_seen_subcommand_from ls status cancel" -f -a "status" -d 'How far one has come; exit code 3 if it served only a part'
 complete -c outrigger -n "__fish_outrigger_using_subcommand replay; and not __fish_seen_subcommand_from ls status cancel" -f -a "cancel" -d 'End one; what is being sent at this moment is finished'
-complete -c outrigger -n "__fish_outrigger_using_subcommand replay; and __fish_seen_subcommand_from ls" -l addr -d 'Admin address of the running proxy [default: 127.0.0.1:4490] [env: OUTRIGGER_ADDR]' -r
+complete -c outrigger -n "__fish_outrigger_using_subcommand replay; and __fish_seen_subcommand_from ls" -l addr -d 'Admin address of the running proxy, with https:// before it if it speaks TLS [default: 127.0.0.1:4490] [env: OUTRIGGER_ADDR]' -r
 complete -c outrigger -n "__fish_outrigger_using_subcommand replay; and __fish_seen_subcommand_from ls" -s o -l output -d 'Form of the answer' -r -f -a "table\t'Aligned columns and sentences'
 json\t'The admin API\'s JSON, with stable keys'"
+complete -c outrigger -n "__fish_outrigger_using_subcommand replay; and __fish_seen_subcommand_from ls" -l token-file -d 'File with the token of `admin.tokenFile` [env: OUTRIGGER_TOKEN_FILE]' -r -F
+complete -c outrigger -n "__fish_outrigger_using_subcommand replay; and __fish_seen_subcommand_from ls" -l ca -d 'With https: PEM file of who vouches for the proxy [default: whom the system trusts] [env: OUTRIGGER_CA]' -r -F
+complete -c outrigger -n "__fish_outrigger_using_subcommand replay; and __fish_seen_subcommand_from ls" -l cert -d 'With https: PEM file of your certificate [env: OUTRIGGER_CERT]' -r -F
+complete -c outrigger -n "__fish_outrigger_using_subcommand replay; and __fish_seen_subcommand_from ls" -l key -d 'With https: PEM file of its key [env: OUTRIGGER_KEY]' -r -F
+complete -c outrigger -n "__fish_outrigger_using_subcommand replay; and __fish_seen_subcommand_from ls" -l server-name -d 'With https: the name in the proxy\'s certificate, as behind a port-forward [default: the host of --addr]' -r
 complete -c outrigger -n "__fish_outrigger_using_subcommand replay; and __fish_seen_subcommand_from ls" -s h -l help -d 'Print help (see more with \'--help\')'
-complete -c outrigger -n "__fish_outrigger_using_subcommand replay; and __fish_seen_subcommand_from status" -l addr -d 'Admin address of the running proxy [default: 127.0.0.1:4490] [env: OUTRIGGER_ADDR]' -r
+complete -c outrigger -n "__fish_outrigger_using_subcommand replay; and __fish_seen_subcommand_from status" -l addr -d 'Admin address of the running proxy, with https:// before it if it speaks TLS [default: 127.0.0.1:4490] [env: OUTRIGGER_ADDR]' -r
 complete -c outrigger -n "__fish_outrigger_using_subcommand replay; and __fish_seen_subcommand_from status" -s o -l output -d 'Form of the answer' -r -f -a "table\t'Aligned columns and sentences'
 json\t'The admin API\'s JSON, with stable keys'"
+complete -c outrigger -n "__fish_outrigger_using_subcommand replay; and __fish_seen_subcommand_from status" -l token-file -d 'File with the token of `admin.tokenFile` [env: OUTRIGGER_TOKEN_FILE]' -r -F
+complete -c outrigger -n "__fish_outrigger_using_subcommand replay; and __fish_seen_subcommand_from status" -l ca -d 'With https: PEM file of who vouches for the proxy [default: whom the system trusts] [env: OUTRIGGER_CA]' -r -F
+complete -c outrigger -n "__fish_outrigger_using_subcommand replay; and __fish_seen_subcommand_from status" -l cert -d 'With https: PEM file of your certificate [env: OUTRIGGER_CERT]' -r -F
+complete -c outrigger -n "__fish_outrigger_using_subcommand replay; and __fish_seen_subcommand_from status" -l key -d 'With https: PEM file of its key [env: OUTRIGGER_KEY]' -r -F
+complete -c outrigger -n "__fish_outrigger_using_subcommand replay; and __fish_seen_subcommand_from status" -l server-name -d 'With https: the name in the proxy\'s certificate, as behind a port-forward [default: the host of --addr]' -r
 complete -c outrigger -n "__fish_outrigger_using_subcommand replay; and __fish_seen_subcommand_from status" -l wait -d 'Tell how it goes until it has ended'
 complete -c outrigger -n "__fish_outrigger_using_subcommand replay; and __fish_seen_subcommand_from status" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c outrigger -n "__fish_outrigger_using_subcommand replay; and __fish_seen_subcommand_from cancel" -l reason -d 'Why; it goes to the audit' -r
-complete -c outrigger -n "__fish_outrigger_using_subcommand replay; and __fish_seen_subcommand_from cancel" -l addr -d 'Admin address of the running proxy [default: 127.0.0.1:4490] [env: OUTRIGGER_ADDR]' -r
+complete -c outrigger -n "__fish_outrigger_using_subcommand replay; and __fish_seen_subcommand_from cancel" -l addr -d 'Admin address of the running proxy, with https:// before it if it speaks TLS [default: 127.0.0.1:4490] [env: OUTRIGGER_ADDR]' -r
 complete -c outrigger -n "__fish_outrigger_using_subcommand replay; and __fish_seen_subcommand_from cancel" -s o -l output -d 'Form of the answer' -r -f -a "table\t'Aligned columns and sentences'
 json\t'The admin API\'s JSON, with stable keys'"
+complete -c outrigger -n "__fish_outrigger_using_subcommand replay; and __fish_seen_subcommand_from cancel" -l token-file -d 'File with the token of `admin.tokenFile` [env: OUTRIGGER_TOKEN_FILE]' -r -F
+complete -c outrigger -n "__fish_outrigger_using_subcommand replay; and __fish_seen_subcommand_from cancel" -l ca -d 'With https: PEM file of who vouches for the proxy [default: whom the system trusts] [env: OUTRIGGER_CA]' -r -F
+complete -c outrigger -n "__fish_outrigger_using_subcommand replay; and __fish_seen_subcommand_from cancel" -l cert -d 'With https: PEM file of your certificate [env: OUTRIGGER_CERT]' -r -F
+complete -c outrigger -n "__fish_outrigger_using_subcommand replay; and __fish_seen_subcommand_from cancel" -l key -d 'With https: PEM file of its key [env: OUTRIGGER_KEY]' -r -F
+complete -c outrigger -n "__fish_outrigger_using_subcommand replay; and __fish_seen_subcommand_from cancel" -l server-name -d 'With https: the name in the proxy\'s certificate, as behind a port-forward [default: the host of --addr]' -r
 complete -c outrigger -n "__fish_outrigger_using_subcommand replay; and __fish_seen_subcommand_from cancel" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c outrigger -n "__fish_outrigger_using_subcommand audit" -l limit -d 'At most this many, the newest ones' -r
 complete -c outrigger -n "__fish_outrigger_using_subcommand audit" -l since -d 'How far back, such as 90s, 30m or 24h' -r
-complete -c outrigger -n "__fish_outrigger_using_subcommand audit" -l addr -d 'Admin address of the running proxy [default: 127.0.0.1:4490] [env: OUTRIGGER_ADDR]' -r
+complete -c outrigger -n "__fish_outrigger_using_subcommand audit" -l addr -d 'Admin address of the running proxy, with https:// before it if it speaks TLS [default: 127.0.0.1:4490] [env: OUTRIGGER_ADDR]' -r
 complete -c outrigger -n "__fish_outrigger_using_subcommand audit" -s o -l output -d 'Form of the answer' -r -f -a "table\t'Aligned columns and sentences'
 json\t'The admin API\'s JSON, with stable keys'"
+complete -c outrigger -n "__fish_outrigger_using_subcommand audit" -l token-file -d 'File with the token of `admin.tokenFile` [env: OUTRIGGER_TOKEN_FILE]' -r -F
+complete -c outrigger -n "__fish_outrigger_using_subcommand audit" -l ca -d 'With https: PEM file of who vouches for the proxy [default: whom the system trusts] [env: OUTRIGGER_CA]' -r -F
+complete -c outrigger -n "__fish_outrigger_using_subcommand audit" -l cert -d 'With https: PEM file of your certificate [env: OUTRIGGER_CERT]' -r -F
+complete -c outrigger -n "__fish_outrigger_using_subcommand audit" -l key -d 'With https: PEM file of its key [env: OUTRIGGER_KEY]' -r -F
+complete -c outrigger -n "__fish_outrigger_using_subcommand audit" -l server-name -d 'With https: the name in the proxy\'s certificate, as behind a port-forward [default: the host of --addr]' -r
 complete -c outrigger -n "__fish_outrigger_using_subcommand audit" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c outrigger -n "__fish_outrigger_using_subcommand why" -l upstream -d 'With --last: of this dependency' -r
-complete -c outrigger -n "__fish_outrigger_using_subcommand why" -l addr -d 'Admin address of the running proxy [default: 127.0.0.1:4490] [env: OUTRIGGER_ADDR]' -r
+complete -c outrigger -n "__fish_outrigger_using_subcommand why" -l addr -d 'Admin address of the running proxy, with https:// before it if it speaks TLS [default: 127.0.0.1:4490] [env: OUTRIGGER_ADDR]' -r
 complete -c outrigger -n "__fish_outrigger_using_subcommand why" -s o -l output -d 'Form of the answer' -r -f -a "table\t'Aligned columns and sentences'
 json\t'The admin API\'s JSON, with stable keys'"
+complete -c outrigger -n "__fish_outrigger_using_subcommand why" -l token-file -d 'File with the token of `admin.tokenFile` [env: OUTRIGGER_TOKEN_FILE]' -r -F
+complete -c outrigger -n "__fish_outrigger_using_subcommand why" -l ca -d 'With https: PEM file of who vouches for the proxy [default: whom the system trusts] [env: OUTRIGGER_CA]' -r -F
+complete -c outrigger -n "__fish_outrigger_using_subcommand why" -l cert -d 'With https: PEM file of your certificate [env: OUTRIGGER_CERT]' -r -F
+complete -c outrigger -n "__fish_outrigger_using_subcommand why" -l key -d 'With https: PEM file of its key [env: OUTRIGGER_KEY]' -r -F
+complete -c outrigger -n "__fish_outrigger_using_subcommand why" -l server-name -d 'With https: the name in the proxy\'s certificate, as behind a port-forward [default: the host of --addr]' -r
 complete -c outrigger -n "__fish_outrigger_using_subcommand why" -l last -d 'The newest troubled request'
 complete -c outrigger -n "__fish_outrigger_using_subcommand why" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c outrigger -n "__fish_outrigger_using_subcommand tap" -l upstream -d 'Only of this dependency' -r
 complete -c outrigger -n "__fish_outrigger_using_subcommand tap" -l route -d 'Only of this route' -r
 complete -c outrigger -n "__fish_outrigger_using_subcommand tap" -l limit -d 'End after so many' -r
-complete -c outrigger -n "__fish_outrigger_using_subcommand tap" -l addr -d 'Admin address of the running proxy [default: 127.0.0.1:4490] [env: OUTRIGGER_ADDR]' -r
+complete -c outrigger -n "__fish_outrigger_using_subcommand tap" -l addr -d 'Admin address of the running proxy, with https:// before it if it speaks TLS [default: 127.0.0.1:4490] [env: OUTRIGGER_ADDR]' -r
 complete -c outrigger -n "__fish_outrigger_using_subcommand tap" -s o -l output -d 'Form of the answer' -r -f -a "table\t'Aligned columns and sentences'
 json\t'The admin API\'s JSON, with stable keys'"
+complete -c outrigger -n "__fish_outrigger_using_subcommand tap" -l token-file -d 'File with the token of `admin.tokenFile` [env: OUTRIGGER_TOKEN_FILE]' -r -F
+complete -c outrigger -n "__fish_outrigger_using_subcommand tap" -l ca -d 'With https: PEM file of who vouches for the proxy [default: whom the system trusts] [env: OUTRIGGER_CA]' -r -F
+complete -c outrigger -n "__fish_outrigger_using_subcommand tap" -l cert -d 'With https: PEM file of your certificate [env: OUTRIGGER_CERT]' -r -F
+complete -c outrigger -n "__fish_outrigger_using_subcommand tap" -l key -d 'With https: PEM file of its key [env: OUTRIGGER_KEY]' -r -F
+complete -c outrigger -n "__fish_outrigger_using_subcommand tap" -l server-name -d 'With https: the name in the proxy\'s certificate, as behind a port-forward [default: the host of --addr]' -r
 complete -c outrigger -n "__fish_outrigger_using_subcommand tap" -l errors -d 'Only requests that failed, were refused or were retried'
 complete -c outrigger -n "__fish_outrigger_using_subcommand tap" -s h -l help -d 'Print help (see more with \'--help\')'
-complete -c outrigger -n "__fish_outrigger_using_subcommand top" -l addr -d 'Admin address of the running proxy [default: 127.0.0.1:4490] [env: OUTRIGGER_ADDR]' -r
+complete -c outrigger -n "__fish_outrigger_using_subcommand top" -l addr -d 'Admin address of the running proxy, with https:// before it if it speaks TLS [default: 127.0.0.1:4490] [env: OUTRIGGER_ADDR]' -r
 complete -c outrigger -n "__fish_outrigger_using_subcommand top" -s o -l output -d 'Form of the answer' -r -f -a "table\t'Aligned columns and sentences'
 json\t'The admin API\'s JSON, with stable keys'"
+complete -c outrigger -n "__fish_outrigger_using_subcommand top" -l token-file -d 'File with the token of `admin.tokenFile` [env: OUTRIGGER_TOKEN_FILE]' -r -F
+complete -c outrigger -n "__fish_outrigger_using_subcommand top" -l ca -d 'With https: PEM file of who vouches for the proxy [default: whom the system trusts] [env: OUTRIGGER_CA]' -r -F
+complete -c outrigger -n "__fish_outrigger_using_subcommand top" -l cert -d 'With https: PEM file of your certificate [env: OUTRIGGER_CERT]' -r -F
+complete -c outrigger -n "__fish_outrigger_using_subcommand top" -l key -d 'With https: PEM file of its key [env: OUTRIGGER_KEY]' -r -F
+complete -c outrigger -n "__fish_outrigger_using_subcommand top" -l server-name -d 'With https: the name in the proxy\'s certificate, as behind a port-forward [default: the host of --addr]' -r
 complete -c outrigger -n "__fish_outrigger_using_subcommand top" -l once -d 'Print one frame and end'
 complete -c outrigger -n "__fish_outrigger_using_subcommand top" -s h -l help -d 'Print help (see more with \'--help\')'
-complete -c outrigger -n "__fish_outrigger_using_subcommand retries" -l addr -d 'Admin address of the running proxy [default: 127.0.0.1:4490] [env: OUTRIGGER_ADDR]' -r
+complete -c outrigger -n "__fish_outrigger_using_subcommand retries" -l addr -d 'Admin address of the running proxy, with https:// before it if it speaks TLS [default: 127.0.0.1:4490] [env: OUTRIGGER_ADDR]' -r
 complete -c outrigger -n "__fish_outrigger_using_subcommand retries" -s o -l output -d 'Form of the answer' -r -f -a "table\t'Aligned columns and sentences'
 json\t'The admin API\'s JSON, with stable keys'"
+complete -c outrigger -n "__fish_outrigger_using_subcommand retries" -l token-file -d 'File with the token of `admin.tokenFile` [env: OUTRIGGER_TOKEN_FILE]' -r -F
+complete -c outrigger -n "__fish_outrigger_using_subcommand retries" -l ca -d 'With https: PEM file of who vouches for the proxy [default: whom the system trusts] [env: OUTRIGGER_CA]' -r -F
+complete -c outrigger -n "__fish_outrigger_using_subcommand retries" -l cert -d 'With https: PEM file of your certificate [env: OUTRIGGER_CERT]' -r -F
+complete -c outrigger -n "__fish_outrigger_using_subcommand retries" -l key -d 'With https: PEM file of its key [env: OUTRIGGER_KEY]' -r -F
+complete -c outrigger -n "__fish_outrigger_using_subcommand retries" -l server-name -d 'With https: the name in the proxy\'s certificate, as behind a port-forward [default: the host of --addr]' -r
 complete -c outrigger -n "__fish_outrigger_using_subcommand retries" -s h -l help -d 'Print help (see more with \'--help\')'
-complete -c outrigger -n "__fish_outrigger_using_subcommand budgets" -l addr -d 'Admin address of the running proxy [default: 127.0.0.1:4490] [env: OUTRIGGER_ADDR]' -r
+complete -c outrigger -n "__fish_outrigger_using_subcommand budgets" -l addr -d 'Admin address of the running proxy, with https:// before it if it speaks TLS [default: 127.0.0.1:4490] [env: OUTRIGGER_ADDR]' -r
 complete -c outrigger -n "__fish_outrigger_using_subcommand budgets" -s o -l output -d 'Form of the answer' -r -f -a "table\t'Aligned columns and sentences'
 json\t'The admin API\'s JSON, with stable keys'"
+complete -c outrigger -n "__fish_outrigger_using_subcommand budgets" -l token-file -d 'File with the token of `admin.tokenFile` [env: OUTRIGGER_TOKEN_FILE]' -r -F
+complete -c outrigger -n "__fish_outrigger_using_subcommand budgets" -l ca -d 'With https: PEM file of who vouches for the proxy [default: whom the system trusts] [env: OUTRIGGER_CA]' -r -F
+complete -c outrigger -n "__fish_outrigger_using_subcommand budgets" -l cert -d 'With https: PEM file of your certificate [env: OUTRIGGER_CERT]' -r -F
+complete -c outrigger -n "__fish_outrigger_using_subcommand budgets" -l key -d 'With https: PEM file of its key [env: OUTRIGGER_KEY]' -r -F
+complete -c outrigger -n "__fish_outrigger_using_subcommand budgets" -l server-name -d 'With https: the name in the proxy\'s certificate, as behind a port-forward [default: the host of --addr]' -r
 complete -c outrigger -n "__fish_outrigger_using_subcommand budgets" -s h -l help -d 'Print help (see more with \'--help\')'
-complete -c outrigger -n "__fish_outrigger_using_subcommand policy; and not __fish_seen_subcommand_from show history rollback reload" -l addr -d 'Admin address of the running proxy [default: 127.0.0.1:4490] [env: OUTRIGGER_ADDR]' -r
+complete -c outrigger -n "__fish_outrigger_using_subcommand policy; and not __fish_seen_subcommand_from show history rollback reload" -l addr -d 'Admin address of the running proxy, with https:// before it if it speaks TLS [default: 127.0.0.1:4490] [env: OUTRIGGER_ADDR]' -r
 complete -c outrigger -n "__fish_outrigger_using_subcommand policy; and not __fish_seen_subcommand_from show history rollback reload" -s o -l output -d 'Form of the answer' -r -f -a "table\t'Aligned columns and sentences'
 json\t'The admin API\'s JSON, with stable keys'"
+complete -c outrigger -n "__fish_outrigger_using_subcommand policy; and not __fish_seen_subcommand_from show history rollback reload" -l token-file -d 'File with the token of `admin.tokenFile` [env: OUTRIGGER_TOKEN_FILE]' -r -F
+complete -c outrigger -n "__fish_outrigger_using_subcommand policy; and not __fish_seen_subcommand_from show history rollback reload" -l ca -d 'With https: PEM file of who vouches for the proxy [default: whom the system trusts] [env: OUTRIGGER_CA]' -r -F
+complete -c outrigger -n "__fish_outrigger_using_subcommand policy; and not __fish_seen_subcommand_from show history rollback reload" -l cert -d 'With https: PEM file of your certificate [env: OUTRIGGER_CERT]' -r -F
+complete -c outrigger -n "__fish_outrigger_using_subcommand policy; and not __fish_seen_subcommand_from show history rollback reload" -l key -d 'With https: PEM file of its key [env: OUTRIGGER_KEY]' -r -F
+complete -c outrigger -n "__fish_outrigger_using_subcommand policy; and not __fish_seen_subcommand_from show history rollback reload" -l server-name -d 'With https: the name in the proxy\'s certificate, as behind a port-forward [default: the host of --addr]' -r
 complete -c outrigger -n "__fish_outrigger_using_subcommand policy; and not __fish_seen_subcommand_from show history rollback reload" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c outrigger -n "__fish_outrigger_using_subcommand policy; and not __fish_seen_subcommand_from show history rollback reload" -f -a "show" -d 'Print the text of the policy in force'
 complete -c outrigger -n "__fish_outrigger_using_subcommand policy; and not __fish_seen_subcommand_from show history rollback reload" -f -a "history" -d 'List the revisions that a rollback can name'
 complete -c outrigger -n "__fish_outrigger_using_subcommand policy; and not __fish_seen_subcommand_from show history rollback reload" -f -a "rollback" -d 'Apply an earlier revision again'
 complete -c outrigger -n "__fish_outrigger_using_subcommand policy; and not __fish_seen_subcommand_from show history rollback reload" -f -a "reload" -d 'Read the policy file now'
-complete -c outrigger -n "__fish_outrigger_using_subcommand policy; and __fish_seen_subcommand_from show" -l addr -d 'Admin address of the running proxy [default: 127.0.0.1:4490] [env: OUTRIGGER_ADDR]' -r
+complete -c outrigger -n "__fish_outrigger_using_subcommand policy; and __fish_seen_subcommand_from show" -l addr -d 'Admin address of the running proxy, with https:// before it if it speaks TLS [default: 127.0.0.1:4490] [env: OUTRIGGER_ADDR]' -r
 complete -c outrigger -n "__fish_outrigger_using_subcommand policy; and __fish_seen_subcommand_from show" -s o -l output -d 'Form of the answer' -r -f -a "table\t'Aligned columns and sentences'
 json\t'The admin API\'s JSON, with stable keys'"
+complete -c outrigger -n "__fish_outrigger_using_subcommand policy; and __fish_seen_subcommand_from show" -l token-file -d 'File with the token of `admin.tokenFile` [env: OUTRIGGER_TOKEN_FILE]' -r -F
+complete -c outrigger -n "__fish_outrigger_using_subcommand policy; and __fish_seen_subcommand_from show" -l ca -d 'With https: PEM file of who vouches for the proxy [default: whom the system trusts] [env: OUTRIGGER_CA]' -r -F
+complete -c outrigger -n "__fish_outrigger_using_subcommand policy; and __fish_seen_subcommand_from show" -l cert -d 'With https: PEM file of your certificate [env: OUTRIGGER_CERT]' -r -F
+complete -c outrigger -n "__fish_outrigger_using_subcommand policy; and __fish_seen_subcommand_from show" -l key -d 'With https: PEM file of its key [env: OUTRIGGER_KEY]' -r -F
+complete -c outrigger -n "__fish_outrigger_using_subcommand policy; and __fish_seen_subcommand_from show" -l server-name -d 'With https: the name in the proxy\'s certificate, as behind a port-forward [default: the host of --addr]' -r
 complete -c outrigger -n "__fish_outrigger_using_subcommand policy; and __fish_seen_subcommand_from show" -s h -l help -d 'Print help (see more with \'--help\')'
-complete -c outrigger -n "__fish_outrigger_using_subcommand policy; and __fish_seen_subcommand_from history" -l addr -d 'Admin address of the running proxy [default: 127.0.0.1:4490] [env: OUTRIGGER_ADDR]' -r
+complete -c outrigger -n "__fish_outrigger_using_subcommand policy; and __fish_seen_subcommand_from history" -l addr -d 'Admin address of the running proxy, with https:// before it if it speaks TLS [default: 127.0.0.1:4490] [env: OUTRIGGER_ADDR]' -r
 complete -c outrigger -n "__fish_outrigger_using_subcommand policy; and __fish_seen_subcommand_from history" -s o -l output -d 'Form of the answer' -r -f -a "table\t'Aligned columns and sentences'
 json\t'The admin API\'s JSON, with stable keys'"
+complete -c outrigger -n "__fish_outrigger_using_subcommand policy; and __fish_seen_subcommand_from history" -l token-file -d 'File with the token of `admin.tokenFile` [env: OUTRIGGER_TOKEN_FILE]' -r -F
+complete -c outrigger -n "__fish_outrigger_using_subcommand policy; and __fish_seen_subcommand_from history" -l ca -d 'With https: PEM file of who vouches for the proxy [default: whom the system trusts] [env: OUTRIGGER_CA]' -r -F
+complete -c outrigger -n "__fish_outrigger_using_subcommand policy; and __fish_seen_subcommand_from history" -l cert -d 'With https: PEM file of your certificate [env: OUTRIGGER_CERT]' -r -F
+complete -c outrigger -n "__fish_outrigger_using_subcommand policy; and __fish_seen_subcommand_from history" -l key -d 'With https: PEM file of its key [env: OUTRIGGER_KEY]' -r -F
+complete -c outrigger -n "__fish_outrigger_using_subcommand policy; and __fish_seen_subcommand_from history" -l server-name -d 'With https: the name in the proxy\'s certificate, as behind a port-forward [default: the host of --addr]' -r
 complete -c outrigger -n "__fish_outrigger_using_subcommand policy; and __fish_seen_subcommand_from history" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c outrigger -n "__fish_outrigger_using_subcommand policy; and __fish_seen_subcommand_from rollback" -l reason -d 'Why; it goes to the change journal' -r
-complete -c outrigger -n "__fish_outrigger_using_subcommand policy; and __fish_seen_subcommand_from rollback" -l addr -d 'Admin address of the running proxy [default: 127.0.0.1:4490] [env: OUTRIGGER_ADDR]' -r
+complete -c outrigger -n "__fish_outrigger_using_subcommand policy; and __fish_seen_subcommand_from rollback" -l addr -d 'Admin address of the running proxy, with https:// before it if it speaks TLS [default: 127.0.0.1:4490] [env: OUTRIGGER_ADDR]' -r
 complete -c outrigger -n "__fish_outrigger_using_subcommand policy; and __fish_seen_subcommand_from rollback" -s o -l output -d 'Form of the answer' -r -f -a "table\t'Aligned columns and sentences'
 json\t'The admin API\'s JSON, with stable keys'"
+complete -c outrigger -n "__fish_outrigger_using_subcommand policy; and __fish_seen_subcommand_from rollback" -l token-file -d 'File with the token of `admin.tokenFile` [env: OUTRIGGER_TOKEN_FILE]' -r -F
+complete -c outrigger -n "__fish_outrigger_using_subcommand policy; and __fish_seen_subcommand_from rollback" -l ca -d 'With https: PEM file of who vouches for the proxy [default: whom the system trusts] [env: OUTRIGGER_CA]' -r -F
+complete -c outrigger -n "__fish_outrigger_using_subcommand policy; and __fish_seen_subcommand_from rollback" -l cert -d 'With https: PEM file of your certificate [env: OUTRIGGER_CERT]' -r -F
+complete -c outrigger -n "__fish_outrigger_using_subcommand policy; and __fish_seen_subcommand_from rollback" -l key -d 'With https: PEM file of its key [env: OUTRIGGER_KEY]' -r -F
+complete -c outrigger -n "__fish_outrigger_using_subcommand policy; and __fish_seen_subcommand_from rollback" -l server-name -d 'With https: the name in the proxy\'s certificate, as behind a port-forward [default: the host of --addr]' -r
 complete -c outrigger -n "__fish_outrigger_using_subcommand policy; and __fish_seen_subcommand_from rollback" -s h -l help -d 'Print help (see more with \'--help\')'
-complete -c outrigger -n "__fish_outrigger_using_subcommand policy; and __fish_seen_subcommand_from reload" -l addr -d 'Admin address of the running proxy [default: 127.0.0.1:4490] [env: OUTRIGGER_ADDR]' -r
+complete -c outrigger -n "__fish_outrigger_using_subcommand policy; and __fish_seen_subcommand_from reload" -l addr -d 'Admin address of the running proxy, with https:// before it if it speaks TLS [default: 127.0.0.1:4490] [env: OUTRIGGER_ADDR]' -r
 complete -c outrigger -n "__fish_outrigger_using_subcommand policy; and __fish_seen_subcommand_from reload" -s o -l output -d 'Form of the answer' -r -f -a "table\t'Aligned columns and sentences'
 json\t'The admin API\'s JSON, with stable keys'"
+complete -c outrigger -n "__fish_outrigger_using_subcommand policy; and __fish_seen_subcommand_from reload" -l token-file -d 'File with the token of `admin.tokenFile` [env: OUTRIGGER_TOKEN_FILE]' -r -F
+complete -c outrigger -n "__fish_outrigger_using_subcommand policy; and __fish_seen_subcommand_from reload" -l ca -d 'With https: PEM file of who vouches for the proxy [default: whom the system trusts] [env: OUTRIGGER_CA]' -r -F
+complete -c outrigger -n "__fish_outrigger_using_subcommand policy; and __fish_seen_subcommand_from reload" -l cert -d 'With https: PEM file of your certificate [env: OUTRIGGER_CERT]' -r -F
+complete -c outrigger -n "__fish_outrigger_using_subcommand policy; and __fish_seen_subcommand_from reload" -l key -d 'With https: PEM file of its key [env: OUTRIGGER_KEY]' -r -F
+complete -c outrigger -n "__fish_outrigger_using_subcommand policy; and __fish_seen_subcommand_from reload" -l server-name -d 'With https: the name in the proxy\'s certificate, as behind a port-forward [default: the host of --addr]' -r
 complete -c outrigger -n "__fish_outrigger_using_subcommand policy; and __fish_seen_subcommand_from reload" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c outrigger -n "__fish_outrigger_using_subcommand probe" -l timeout -d 'How long the answer may take; stay below the probe\'s own `timeoutSeconds`' -r
-complete -c outrigger -n "__fish_outrigger_using_subcommand probe" -l addr -d 'Admin address of the running proxy [default: 127.0.0.1:4490] [env: OUTRIGGER_ADDR]' -r
+complete -c outrigger -n "__fish_outrigger_using_subcommand probe" -l addr -d 'Admin address of the running proxy, with https:// before it if it speaks TLS [default: 127.0.0.1:4490] [env: OUTRIGGER_ADDR]' -r
 complete -c outrigger -n "__fish_outrigger_using_subcommand probe" -s o -l output -d 'Form of the answer' -r -f -a "table\t'Aligned columns and sentences'
 json\t'The admin API\'s JSON, with stable keys'"
+complete -c outrigger -n "__fish_outrigger_using_subcommand probe" -l token-file -d 'File with the token of `admin.tokenFile` [env: OUTRIGGER_TOKEN_FILE]' -r -F
+complete -c outrigger -n "__fish_outrigger_using_subcommand probe" -l ca -d 'With https: PEM file of who vouches for the proxy [default: whom the system trusts] [env: OUTRIGGER_CA]' -r -F
+complete -c outrigger -n "__fish_outrigger_using_subcommand probe" -l cert -d 'With https: PEM file of your certificate [env: OUTRIGGER_CERT]' -r -F
+complete -c outrigger -n "__fish_outrigger_using_subcommand probe" -l key -d 'With https: PEM file of its key [env: OUTRIGGER_KEY]' -r -F
+complete -c outrigger -n "__fish_outrigger_using_subcommand probe" -l server-name -d 'With https: the name in the proxy\'s certificate, as behind a port-forward [default: the host of --addr]' -r
 complete -c outrigger -n "__fish_outrigger_using_subcommand probe" -l startup -d 'Has it started? The policy is loaded and the listeners are bound (`/readyz`)'
 complete -c outrigger -n "__fish_outrigger_using_subcommand probe" -l ready -d 'May it get requests? The default (`/readyz`)'
 complete -c outrigger -n "__fish_outrigger_using_subcommand probe" -l live -d 'Does it answer at all? (`/livez`)'
