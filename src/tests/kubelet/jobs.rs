@@ -59,7 +59,7 @@ async fn such_a_door_beyond_loopback_ends_the_start() {
     let server = upstream(Answer::ok("x")).await;
     let port = outrigger::testing::free_address().port();
     let token = tempfile::NamedTempFile::new().expect("a file");
-    std::fs::write(token.path(), "a token of enough letters").expect("written");
+    std::fs::write(token.path(), "a-token-of-enough-letters").expect("written");
     let policy = format!(
         "version: 1\nlisten: %listen%\nadmin: {{ listen: 0.0.0.0:{port}, tokenFile: {} }}\nmetrics: {{ listen: %metrics% }}\n{}",
         token.path().display(),

@@ -50,9 +50,7 @@ async fn a_request_keeps_what_it_says_and_gains_the_fields_of_http2() {
     let (server, program) = framed("").await;
     let mut client = client(&program).await;
     client
-        .send(format!(
-            "POST /a?b=c HTTP/1.1\r\nHost: app.test\r\nTE: trailers\r\nCookie: a=1\r\nContent-Length: 5\r\n\r\nhello"
-        ))
+        .send("POST /a?b=c HTTP/1.1\r\nHost: app.test\r\nTE: trailers\r\nCookie: a=1\r\nContent-Length: 5\r\n\r\nhello")
         .await;
     let mut peer = server.accept(&[]).await;
     let (stream, fields, ended) = peer.head().await;
@@ -183,7 +181,7 @@ async fn a_stream_that_was_reset_is_sent_again_only_if_that_is_harmless() {
 async fn an_early_answer_is_whole_although_the_peer_wants_no_more_of_the_request() {
     let (server, program) = framed("").await;
     let mut client = client(&program).await;
-    client.send(format!("POST / HTTP/1.1\r\nHost: a\r\nTE: trailers\r\nContent-Length: 9000000\r\n\r\nbegun")).await;
+    client.send("POST / HTTP/1.1\r\nHost: a\r\nTE: trailers\r\nContent-Length: 9000000\r\n\r\nbegun").await;
     let mut peer = server.accept(&[]).await;
     let (stream, _) = asked(&mut peer).await;
     peer.headers(stream, &[(":status", "413"), ("content-length", "4")], false).await;

@@ -190,7 +190,7 @@ async fn protocols_are_switched_over_http1_where_the_upstream_may_choose_and_ove
 
 #[tokio::test]
 async fn an_upstream_that_cannot_switch_over_http2_is_not_asked() {
-    let (server, program) = super::upstream_http2::framed("protocol: http2").await;
+    let (server, program) = super::upstream_http2::framed("").await;
     let mut client = client(&program).await;
     client.send(ASK).await;
     let mut peer = server.accept(&[]).await;
