@@ -8,6 +8,8 @@ use std::time::Duration;
 /// Parts of a duration, and digits of a part, that GEP-2257 allows.
 const PARTS_MAX: usize = 4;
 const DIGITS_MAX: usize = 5;
+/// The longest one that can be written in its canonical form: 99999h59m59s999ms.
+const LONGEST: Duration = Duration::from_millis(100_000 * 3_600_000 - 1);
 
 /// Reads a duration. The error says what is wrong and what to write instead.
 pub fn parse(text: &str) -> Result<Duration, String> {
@@ -28,6 +30,9 @@ pub fn parse(text: &str) -> Result<Duration, String> {
             return Err(format!("duration `{text}` has more than {PARTS_MAX} parts"));
         }
         rest = tail;
+    }
+    if total > LONGEST {
+        return Err(format!("duration `{text}` is longer than {}", print(LONGEST)));
     }
     Ok(total)
 }
@@ -84,6 +89,14 @@ pub fn print(duration: Duration) -> String {
 mod tests {
     use super::*;
     use proptest::prelude::*;
+
+    #[test]
+    fn a_sum_that_has_no_canonical_form_is_refused() {
+        assert_eq!(print(parse("99999h59m59s999ms").unwrap()), "99999h59m59s999ms");
+        for text in ["51000h51990h", "99999h60m", "99999h59m60s"] {
+            assert!(parse(text).unwrap_err().ends_with("is longer than 99999h59m59s999ms"), "{text}");
+        }
+    }
 
     #[test]
     fn the_test_vectors_of_gep_2257_hold() {
