@@ -27,5 +27,6 @@ pub use connector::{Connected, Connector, Offer};
 pub use event::{Event, Holder, Tell, Told};
 pub use material::{Degree, Held, Part, Problem, Validity};
 pub use peer::Peer;
+pub use refusal::is_refusal;
 pub use registry::{Registry, Standing};
 pub use transport::Transport;

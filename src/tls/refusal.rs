@@ -182,6 +182,25 @@ fn tls(error: &io::Error) -> Option<&Error> {
     error.get_ref()?.downcast_ref()
 }
 
+/// Whether a server says by `error`, which came with the first read, that it refused our certificate. With TLS 1.3 that is
+/// when a client learns it. Such a server has not looked at a byte that was sent to it.
+pub fn is_refusal(error: &io::Error) -> bool {
+    let Some(Error::AlertReceived(alert)) = tls(error) else { return false };
+    matches!(
+        alert,
+        AlertDescription::AccessDenied
+            | AlertDescription::BadCertificate
+            | AlertDescription::CertificateExpired
+            | AlertDescription::CertificateRequired
+            | AlertDescription::CertificateRevoked
+            | AlertDescription::CertificateUnknown
+            | AlertDescription::DecryptError
+            | AlertDescription::HandshakeFailure
+            | AlertDescription::UnknownCA
+            | AlertDescription::UnsupportedCertificate
+    )
+}
+
 /// What a peer's alert means, where its name alone does not say it.
 fn alerted(alert: AlertDescription) -> String {
     let meaning = match alert {

@@ -31,7 +31,7 @@ use super::pool::Opening;
 use crate::clock;
 use crate::reliability::{Failure, Sent};
 use crate::sabotage::{Point, crash_point};
-use crate::tls::Transport;
+use crate::tls::{Transport, is_refusal};
 
 pub use answer::{Answer, AnswerBody, Broken};
 pub use late::Late;
@@ -215,6 +215,11 @@ impl Socket {
             }
             match self.poll_read(cx, READ_BYTES) {
                 Poll::Ready(Ok(1..)) => {}
+                Poll::Ready(Err(error)) if self.read == 0 && is_refusal(&error) => {
+                    // What was written was not looked at.
+                    self.written = 0;
+                    return Poll::Ready(Err(Failure::TlsAlert));
+                }
                 // Not a byte of an answer, or only a part of its head: how it broke says the same.
                 Poll::Ready(Ok(0) | Err(_)) => return Poll::Ready(Err(Failure::ConnectionTerminated)),
                 Poll::Pending => return Poll::Pending,

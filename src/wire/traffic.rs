@@ -3,7 +3,7 @@
 use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::task::{Context, Poll};
 
 use http::Request;
@@ -13,7 +13,7 @@ use super::RequestBody;
 use super::body::upload_failure;
 use super::h1::SendError;
 use crate::reliability::{Failure, Sent};
-use crate::tls::Transport;
+use crate::tls::{Transport, is_refusal};
 
 pub(super) type TrySendError = hyper::client::conn::TrySendError<Request<RequestBody>>;
 
@@ -22,6 +22,8 @@ pub(super) type TrySendError = hyper::client::conn::TrySendError<Request<Request
 pub(super) struct Traffic {
     written: AtomicU64,
     read: AtomicU64,
+    /// The peer refused our certificate, and looked at nothing.
+    refused: AtomicBool,
 }
 
 impl Traffic {
@@ -35,9 +37,16 @@ impl Traffic {
         self.read.load(Ordering::Acquire)
     }
 
+    /// Whether the peer ended the connection because of our certificate.
+    pub(super) fn is_refused(&self) -> bool {
+        self.refused.load(Ordering::Acquire)
+    }
+
     /// What the peer may know of the current request.
     fn sent(&self) -> Sent {
-        if self.read.load(Ordering::Relaxed) > 0 {
+        if self.is_refused() {
+            Sent::No
+        } else if self.read.load(Ordering::Relaxed) > 0 {
             Sent::Yes
         } else if self.written.load(Ordering::Relaxed) > 0 {
             Sent::Maybe
@@ -55,9 +64,18 @@ pub(super) struct Counted {
 }
 
 impl Counted {
-    fn count_written(&self, result: &Poll<io::Result<usize>>) {
+    fn count_written(&mut self, cx: &mut Context<'_>, result: &Poll<io::Result<usize>>) {
         if let Poll::Ready(Ok(n)) = result {
             self.traffic.written.fetch_add(*n as u64, Ordering::Release);
+        }
+        self.ask_why(cx, result);
+    }
+
+    /// Why the peer does not take any more may be there to be read.
+    fn ask_why<T>(&mut self, cx: &mut Context<'_>, result: &Poll<io::Result<T>>) {
+        if matches!(result, Poll::Ready(Err(_))) && self.traffic.read() == 0 {
+            let mut byte = [0; 1];
+            let _ = Pin::new(self).poll_read(cx, &mut ReadBuf::new(&mut byte));
         }
     }
 }
@@ -70,6 +88,12 @@ impl AsyncRead for Counted {
         if read > 0 {
             self.traffic.read.fetch_add(read as u64, Ordering::Release);
         }
+        if let Poll::Ready(Err(error)) = &result
+            && self.traffic.read() == 0
+            && is_refusal(error)
+        {
+            self.traffic.refused.store(true, Ordering::Release);
+        }
         result
     }
 }
@@ -77,7 +101,7 @@ impl AsyncRead for Counted {
 impl AsyncWrite for Counted {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
         let result = Pin::new(&mut self.inner).poll_write(cx, buf);
-        self.count_written(&result);
+        self.count_written(cx, &result);
         result
     }
 
@@ -87,7 +111,7 @@ impl AsyncWrite for Counted {
         bufs: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
         let result = Pin::new(&mut self.inner).poll_write_vectored(cx, bufs);
-        self.count_written(&result);
+        self.count_written(cx, &result);
         result
     }
 
@@ -96,7 +120,9 @@ impl AsyncWrite for Counted {
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.inner).poll_flush(cx)
+        let result = Pin::new(&mut self.inner).poll_flush(cx);
+        self.ask_why(cx, &result);
+        result
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
@@ -122,7 +148,9 @@ impl Traffic {
             };
         }
         let error = error.into_error();
-        let failure = if error.is_parse_too_large() {
+        let failure = if self.is_refused() {
+            Failure::TlsAlert
+        } else if error.is_parse_too_large() {
             Failure::ResponseHeadTooLarge
         } else if error.is_parse() {
             Failure::ResponseMalformed

@@ -94,6 +94,27 @@ async fn a_certificate_of_another_name_is_told_and_nothing_is_sent() {
 }
 
 #[tokio::test]
+async fn a_server_that_refuses_our_certificate_is_told_and_has_seen_nothing() {
+    let trust = Trust::new();
+    for alpn in [&["http/1.1"][..], &["h2"]] {
+        let identity = trust.authority.issue(&Leaf::server(&["127.0.0.1"]));
+        let tls = ServerTls::of(&identity.chain, &identity.key).alpn(alpn).requiring(trust.authority.root());
+        let tls = tls.build().expect("a certificate of our own");
+        let server = FaultServer::start_tls(tls, Answer::ok("")).await.expect("a server");
+        // We have none to show. With TLS 1.3 that is said only when the handshake is over for us.
+        let program = program(&trust.policy(&server, "")).await;
+        let mut client = client(&program).await;
+        client.send("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 2\r\n\r\nhi").await;
+        let problem = client.answer("POST").await.json();
+        // With HTTP/2 both sides speak at once, and the server may be gone before its last word is read.
+        let told = if alpn == ["h2"] { &["tls-alert", "connect-failed"][..] } else { &["tls-alert"] };
+        assert!(told.contains(&problem["reason"].as_str().unwrap_or_default()), "{alpn:?}: {problem}");
+        assert_eq!(problem["sent"].as_str(), Some("no"), "{alpn:?}: {problem}");
+        assert_eq!(server.observed().counts().requests, 0);
+    }
+}
+
+#[tokio::test]
 async fn session_tickets_on_idle_connections_do_not_stand_in_the_way_of_their_reuse() {
     let trust = Trust::new();
     let (server, program) = trust.proxied(Answer::ok("x"), &["http/1.1"], "").await;

@@ -115,7 +115,9 @@ impl Connection {
             Some((sender, driver, pings))
         };
         let (sender, driver, pings) = match timeout_at(by.into(), settled).await {
-            Ok(settled) => settled.ok_or(Failure::ConnectFailed)?,
+            Ok(Some(settled)) => settled,
+            Ok(None) if traffic.is_refused() => return Err(Failure::TlsAlert),
+            Ok(None) => return Err(Failure::ConnectFailed),
             Err(_elapsed) => return Err(Failure::ConnectTimeout),
         };
         let (hold, held) = oneshot::channel();

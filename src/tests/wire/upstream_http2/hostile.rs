@@ -34,7 +34,9 @@ async fn empty_data_without_end_ends_the_connection() {
     flood(&peer, &empty, 2_000).await;
     let end = peer.rest().await;
     assert_eq!(end.last().map(|frame| frame.code()), Some(code::ENHANCE_YOUR_CALM));
-    assert!(client.try_answer("GET").await.is_err(), "the answer breaks off");
+    let answer = client.try_answer("GET").await;
+    // Before its head was written, or behind it.
+    assert!(!matches!(answer, Ok(Some(_))), "the answer breaks off: {answer:?}");
     assert_small(&program, before);
 }
 
@@ -116,6 +118,8 @@ async fn trailers_beyond_measure_do_not_reach_the_client() {
     peer.frame(kind::HEADERS, flag::END_STREAM, stream, &block).await;
     let more = encode(kind::CONTINUATION, 0, stream, &block);
     flood(&peer, &more, 2_000).await;
-    assert!(client.try_answer("GET").await.is_err(), "the answer breaks off");
+    let answer = client.try_answer("GET").await;
+    // Before its head was written, or behind it.
+    assert!(!matches!(answer, Ok(Some(_))), "the answer breaks off: {answer:?}");
     assert_small(&program, before);
 }
