@@ -140,22 +140,25 @@ mod tests {
 
         #[test]
         fn exactly_the_grammar_is_accepted(text in "[0-9]{0,6}(h|m|s|ms|d|)([0-9]{0,6}(h|m|s|ms|)){0,4}") {
-            prop_assert_eq!(parse(&text).is_ok(), matches_grammar(&text));
+            let expected = millis_by_brute_force(&text).filter(|millis| u128::from(*millis) <= LONGEST.as_millis());
+            prop_assert_eq!(parse(&text).ok().map(|read| read.as_millis()), expected.map(u128::from));
         }
     }
 
-    /// The regular expression by brute force: try every split.
-    fn matches_grammar(text: &str) -> bool {
-        fn parts(text: &str, left: usize) -> bool {
+    /// The regular expression by brute force: try every split. At most one can be right, as a unit ends where digits begin.
+    fn millis_by_brute_force(text: &str) -> Option<u64> {
+        const UNITS: [(&str, u64); 4] = [("h", 3_600_000), ("m", 60_000), ("s", 1_000), ("ms", 1)];
+        fn parts(text: &str, left: usize) -> Option<u64> {
             if left == 0 {
-                return false;
+                return None;
             }
-            (1..=5).any(|digits| {
-                text.len() > digits
-                    && text.as_bytes()[..digits].iter().all(u8::is_ascii_digit)
-                    && ["h", "m", "s", "ms"].iter().any(|unit| {
-                        text[digits..].strip_prefix(unit).is_some_and(|rest| rest.is_empty() || parts(rest, left - 1))
-                    })
+            (1..=5).filter(|digits| text.len() > *digits).find_map(|digits| {
+                let number: u64 = text[..digits].parse().ok()?;
+                UNITS.iter().find_map(|(unit, size)| {
+                    let rest = text[digits..].strip_prefix(unit)?;
+                    let others = if rest.is_empty() { 0 } else { parts(rest, left - 1)? };
+                    Some(number * size + others)
+                })
             })
         }
         parts(text, 4)

@@ -72,7 +72,6 @@ async fn the_deadline_of_a_call_reaches_the_app_and_ends_the_call() {
 }
 
 #[tokio::test]
-#[ignore = "in one of several runs under load the app hears of it at its deadline only: the cause is not found"]
 async fn a_call_that_its_client_cancels_is_cancelled_at_the_app() {
     let (server, program) = served("").await;
     assert_eq!(ask(program.listen(), "cancel").await, ["begun", "CANCELLED"]);
