@@ -96,14 +96,26 @@ fn helping(parts: &Parts<'_>) -> String {
     let concerned = |report: &&RetryReport| worst.is_none_or(|name| report.upstream == name);
     let told = parts.retries.iter().filter(|report| report.class.is_none() && report.retries > 0).filter(concerned);
     if let Some(report) = told.max_by_key(|report| report.retries) {
-        return sentence(&report.text);
+        return sentence(&report.text) + &hedges(parts.upstreams, worst);
     }
     let mut wanted: Vec<&UpstreamView> =
         parts.upstreams.iter().filter(|view| worst.is_none_or(|name| view.name == name)).collect();
     if worst.is_some() && wanted.iter().all(|view| view.direction == "inbound") {
         wanted = parts.upstreams.iter().collect();
     }
-    by_totals(&wanted)
+    by_totals(&wanted) + &hedges(parts.upstreams, worst)
+}
+
+/// What hedges have come to, where any were sent.
+fn hedges(views: &[UpstreamView], worst: Option<&str>) -> String {
+    let concerned = views.iter().filter(|view| worst.is_none_or(|name| view.name == name));
+    let (won, sent) = concerned.flat_map(|view| &view.hedges).fold((0u64, 0u64), |(won, sent), hedges| {
+        (won.saturating_add(hedges.won), sent.saturating_add(hedges.won).saturating_add(hedges.lost))
+    });
+    match sent {
+        0 => String::new(),
+        _ => format!(" Hedges: {} of {} won.", words::grouped(won), words::grouped(sent)),
+    }
 }
 
 fn by_totals(views: &[&UpstreamView]) -> String {

@@ -8,7 +8,7 @@ use super::print::{self, Align, Table, Tone, cell};
 use super::session::{Failure, Session};
 use crate::admin::api::{Budgets, UpstreamBudget, Upstreams};
 use crate::admin::words;
-use crate::upstreams::view::{BudgetView, CircuitView, EndpointView, TotalsView, UpstreamView};
+use crate::upstreams::view::{BudgetView, CircuitView, EndpointView, HedgeView, TotalsView, UpstreamView};
 
 /// Header of the column that [`success`] fills.
 pub(super) const SUCCESS: &str = "FIRST TRY -> FINAL";
@@ -144,6 +144,9 @@ fn describe(view: &UpstreamView) -> String {
             denied(&view.totals)
         ),
     );
+    for hedges in &view.hedges {
+        fact("hedges", self::hedges(hedges));
+    }
     fact("budget", budget(&view.name, &view.budget).0);
     fact("circuit", circuit(view.circuit.as_ref()).0);
     let limits = &view.limits;
@@ -161,6 +164,13 @@ fn describe(view: &UpstreamView) -> String {
     }
     text.push('\n');
     text
+}
+
+fn hedges(hedges: &HedgeView) -> String {
+    let suppressed: Vec<String> =
+        hedges.suppressed.iter().map(|(why, count)| format!("{why} {}", words::grouped(*count))).collect();
+    let held = if suppressed.is_empty() { String::new() } else { format!(" Not sent: {}.", suppressed.join(", ")) };
+    format!("{}: {}{held}", hedges.route, hedges.sentence())
 }
 
 /// First try -> final, as clients saw it. What was refused unsent is a success of neither.

@@ -8,6 +8,7 @@ mod admin;
 mod blocks;
 mod dead_letter;
 mod environment;
+mod hedge;
 mod idempotency;
 mod inbound;
 mod listeners;

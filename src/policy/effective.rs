@@ -4,6 +4,7 @@
 //! difference. Structs are taken apart without `..`, so that a new field cannot be forgotten here.
 
 mod dead_letter;
+mod hedge;
 mod idempotency;
 mod tls;
 mod tracing;
@@ -32,6 +33,7 @@ use crate::reliability::limit::Limits;
 use crate::reliability::throttle::ThrottlePolicy;
 
 pub(super) use dead_letter::{bounds, causes};
+pub(super) use hedge::delay_word;
 pub(super) use idempotency::store;
 pub(super) use tracing::tracing;
 
@@ -268,8 +270,17 @@ fn ejection(policy: &EjectionPolicy) -> Vec<Setting> {
 
 /// What holds for the requests of one route.
 pub fn route(direction: Direction, policy: &RoutePolicy) -> Vec<Setting> {
-    let RoutePolicy { name: _, timeouts, retry, replay_body_max, deadline, proxy_status, idempotency, dead_letter } =
-        policy;
+    let RoutePolicy {
+        name: _,
+        timeouts,
+        retry,
+        hedge: _,
+        replay_body_max,
+        deadline,
+        proxy_status,
+        idempotency,
+        dead_letter,
+    } = policy;
     let Timeouts { request, backend_request, connect, idle } = *timeouts;
     let mut settings = vec![time("timeouts.request", request)];
     match direction {
@@ -282,7 +293,10 @@ pub fn route(direction: Direction, policy: &RoutePolicy) -> Vec<Setting> {
     settings.extend([time("timeouts.connect", connect), time("timeouts.idle", idle)]);
     match direction {
         Direction::Inbound => {}
-        Direction::Outbound => settings.extend(self::retry(retry, *replay_body_max)),
+        Direction::Outbound => {
+            settings.extend(self::retry(retry, *replay_body_max));
+            settings.extend(hedge::route(policy));
+        }
     }
     settings.extend(self::idempotency::route(direction, retry.contract, idempotency.as_deref()));
     settings.extend(self::dead_letter::route(dead_letter.as_deref()));

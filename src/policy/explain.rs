@@ -1,5 +1,7 @@
 //! What happens to one request, and why: the route chosen, every value with its origin, the time line.
 
+mod hedge;
+
 use std::fmt;
 use std::fmt::Write as _;
 use std::net::SocketAddr;
@@ -263,6 +265,7 @@ fn notes(upstream: &UpstreamPolicy, route: &RoutePolicy, method: &Method, retrie
             });
         }
     }
+    hedge::told(upstream, route, method).into_iter().for_each(&mut note);
     if upstream.dependency.throttle.as_ref().is_some_and(|throttle| !throttle.observe) {
         note("While more than half of the requests fail, a growing share is refused at once (throttle).".into());
     }

@@ -4,6 +4,7 @@
 mod admin;
 mod code;
 mod dead_letter;
+mod hedge;
 mod idempotency;
 mod tls;
 
@@ -13,6 +14,7 @@ use std::time::Duration;
 use http::Method;
 
 pub use code::{Code, Page};
+pub(super) use hedge::may_be_hedged;
 
 use super::diagnostic::Diagnostic;
 use super::origin::{Origins, PROCESS};
@@ -39,6 +41,7 @@ pub(super) fn policy(policy: &Policy, origins: &Origins, findings: &mut Vec<Diag
         for (number, route) in upstream.routes.iter().enumerate().rev() {
             lint.route(index as u32, upstream, number as u32, route);
             lint.idempotency(index as u32, upstream, number as u32, route);
+            lint.hedge(index as u32, upstream, number as u32, route);
         }
     }
     for entry in policy.listeners.iter().flat_map(|listener| listener.table.entries()) {
@@ -50,6 +53,7 @@ pub(super) fn policy(policy: &Policy, origins: &Origins, findings: &mut Vec<Diag
             }
             lint.keyed_methods(place, upstream, &wanted.methods, route);
             lint.letters_of_route(place, upstream, &wanted.methods, route);
+            lint.hedged_methods(place, upstream, &wanted.methods, route);
         }
     }
 }

@@ -31,6 +31,7 @@ use crate::reliability::balance::Balance;
 use crate::reliability::deadline::Timeouts;
 use crate::reliability::dependency::DependencyPolicy;
 use crate::reliability::ejection::EjectionPolicy;
+use crate::reliability::hedge::HedgePolicy;
 use crate::reliability::limit::Limits;
 
 /// A compiled policy. Immutable; a request keeps the one it began with.
@@ -186,7 +187,9 @@ pub struct RoutePolicy {
     pub name: Arc<str>,
     pub timeouts: Timeouts,
     pub retry: RetryPolicy,
-    /// Bodies up to this are buffered for replay. `retry.maxBody`, default 64 KiB. 0 without retries.
+    /// A second attempt beside a slow first one. None = never.
+    pub hedge: Option<HedgePolicy>,
+    /// Bodies up to this are buffered for replay. `retry.maxBody`, default 64 KiB. 0 without retries and hedges.
     pub replay_body_max: usize,
     pub deadline: DeadlinePolicy,
     pub proxy_status: ProxyStatus,

@@ -5,6 +5,7 @@
 //! editors show, because the JSON Schema is generated from them.
 
 mod dead_letter;
+mod hedge;
 mod idempotency;
 pub mod scalar;
 mod stores;
@@ -17,6 +18,7 @@ use serde::de::Error as _;
 use serde::{Deserialize, Deserializer};
 
 pub use dead_letter::{Capture, DeadLetter, RouteDeadLetter};
+pub use hedge::Hedge;
 pub use idempotency::Idempotency;
 pub use stores::{EmbeddedStore, RedisStore, Stores};
 pub use tls::{InboundTls, UpstreamTls};
@@ -127,6 +129,8 @@ pub struct Defaults {
     pub deadline: Key<Deadline>,
     /// Retries. Present = on.
     pub retry: Key<Retry>,
+    /// A second attempt beside a slow first one. Present = on.
+    pub hedge: Key<Hedge>,
     /// How many retries an upstream can be asked to bear. Always on.
     pub retry_budget: Key<RetryBudget>,
     /// Fails fast while a dependency is down. Present = on.
@@ -172,6 +176,8 @@ pub struct Upstream {
     pub deadline: Key<Deadline>,
     /// Retries. Present = on.
     pub retry: Key<Retry>,
+    /// A second attempt beside a slow first one. Present = on.
+    pub hedge: Key<Hedge>,
     /// How many retries this upstream can be asked to bear. Always on.
     pub retry_budget: Key<RetryBudget>,
     /// Fails fast while the dependency is down. Present = on.
@@ -219,6 +225,8 @@ pub struct Route {
     pub deadline: Key<Deadline>,
     /// Retries; keys left out come from the upstream. attempts: 0 = no retries here.
     pub retry: Key<Retry>,
+    /// A second attempt beside a slow first one; keys left out come from the upstream. mode: none = not here.
+    pub hedge: Key<Hedge>,
     /// What the upstream promises about requests sent twice, and deduplication by key. With any key but contract it is on.
     pub idempotency: Key<Idempotency>,
     /// Keeps requests that have an effect and could not be served, for repair. Present = on; needs stores.embedded.

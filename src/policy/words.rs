@@ -210,6 +210,10 @@ const FOREIGN: &[Foreign] = &[
     foreign("grpc", "gRPC needs no key of its own", "protocol: http2 for an upstream that speaks nothing else"),
     foreign("h2c", "HTTP/2 in clear", "http2"),
     foreign("h2", "HTTP/2", "http2"),
+    foreign("hedging", "a word of others", "hedge"),
+    foreign("hedgingpolicy", "gRPC's word", "hedge"),
+    foreign("hedgepolicy", "Envoy's word", "hedge"),
+    foreign("hedgingdelay", "gRPC's word", "hedge.delay"),
     foreign("guard", "a key of `policy` at the top level", "policy.guard"),
     foreign("autorollback", "a word of others", "policy.guard: rollback"),
     foreign("rollbackonfailure", "a word of others", "policy.guard: rollback"),
@@ -246,7 +250,7 @@ const FOREIGN: &[Foreign] = &[
 ];
 
 /// Keys that the format has, or will have, and this version does not act on.
-const LATER: &[&str] = &["hedge", "hedging", "http3", "ratelimit", "ratelimits", "callers", "priority", "healthcheck"];
+const LATER: &[&str] = &["http3", "ratelimit", "ratelimits", "callers", "priority", "healthcheck"];
 
 /// What stands at the caret under a word that is not known where it is.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -1,32 +1,24 @@
 //! Drives `reliability::attempts`: launch, wait, finish. One loop, no policy.
 
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use http::{HeaderMap, HeaderValue, Method, Uri};
 use tokio::time::sleep_until;
 
-use super::exchange::{Attempt, AttemptResult};
-use super::grpc::{self, Standing};
+use super::course::{Course, Launch};
+use super::exchange::Attempt;
+use super::hedged;
 use super::hygiene::Present;
-use super::record::{AttemptNote, Record};
-use super::respond;
+use super::record::Record;
 use super::route::Route;
 use crate::clock;
 use crate::drain::Tasks;
 use crate::idempotency::claim::Claim;
-use crate::random::Random;
-use crate::reliability::attempts::{AttemptId, Attempts, Denied, Kind, Plan, RetryPolicy, Step, Stop};
-use crate::reliability::breaker::{Permit, Refusal};
-use crate::reliability::classify::{self, Contract, Outcome, Reply};
-use crate::reliability::ending::Ending;
-use crate::reliability::grpc::Code;
+use crate::reliability::attempts::{Plan, RetryPolicy, Step, Stop};
 use crate::reliability::{Failure, Sent};
-use crate::telemetry::metrics::AttemptEnd;
 use crate::telemetry::traces::Lineage;
-use crate::upstreams::Upstream;
-use crate::upstreams::endpoint::{Endpoint, InFlight};
+use crate::upstreams::endpoint::InFlight;
 use crate::wire::{Alarm, Answer, Late, OwnFields, RequestBody};
 
 /// Of an answer that a retry supersedes, so much is read to keep its connection.
@@ -73,6 +65,11 @@ impl Outgoing {
         (policy.all_methods || self.method.is_idempotent()) && self.claim.is_none()
     }
 
+    /// What the policy hashes on.
+    pub(super) fn hash(&self) -> Option<&[u8]> {
+        self.hash_key.as_ref().map(HeaderValue::as_bytes)
+    }
+
     fn is_replayable(&self) -> bool {
         self.body.as_ref().is_some_and(|body| !body.is_streaming()) && !self.upgrade && !self.once
     }
@@ -106,59 +103,6 @@ pub enum Verdict {
     },
 }
 
-/// An attempt that ended well.
-struct Landed {
-    answer: Answer,
-    in_flight: InFlight,
-}
-
-/// The machine of a request. Dropped before its end (the client has gone), what was paid for a retry that waits comes
-/// back, and one that was in flight is counted as wasted.
-struct Running<'a> {
-    upstream: &'a Upstream,
-    machine: Attempts<'a>,
-}
-
-impl Drop for Running<'_> {
-    fn drop(&mut self) {
-        if self.machine.is_unsettled() {
-            self.upstream.decide(|d| self.machine.abandon(clock::now(), d));
-        }
-    }
-}
-
-/// An attempt in flight. Dropped before it has landed (the client has gone), it returns its permit and is noted
-/// as cancelled.
-struct Flight<'a> {
-    upstream: &'a Upstream,
-    record: &'a mut Record,
-    permit: Option<Permit>,
-    kind: Kind,
-    launched: Instant,
-    deadline: Instant,
-    in_flight: Option<InFlight>,
-}
-
-impl Flight<'_> {
-    fn land(mut self) -> (Option<Permit>, Option<InFlight>) {
-        (self.permit.take(), self.in_flight.take())
-    }
-}
-
-impl Drop for Flight<'_> {
-    fn drop(&mut self) {
-        let Some(permit) = self.permit.take() else { return };
-        let now = clock::now();
-        self.upstream.decide(|d| d.on_cancelled(now, permit));
-        let endpoint = self.in_flight.as_ref().map(|i| i.endpoint().addr);
-        let (kind, launched, deadline) = (self.kind, self.launched, self.deadline);
-        let elapsed = now.saturating_duration_since(launched);
-        let (end, ending) = (AttemptEnd::Cancelled, Ending::Cancelled);
-        let open = false;
-        self.record.attempt(AttemptNote { endpoint, kind, launched, deadline, elapsed, end, ending, open });
-    }
-}
-
 /// Runs the attempts of one request. `alarm`: the timer of this task.
 pub async fn run(
     route: &Route<'_>,
@@ -167,74 +111,35 @@ pub async fn run(
     alarm: &Alarm,
     tasks: &Tasks,
 ) -> Verdict {
-    let policy = &route.policy.retry;
-    let mut running = Running { upstream: route.state, machine: Attempts::new(plan(route, request)) };
-    let machine = &mut running.machine;
-    let mut used: Vec<Arc<Endpoint>> = Vec::new();
-    let mut landed: Option<(AttemptId, Landed)> = None;
-    let (mut last, mut executed) = ((Failure::Internal, Sent::No), Sent::No);
-    let mut now = clock::now();
+    let mut course = Course::begin(route, plan(route, request), record);
     loop {
-        let step = route.state.decide(|d| machine.next(now, d, &mut Random));
-        match step {
+        match course.ask() {
             Step::Launch { id, kind, cutoff, permit } => {
-                let launched = now;
+                let launch = Launch { id, kind, cutoff, launched: course.now };
+                course.launch(launch, permit);
                 // Whatever an earlier attempt waited for: this one is made because nobody waits for it any more.
                 request.late = None;
-                let attempt =
-                    Attempt { route, number: machine.launched(), launched, cutoff, used: &used, alarm, tasks };
-                let (permit, deadline) = (Some(permit), request.deadline);
-                let (upstream, in_flight) = (&**route.state, None);
-                let mut flight = Flight { upstream, record: &mut *record, permit, kind, launched, deadline, in_flight };
-                let result = attempt.run(request, &mut flight.in_flight).await;
-                let (permit, in_flight) = flight.land();
-                now = clock::now();
-                let elapsed = now.saturating_duration_since(launched);
-                let outcome = outcome_of(&result, cutoff, request.deadline);
-                let endpoint = in_flight.as_ref().map(InFlight::endpoint);
-                let begun = is_begun(&result);
-                record.attempt(note(kind, &outcome, endpoint.map(|e| e.addr), (launched, deadline), elapsed, begun));
-                settle_endpoint(route, endpoint.map(|e| &**e), &outcome, begun, elapsed, now);
-                tell_endpoint(machine, kind, endpoint, &used);
-                machine.set_replayable(request.body.is_some() && !request.upgrade && !request.once);
-                let Some(permit) = permit else { continue };
-                let superseded =
-                    route.state.decide(|d| machine.on_outcome(now, id, permit, outcome, elapsed, d, &mut Random));
-                if let Reply::Failed(failure) = outcome.reply {
-                    last = (failure, last.1.max(outcome.sent));
-                    executed = executed.max(outcome.sent);
+                let unwanted = if course.machine.hedge_due().is_some() {
+                    // Boxed: only where an attempt may get a second one beside it is there need for the room.
+                    Box::pin(hedged::run(&mut course, launch, request, alarm, tasks)).await
                 } else {
-                    // Of a superseded answer nothing is kept: only the breaker or the deadline can stop its retry.
-                    last = (if superseded { Failure::CircuitOpen } else { last.0 }, Sent::Yes);
-                }
-                if superseded && may_have_had_effect(outcome.reply, policy.contract) {
-                    executed = Sent::Yes;
-                }
-                if superseded {
-                    // Allocates, so only where another attempt follows.
-                    used.extend(endpoint.cloned());
-                }
-                match (result, in_flight) {
-                    (Ok(answer), _) if superseded => {
-                        Box::pin(discard(answer, request.deadline)).await;
-                        now = clock::now();
-                    }
-                    (Ok(answer), Some(in_flight)) => landed = Some((id, Landed { answer, in_flight })),
-                    (Ok(_) | Err(_), _) => {}
+                    let number = course.machine.launched();
+                    let attempt = Attempt { route, number, launched: launch.launched, cutoff, alarm, tasks };
+                    let [Some(flight), _] = &mut course.flights else { continue };
+                    let result = attempt.run(request, &course.used, &mut flight.in_flight).await;
+                    let again = request.body.is_some() && !request.upgrade && !request.once;
+                    course.land(0, result, again)
+                };
+                if let Some(answer) = unwanted {
+                    Box::pin(discard(answer, request.deadline)).await;
+                    course.now = clock::now();
                 }
             }
             Step::Wait { until } => {
                 Box::pin(sleep_until(until.into())).await;
-                now = clock::now();
+                course.now = clock::now();
             }
-            Step::Finish { stop, answer } => {
-                record.stopped(stop);
-                if let Some(reason) = machine.denied() {
-                    record.deny(reason);
-                }
-                record.rescue = machine.rescue();
-                return verdict(stop, answer, landed, last, executed);
-            }
+            Step::Finish { stop, answer } => return course.end(stop, answer),
         }
     }
 }
@@ -250,133 +155,9 @@ fn plan<'a>(route: &Route<'a>, request: &Outgoing) -> Plan<'a> {
         endpoints: route.state.endpoint_count(),
         // A replay is made once, and by an operator: it says nothing of retries.
         ledger: route.ledger.filter(|_| !request.once),
-    }
-}
-
-fn verdict(
-    stop: Stop,
-    answer: Option<AttemptId>,
-    landed: Option<(AttemptId, Landed)>,
-    last: (Failure, Sent),
-    executed: Sent,
-) -> Verdict {
-    if let (Some(wanted), Some((id, landed))) = (answer, landed)
-        && wanted == id
-    {
-        return Verdict::Answered { answer: landed.answer, in_flight: landed.in_flight, stop, earlier: executed };
-    }
-    let (failure, sent) = last;
-    let (failure, retry_after) = match stop {
-        Stop::Refused(Refusal::CircuitOpen { retry_after }) => (Failure::CircuitOpen, Some(retry_after)),
-        Stop::Refused(Refusal::Throttled) => (Failure::Throttled, Some(Duration::from_secs(1))),
-        Stop::DeadlinePassed => (Failure::DeadlineExceeded, None),
-        Stop::Denied(Denied::Breaker) if failure == Failure::CircuitOpen => (failure, Some(Duration::from_secs(1))),
-        Stop::Answered | Stop::AttemptsSpent | Stop::Denied(_) => (failure, None),
-    };
-    Verdict::Failed { failure, sent, executed, retry_after, stop }
-}
-
-fn outcome_of(result: &AttemptResult, cutoff: Instant, deadline: Instant) -> Outcome {
-    match result {
-        Ok(answer) => {
-            let headers = answer.headers();
-            let mut outcome = match grpc::standing(answer) {
-                Some(Standing::Ended { code, pushback }) => Outcome::called(code, pushback),
-                Some(Standing::Begun) | None => Outcome::answered(answer.status().as_u16()),
-            };
-            if matches!(answer.status().as_u16(), 429 | 503) {
-                outcome.retry_after = headers.get(http::header::RETRY_AFTER).and_then(retry_after);
-            }
-            // Only what is not simply good can be retried.
-            let good = match outcome.reply {
-                Reply::Call(code) => code == Code::Ok,
-                _ => answer.status().is_success(),
-            };
-            if !good && let Some(mark) = headers.get(respond::RETRY_MARK) {
-                outcome.mark = respond::read_mark(mark);
-            }
-            outcome
-        }
-        Err((failure, sent)) => {
-            // The time of one try and the time of the request may be the same instant.
-            let whole = *failure == Failure::TryTimeout && cutoff >= deadline;
-            Outcome::failed(if whole { Failure::DeadlineExceeded } else { *failure }, *sent)
-        }
-    }
-}
-
-/// `Retry-After` in seconds or as a date; a past date means now. At most 300 s; unreadable values are none.
-fn retry_after(value: &HeaderValue) -> Option<Duration> {
-    const CAP: Duration = Duration::from_secs(300);
-    let text = value.to_str().ok()?.trim();
-    if !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit()) {
-        // More digits than fit are more than the cap.
-        return Some(text.parse().map_or(CAP, Duration::from_secs).min(CAP));
-    }
-    let date = httpdate::parse_http_date(text).ok()?;
-    Some(date.duration_since(clock::wall()).unwrap_or_default().min(CAP))
-}
-
-/// Whether an answer that is not passed on leaves open that something was done.
-fn may_have_had_effect(reply: Reply, contract: Contract) -> bool {
-    match reply {
-        Reply::Status(_) => contract != Contract::Atomic5xx,
-        Reply::Call(code) => !code.is_not_executed(contract),
-        Reply::Failed(_) => false,
-    }
-}
-
-/// Whether it is a call that goes on: how it ends is not known yet.
-fn is_begun(result: &AttemptResult) -> bool {
-    matches!(result, Ok(answer) if grpc::standing(answer) == Some(Standing::Begun))
-}
-
-fn note(
-    kind: Kind,
-    outcome: &Outcome,
-    endpoint: Option<SocketAddr>,
-    (launched, deadline): (Instant, Instant),
-    elapsed: Duration,
-    open: bool,
-) -> AttemptNote {
-    let end = match outcome.reply {
-        Reply::Status(status) => AttemptEnd::Status(status),
-        Reply::Call(code) => AttemptEnd::Call(code),
-        Reply::Failed(failure) => AttemptEnd::Failed(failure),
-    };
-    AttemptNote { endpoint, kind, launched, deadline, elapsed, end, ending: Ending::of(outcome), open }
-}
-
-/// `begun`: how a call ended is counted at its end.
-fn settle_endpoint(
-    route: &Route<'_>,
-    endpoint: Option<&Endpoint>,
-    outcome: &Outcome,
-    begun: bool,
-    elapsed: Duration,
-    now: Instant,
-) {
-    let Some(endpoint) = endpoint else { return };
-    if !begun {
-        endpoint.tally.add(Ending::of(outcome));
-    }
-    let token = match outcome.reply {
-        Reply::Status(429) => Some("429"),
-        Reply::Status(500..) => Some("5xx"),
-        Reply::Call(code) if code.is_failure() => Some(code.as_str()),
-        Reply::Status(_) | Reply::Call(_) => None,
-        Reply::Failed(failure) => Some(failure.token()),
-    };
-    let signal = classify::endpoint_signal(outcome);
-    route.state.record_attempt(route.upstream, endpoint, signal, token, elapsed, now);
-}
-
-/// Whether a retry went where no attempt before it had gone.
-fn tell_endpoint(machine: &mut Attempts<'_>, kind: Kind, endpoint: Option<&Arc<Endpoint>>, used: &[Arc<Endpoint>]) {
-    if kind != Kind::First
-        && let Some(endpoint) = endpoint
-    {
-        machine.set_elsewhere(!used.iter().any(|tried| Arc::ptr_eq(tried, endpoint)));
+        // Of what a store has been asked about there is one sender at a time: an attempt that is cancelled unanswered
+        // would leave its key without an end.
+        hedge: route.policy.hedge.as_ref().filter(|_| request.claim.is_none()),
     }
 }
 

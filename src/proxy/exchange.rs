@@ -1,5 +1,6 @@
 //! One attempt: balance, connect, send.
 
+use std::ops::Deref;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -21,7 +22,7 @@ use crate::upstreams::pool_limits;
 use crate::wire::h1::Link;
 use crate::wire::h2::Place;
 use crate::wire::pool::PoolLimits;
-use crate::wire::{Alarm, Answer, Head, Pool, RequestBody, SendError, Terms};
+use crate::wire::{Alarm, Answer, Head, Late, OwnFields, Pool, RequestBody, SendError, Terms};
 
 /// A connection that turns out to be closed before anything was written is replaced at once, so many times.
 const STALE_LINKS_MAX: u32 = 3;
@@ -36,25 +37,105 @@ pub(super) struct Attempt<'a> {
     pub(super) number: u32,
     pub(super) launched: Instant,
     pub(super) cutoff: Instant,
-    /// Endpoints that have failed this request.
-    pub(super) used: &'a [Arc<Endpoint>],
     /// The timer of this task.
     pub(super) alarm: &'a Alarm,
     pub(super) tasks: &'a Tasks,
 }
 
+/// The request as one attempt has it.
+pub(super) enum Parcel<'r> {
+    /// Alone: what can be sent once is this attempt's to send.
+    Alone(&'r mut Outgoing),
+    /// Another attempt may be under way. What is held is sent by both, and what differs is each one's own.
+    Beside { request: &'r Outgoing, own: OwnFields },
+}
+
+impl Deref for Parcel<'_> {
+    type Target = Outgoing;
+
+    fn deref(&self) -> &Outgoing {
+        match self {
+            Parcel::Alone(request) => request,
+            Parcel::Beside { request, .. } => request,
+        }
+    }
+}
+
+impl<'r> Parcel<'r> {
+    /// For one of two attempts. The client's fields of attempts have been dropped.
+    pub(super) fn beside(request: &'r Outgoing) -> Parcel<'r> {
+        Parcel::Beside { request, own: request.own.clone() }
+    }
+
+    fn fields(&self) -> &OwnFields {
+        match self {
+            Parcel::Alone(request) => &request.own,
+            Parcel::Beside { own, .. } => own,
+        }
+    }
+
+    fn fields_mut(&mut self) -> &mut OwnFields {
+        match self {
+            Parcel::Alone(request) => &mut request.own,
+            Parcel::Beside { own, .. } => own,
+        }
+    }
+
+    /// What streams is there once.
+    fn take_body(&mut self) -> Option<RequestBody> {
+        match self {
+            Parcel::Alone(request) => request.body.take(),
+            Parcel::Beside { request, .. } => request.body.as_ref().and_then(RequestBody::replay),
+        }
+    }
+
+    fn came_back(&mut self, unsent: Option<RequestBody>, late: Option<Box<Late>>) {
+        match self {
+            Parcel::Alone(request) => {
+                request.body = request.body.take().or(unsent);
+                request.late = late;
+            }
+            // What is held has not gone, and who has a key has no second attempt.
+            Parcel::Beside { .. } => {}
+        }
+    }
+}
+
 impl Attempt<'_> {
-    /// `in_flight` is set as soon as the endpoint is chosen.
-    pub(super) async fn run(&self, request: &mut Outgoing, in_flight: &mut Option<InFlight>) -> AttemptResult {
+    /// `in_flight` is set as soon as the endpoint is chosen. `used`: endpoints that have failed this request.
+    pub(super) async fn run(
+        &self,
+        request: &mut Outgoing,
+        used: &[Arc<Endpoint>],
+        in_flight: &mut Option<InFlight>,
+    ) -> AttemptResult {
+        let (chosen, now) = self.choose(request, used).await.map_err(|failure| (failure, Sent::No))?;
+        self.deliver(in_flight.insert(chosen).endpoint(), &mut Parcel::Alone(request), now).await
+    }
+
+    /// An endpoint, and when it was chosen.
+    pub(super) async fn choose(
+        &self,
+        request: &Outgoing,
+        used: &[Arc<Endpoint>],
+    ) -> Result<(InFlight, Instant), Failure> {
         let state = self.route.state;
         let mut now = self.launched;
         if state.is_resolving() {
             Box::pin(state.resolved(self.cutoff)).await;
             now = clock::now();
         }
-        let key = request.hash_key.as_ref().map(HeaderValue::as_bytes);
-        let chosen = state.pick(self.route.upstream, key, self.used, now).map_err(|failure| (failure, Sent::No))?;
-        let answer = self.exchange(in_flight.insert(chosen).endpoint(), request, now).await?;
+        Ok((state.pick(self.route.upstream, request.hash(), used, now)?, now))
+    }
+
+    /// To this endpoint, up to the head of its answer.
+    pub(super) async fn deliver(
+        &self,
+        endpoint: &Arc<Endpoint>,
+        request: &mut Parcel<'_>,
+        now: Instant,
+    ) -> AttemptResult {
+        let answer = self.exchange(endpoint, request, now).await?;
         if !request.present.grpc() {
             return Ok(answer);
         }
@@ -64,7 +145,7 @@ impl Attempt<'_> {
 
     /// Over a kept connection if there is one. One that the endpoint has closed meanwhile says nothing of the
     /// endpoint: the request goes out again, over another connection, where that is safe.
-    async fn exchange(&self, endpoint: &Arc<Endpoint>, request: &mut Outgoing, mut now: Instant) -> AttemptResult {
+    async fn exchange(&self, endpoint: &Arc<Endpoint>, request: &mut Parcel<'_>, mut now: Instant) -> AttemptResult {
         let limits = pool_limits(self.route.upstream);
         let line = endpoint.line(self.route.speech);
         let tongue = Tongue::of(&line, request);
@@ -101,8 +182,8 @@ impl Attempt<'_> {
                 Ok(answer) => return Ok(answer),
                 Err(error) => error,
             };
-            request.body = request.body.take().or(unsent);
-            request.late = late.filter(|_| request.claim.is_some() && may_listen_on(&line.pool, &limits));
+            let late = late.filter(|_| request.claim.is_some() && may_listen_on(&line.pool, &limits));
+            request.came_back(unsent, late);
             now = clock::now();
             let again = reused && request.body.is_some() && now < self.cutoff && unwritten < STALE_LINKS_MAX;
             match sent {
@@ -126,7 +207,7 @@ impl Attempt<'_> {
         &self,
         link: Link,
         endpoint: &Endpoint,
-        request: &Outgoing,
+        request: &Parcel<'_>,
         idle_max: u32,
     ) -> Result<Answer, SendError> {
         let Some(body) = &request.body else { return Err(gone()) };
@@ -135,7 +216,7 @@ impl Attempt<'_> {
             target: &request.uri,
             host: self.host(endpoint, &request.headers),
             fields: &request.headers,
-            own: &request.own,
+            own: request.fields(),
         };
         link.send(&head, body, Terms { cutoff: self.cutoff, idle_max, alarm: self.alarm }).await
     }
@@ -145,10 +226,10 @@ impl Attempt<'_> {
         &self,
         link: Link,
         endpoint: &Endpoint,
-        request: &mut Outgoing,
+        request: &mut Parcel<'_>,
         idle_max: u32,
     ) -> Result<Answer, SendError> {
-        let Some(body) = request.body.take() else { return Err(gone()) };
+        let Some(body) = request.take_body() else { return Err(gone()) };
         let head = self.whole_head(endpoint, request, body);
         let answer = if request.upgrade {
             link.send_upgrade(head, self.cutoff, self.tasks).await?
@@ -165,14 +246,14 @@ impl Attempt<'_> {
         &self,
         place: Place,
         endpoint: &Endpoint,
-        request: &mut Outgoing,
+        request: &mut Parcel<'_>,
     ) -> Result<Answer, SendError> {
         let streams = request.body.as_ref().ok_or_else(gone)?.is_streaming();
-        let once = if streams { request.body.take() } else { None };
+        let once = if streams { request.take_body() } else { None };
         // HTTP/2 has no requests without a host, as they come from HTTP/1.0.
         let nameless = request.headers.get(http::header::HOST).is_none_or(HeaderValue::is_empty);
         let host = self.host(endpoint, &request.headers).or(nameless.then_some(&endpoint.authority));
-        let (method, target, fields, own) = (&request.method, &request.uri, &request.headers, &request.own);
+        let (method, target, fields, own) = (&request.method, &request.uri, &request.headers, request.fields());
         let head = Head { method, target, host, fields, own };
         let terms = Terms { cutoff: self.cutoff, idle_max: 0, alarm: self.alarm };
         let answer = match (once, &request.body) {
@@ -191,17 +272,22 @@ impl Attempt<'_> {
         (!kept).then_some(&endpoint.authority)
     }
 
-    fn set_own(&self, request: &mut Outgoing, now: Instant) {
-        let count = request.inbound_attempt.saturating_add(self.number - 1);
+    fn set_own(&self, request: &mut Parcel<'_>, now: Instant) {
+        let (present, count) = (request.present, request.inbound_attempt.saturating_add(self.number - 1));
+        let span = request.lineage.as_ref().map(|lineage| lineage.traceparent(self.number));
         let policy = &self.route.policy.deadline;
         let left = deadline::remaining(now, self.cutoff, policy.margin);
-        hygiene::set_attempt(&mut request.headers, &mut request.own, request.present, count, left, policy);
-        if let Some(lineage) = &request.lineage {
-            request.own.text(&super::TRACEPARENT, &lineage.traceparent(self.number));
+        if let Parcel::Alone(request) = request {
+            hygiene::drop_attempt(&mut request.headers, present, policy);
+        }
+        let own = request.fields_mut();
+        hygiene::set_attempt(own, present, count, left, policy);
+        if let Some(span) = span {
+            own.text(&super::TRACEPARENT, &span);
         }
     }
 
-    fn whole_head(&self, endpoint: &Endpoint, request: &Outgoing, body: RequestBody) -> Request<RequestBody> {
+    fn whole_head(&self, endpoint: &Endpoint, request: &Parcel<'_>, body: RequestBody) -> Request<RequestBody> {
         // hyper gives a GET no framing of its own for a body of unknown length: the bytes would be dropped.
         let chunked = !body.is_end_stream() && body.size_hint().exact().is_none();
         let mut head = Request::new(body);
@@ -215,7 +301,7 @@ impl Attempt<'_> {
         if chunked && !headers.contains_key(CONTENT_LENGTH) {
             headers.insert(TRANSFER_ENCODING, HeaderValue::from_static("chunked"));
         }
-        request.own.append_to(&mut headers);
+        request.fields().append_to(&mut headers);
         *head.headers_mut() = headers;
         head
     }

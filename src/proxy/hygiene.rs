@@ -351,21 +351,27 @@ fn remove_nominated(headers: &mut HeaderMap) -> Result<(), Failure> {
     Ok(())
 }
 
-/// Sets what differs from attempt to attempt: its number, and the time it has. What the client sent in the
-/// same fields is removed. `present`: what the client sent at all.
-pub fn set_attempt(
-    headers: &mut HeaderMap,
-    own: &mut OwnFields,
-    present: Present,
-    count: u32,
-    left: Duration,
-    policy: &DeadlinePolicy,
-) {
-    own.begin_attempt();
+/// Drops what the client sent in fields that say something of an attempt, where they are set anew for each one.
+pub fn drop_attempt(headers: &mut HeaderMap, present: Present, policy: &DeadlinePolicy) {
     if present.any(Present::ATTEMPT) {
         headers.remove(ATTEMPT_COUNT);
         headers.remove(GRPC_PREVIOUS_ATTEMPTS);
     }
+    if !policy.propagate {
+        return;
+    }
+    if present.any(Present::TIMEOUT) {
+        headers.remove(EXPECTED_TIMEOUT);
+    }
+    if present.any(Present::GRPC_TIMEOUT | Present::GRPC) {
+        headers.remove(GRPC_TIMEOUT);
+    }
+}
+
+/// Sets what differs from attempt to attempt: its number, and the time it has. What the client sent in the
+/// same fields has been dropped. `present`: what the client sent at all.
+pub fn set_attempt(own: &mut OwnFields, present: Present, count: u32, left: Duration, policy: &DeadlinePolicy) {
+    own.begin_attempt();
     own.number(&ATTEMPT_COUNT, u64::from(count));
     if present.grpc() && count > 1 {
         own.number(&GRPC_PREVIOUS_ATTEMPTS, u64::from(count - 1));
@@ -373,15 +379,11 @@ pub fn set_attempt(
     if !policy.propagate || left > PROPAGATED_MAX {
         return;
     }
-    if present.any(Present::TIMEOUT) {
-        headers.remove(EXPECTED_TIMEOUT);
-    }
     own.number(&EXPECTED_TIMEOUT, left.as_millis().max(1) as u64);
     // A server of gRPC acts on its own header alone, whether or not the caller has sent one.
     if present.any(Present::GRPC_TIMEOUT | Present::GRPC)
         && let Ok(value) = HeaderValue::try_from(deadline::format_grpc_timeout(left))
     {
-        headers.remove(GRPC_TIMEOUT);
         own.value(&GRPC_TIMEOUT, &value);
     }
 }

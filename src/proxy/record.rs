@@ -213,11 +213,26 @@ impl Record {
         if !note.open {
             self.count_attempt(&note);
         }
-        if self.first.is_none() {
-            self.first = Some(note);
-        } else {
-            self.more.push(note);
+        match &mut self.first {
+            // A hedge may end before the first attempt does. What is told is told in the order of launches.
+            Some(first) if note.launched < first.launched => {
+                let later = std::mem::replace(first, note);
+                self.more.insert(0, later);
+            }
+            Some(_) => self.more.push(note),
+            first @ None => *first = Some(note),
         }
+    }
+
+    /// Whether there was an attempt after a failure.
+    fn retried(&self) -> bool {
+        self.more.iter().any(|note| matches!(note.kind, Kind::Retry | Kind::Transparent))
+    }
+
+    /// The attempt whose end was the request's: of two at once, not the one that was cancelled.
+    fn decisive(&self) -> Option<&AttemptNote> {
+        let over = |note: &&AttemptNote| note.end != AttemptEnd::Cancelled;
+        self.more.iter().rev().chain(&self.first).find(over).or(self.first.as_ref())
     }
 
     fn count_attempt(&self, note: &AttemptNote) {
@@ -259,8 +274,9 @@ impl Record {
     }
 
     fn leave_call_as(&mut self, code: Option<Code>) -> bool {
-        // Only the last attempt can be one whose answer is passed on.
-        let Some(note) = self.more.last_mut().or(self.first.as_mut()).filter(|note| note.open) else { return false };
+        // Only one attempt can be one whose answer is passed on.
+        let mut notes = self.more.iter_mut().rev().chain(self.first.as_mut());
+        let Some(note) = notes.find(|note| note.open) else { return false };
         note.open = false;
         if let Some(code) = code {
             (note.end, note.ending) = (AttemptEnd::Call(code), code.ending(false));
@@ -311,9 +327,9 @@ impl Record {
         self.first.iter().chain(&self.more).map(tried).collect()
     }
 
-    /// The endpoint of the last attempt.
+    /// The endpoint of the last attempt, or of the one that brought the answer.
     pub fn last_endpoint(&self) -> Option<SocketAddr> {
-        self.more.last().or(self.first.as_ref())?.endpoint
+        self.decisive()?.endpoint
     }
 
     /// Why a retry was not made.
@@ -387,7 +403,8 @@ impl Record {
             return self.telemetry.metrics.unrouted(self.direction, reason);
         };
         let ending = self.ending(outcome);
-        let rescued = !self.more.is_empty() && ending == Ending::Success;
+        let retried = self.retried();
+        let rescued = retried && ending == Ending::Success;
         if outcome != RequestOutcome::Success
             && let Some(rescue) = self.rescue
         {
@@ -400,7 +417,7 @@ impl Record {
         }
         if let Some(meters) = self.meters() {
             meters.tally.add(ending);
-            if !self.more.is_empty() {
+            if retried {
                 meters.retried(rescued);
             }
         }
@@ -419,7 +436,7 @@ impl Record {
             (RequestOutcome::ClientGone, _) => Ending::Cancelled,
             (_, Some((failure, _))) => Ending::of_failure(failure),
             // The upstream's own answer, which the last attempt has told apart.
-            (_, None) => self.more.last().or(self.first.as_ref()).map_or(Ending::Error, |note| note.ending),
+            (_, None) => self.decisive().map_or(Ending::Error, |note| note.ending),
         }
     }
 }

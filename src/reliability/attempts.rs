@@ -6,7 +6,7 @@
 //!
 //! What holds for any order of events:
 //!
-//! * At most `1 + retries` attempts, none of them launched at or after the deadline.
+//! * At most `1 + retries` attempts and one hedge, none of them launched at or after the deadline.
 //! * A retry is paid for before its backoff: one that nobody can afford must not add latency.
 //! * `Finish` is final, and `Wait` names an instant in the future.
 //! * Every permit that a `Launch` hands out is given back exactly once, by its type.
@@ -15,17 +15,20 @@
 
 mod account;
 mod book;
+mod hedging;
 mod vocabulary;
 
 pub use vocabulary::{AttemptId, Denied, Kind, Plan, RetryPolicy, Step, Stop};
 
 use super::breaker::Permit;
 use super::budget::{Grant, RetryClass};
-use super::classify::{self, Outcome, Retry, Verdict};
+use super::classify::{self, Outcome, Reply, Retry, Verdict};
 use super::dependency::Dependency;
 use super::entropy::Entropy;
+use super::hedge::Standby;
 use account::{acquire, admit_first, report, take_back};
 use book::Book;
+use hedging::Hedging;
 use std::time::{Duration, Instant};
 
 /// A retry that cannot be answered in this time is not worth starting, whatever the p50 says.
@@ -48,9 +51,19 @@ const IN_FLIGHT: usize = 2;
 #[derive(Clone, Copy, Debug)]
 struct Flight {
     id: AttemptId,
-    /// None = a first attempt.
-    grant: Option<Grant>,
+    stake: Stake,
     launched: Instant,
+}
+
+/// What was staked on an attempt, and what its end means to the budget.
+#[derive(Clone, Copy, Debug)]
+enum Stake {
+    /// Nothing: it earns.
+    First,
+    /// Retry tokens, or the floor.
+    Paid(Grant),
+    /// A hedge: it neither earns nor gets anything back.
+    Hedge,
 }
 
 /// A retry that is paid for and waits for its time.
@@ -84,6 +97,13 @@ pub struct Attempts<'a> {
     total: Duration,
     /// The attempt whose answer is the best known one.
     answer: Option<AttemptId>,
+    /// Of two attempts that fly at once, how the one ended that failed first.
+    aside: Option<Verdict>,
+    /// It was answered, and its answer is kept.
+    kept: bool,
+    hedging: Hedging,
+    hedged: bool,
+    standby: Option<Standby>,
     transparent_used: bool,
     denied: Option<Denied>,
     class: Option<RetryClass>,
@@ -100,6 +120,11 @@ impl<'a> Attempts<'a> {
             launched: 0,
             total: Duration::ZERO,
             answer: None,
+            aside: None,
+            kept: false,
+            hedging: Hedging::Off,
+            hedged: false,
+            standby: None,
             transparent_used: false,
             denied: None,
             class: None,
@@ -125,7 +150,8 @@ impl<'a> Attempts<'a> {
                     Ok(permit) => {
                         dependency.budget.on_first_attempt(now);
                         self.open_book(now, dependency, entropy);
-                        self.launch(now, Kind::First, None, permit, dependency)
+                        self.arm_hedge(now, dependency);
+                        self.launch(now, Kind::First, Stake::First, permit, dependency)
                     }
                     Err(refusal) => self.finish(Stop::Refused(refusal)),
                 }
@@ -136,7 +162,7 @@ impl<'a> Attempts<'a> {
             }
             Phase::Waiting(retry) if now < retry.at => Step::Wait { until: retry.at },
             Phase::Waiting(retry) => match acquire(now, dependency, entropy) {
-                Ok(permit) => self.launch(now, retry.kind, Some(retry.grant), permit, dependency),
+                Ok(permit) => self.launch(now, retry.kind, Stake::Paid(retry.grant), permit, dependency),
                 Err(_) => {
                     take_back(now, retry.grant, dependency);
                     self.deny(Denied::Breaker);
@@ -144,7 +170,11 @@ impl<'a> Attempts<'a> {
                 }
             },
             Phase::Flying => {
+                if let Some(launch) = self.hedge(now, dependency, entropy) {
+                    return launch;
+                }
                 let until = if now < self.plan.deadline { self.plan.deadline } else { self.plan.deadline + GRACE };
+                let until = self.hedge_due().map_or(until, |due| due.min(until));
                 if until > now { Step::Wait { until } } else { self.finish(Stop::DeadlinePassed) }
             }
             Phase::Done(_) => self.step_done(),
@@ -173,19 +203,34 @@ impl<'a> Attempts<'a> {
             dependency.on_cancelled(now, permit);
             return false;
         };
-        let verdict = classify::classify(&outcome, self.plan.policy, self.plan.idempotent);
-        report(now, flight.grant, permit, &outcome, verdict, elapsed, dependency, entropy);
+        let verdict = if self.is_lost_race(&outcome) {
+            Verdict::Final
+        } else {
+            classify::classify(&outcome, self.plan.policy, self.plan.idempotent)
+        };
+        report(now, flight.stake, permit, &outcome, verdict, elapsed, dependency, entropy);
         self.note(now, flight, &outcome, verdict, elapsed, dependency);
+        self.note_hedging(now, flight, &outcome, verdict, elapsed, dependency);
         if matches!(self.phase, Phase::Done(_)) {
             return false;
         }
-        self.answer = Some(id);
+        let replied = !matches!(outcome.reply, Reply::Failed(_));
+        if replied || !self.kept {
+            self.answer = Some(id);
+        }
         if verdict != Verdict::Success && self.flights.iter().any(Option::is_some) {
             // A parallel attempt may still succeed; this answer is kept in case it does not.
+            (self.aside, self.kept) = (Some(verdict), replied);
             return false;
         }
+        let verdict = self.both(verdict);
+        self.kept = false;
         match verdict {
-            Verdict::Success | Verdict::Final => self.phase = Phase::Done(Stop::Answered),
+            Verdict::Success => {
+                self.supersede(now, dependency);
+                self.phase = Phase::Done(Stop::Answered);
+            }
+            Verdict::Final => self.phase = Phase::Done(Stop::Answered),
             Verdict::Denied(reason) => self.deny(reason),
             Verdict::Retry(retry) => self.schedule(now, retry, dependency, entropy),
         }
@@ -240,7 +285,7 @@ impl<'a> Attempts<'a> {
             self.phase = Phase::Done(Stop::Answered);
             return;
         }
-        if self.launched > plan.policy.retries {
+        if self.tries() > plan.policy.retries {
             self.phase = Phase::Done(Stop::AttemptsSpent);
             return;
         }
@@ -267,7 +312,7 @@ impl<'a> Attempts<'a> {
             Duration::ZERO
         } else {
             let hint = retry.hint.filter(|_| plan.policy.respect_retry_after);
-            let made = self.launched.saturating_sub(1);
+            let made = self.tries().saturating_sub(1);
             plan.policy.backoff.delay(made, class == RetryClass::Overload, hint, entropy)
         };
         let answer_takes = dependency.latency.p50(now).unwrap_or_default().max(LEAST_TIME);
@@ -291,21 +336,14 @@ impl<'a> Attempts<'a> {
         self.phase = Phase::Waiting(Pending { at: now + delay, kind, grant });
     }
 
-    fn launch(
-        &mut self,
-        now: Instant,
-        kind: Kind,
-        grant: Option<Grant>,
-        permit: Permit,
-        dependency: &mut Dependency,
-    ) -> Step {
+    fn launch(&mut self, now: Instant, kind: Kind, stake: Stake, permit: Permit, dependency: &mut Dependency) -> Step {
         let id = AttemptId(self.launched);
         let cutoff = self.cutoff(now, dependency);
         let cutoff = self.held_out_cutoff(cutoff);
         self.launched += 1;
         self.phase = Phase::Flying;
         if let Some(free) = self.flights.iter_mut().find(|flight| flight.is_none()) {
-            *free = Some(Flight { id, grant, launched: now });
+            *free = Some(Flight { id, stake, launched: now });
         }
         Step::Launch { id, kind, cutoff, permit }
     }
@@ -318,9 +356,11 @@ impl<'a> Attempts<'a> {
     fn cutoff(&self, now: Instant, dependency: &mut Dependency) -> Instant {
         let plan = &self.plan;
         let policy = plan.policy;
-        let last = self.launched >= policy.retries || plan.chain_stop || !self.repeats_timeouts();
+        // A hedge has what the first attempt has, which it stands in for.
+        let made = if matches!(self.hedging, Hedging::Sent) { 0 } else { self.tries() };
+        let last = made >= policy.retries || plan.chain_stop || !self.repeats_timeouts();
         let limit = match plan.backend_request {
-            Some(limit) if self.launched == 0 || !last => limit,
+            Some(limit) if made == 0 || !last => limit,
             Some(_) => return plan.deadline,
             None if last => return plan.deadline,
             None => self.derived_timeout(now, dependency),

@@ -39,7 +39,7 @@ impl Default for BudgetPolicy {
 }
 
 /// What a retry costs.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum RetryClass {
     /// Free: the request provably was not processed.
     Transparent,
@@ -88,6 +88,21 @@ pub struct Refused {
     pub hard_cap: u64,
 }
 
+/// Why a hedge cannot be paid for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum NoHedge {
+    /// The share of first attempts that may be hedged is used up.
+    Spent,
+    /// Less than half of the retry tokens are left: they are for requests that have failed, not for slow ones.
+    RetriesFirst,
+}
+
+/// Hedges that can be saved up whatever the traffic, in tokens.
+const HEDGES_SAVED_MIN: u64 = 2;
+/// Of what first attempts earn within `ttl`, one part in so many can be saved up: two seconds' worth of ten. A stall of
+/// everything at once must not be answered by a wave of hedges.
+const HEDGES_SAVED_PART: u64 = 5;
+
 /// The budget of one dependency in one process.
 #[derive(Clone, Debug)]
 pub struct Budget {
@@ -97,6 +112,8 @@ pub struct Budget {
     max_ratio: u64,
     /// Millionths of a token.
     tokens: u64,
+    /// Hedges that are paid for, in millionths. Earned by first attempts alone, spent by hedges alone.
+    hedges: u64,
     ledger: Ledger,
     next_floor: Instant,
     gate: Gate,
@@ -110,6 +127,7 @@ impl Budget {
             ratio: millionths(policy.ratio),
             max_ratio: millionths(policy.max_ratio),
             tokens: u64::from(policy.burst) * TOKEN,
+            hedges: 0,
             ledger: Ledger::new(now, policy.ttl),
             next_floor: now,
             gate: Gate::new(now),
@@ -185,6 +203,35 @@ impl Budget {
             Grant::Free | Grant::Floor(_) => {}
             Grant::Tokens(class) => self.deposit(now, class.cost()),
         }
+    }
+
+    /// A first attempt that may be hedged is being sent. `ratio`: hedges per first attempt, 0.0 to 1.0.
+    pub fn on_hedgeable(&mut self, ratio: f64) {
+        self.hedges = self.hedges.saturating_add(millionths(ratio));
+    }
+
+    /// Checks and spends in one step. A hedge is paid for by first attempts alone, so that there are never more than
+    /// `ratio` of them; it never comes back, and it does not count against retries, which go first.
+    ///
+    /// # Errors
+    /// [`NoHedge`]: it is not paid for.
+    pub fn try_hedge(&mut self, now: Instant, ratio: f64) -> Result<(), NoHedge> {
+        self.settle(now);
+        let earned = millionths(ratio).saturating_mul(self.ledger.totals(now).first_attempts);
+        self.hedges = self.hedges.min((earned / HEDGES_SAVED_PART).max(HEDGES_SAVED_MIN * TOKEN));
+        if self.hedges < TOKEN {
+            return Err(NoHedge::Spent);
+        }
+        if self.tokens.saturating_mul(2) < self.cap(now) {
+            return Err(NoHedge::RetriesFirst);
+        }
+        self.hedges -= TOKEN;
+        Ok(())
+    }
+
+    /// A hedge that was paid for was not sent after all.
+    pub fn on_hedge_unsent(&mut self) {
+        self.hedges = self.hedges.saturating_add(TOKEN);
     }
 
     /// Tokens left as a share of the cap, 0.0 to 1.0.

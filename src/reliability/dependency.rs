@@ -4,6 +4,7 @@ use super::breaker::{Breaker, BreakerPolicy, Hold, Permit, Signal};
 use super::budget::{Budget, BudgetPolicy};
 use super::efficacy::Ledgers;
 use super::entropy::Entropy;
+use super::hedge::Hedges;
 use super::latency::Quantiles;
 use super::throttle::{Throttle, ThrottlePolicy};
 use std::time::Instant;
@@ -33,6 +34,8 @@ pub struct Dependency {
     pub latency: Quantiles,
     /// Whether retries help, by route.
     pub efficacy: Ledgers,
+    /// When hedges are sent and what they come to, by route.
+    pub hedges: Hedges,
 }
 
 impl Dependency {
@@ -44,6 +47,7 @@ impl Dependency {
             throttle: policy.throttle.clone().map(|policy| Throttle::new(policy, now)),
             latency: Quantiles::new(now),
             efficacy: Ledgers::default(),
+            hedges: Hedges::default(),
         }
     }
 

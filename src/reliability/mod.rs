@@ -29,6 +29,7 @@ pub mod ending;
 pub mod entropy;
 pub mod failure;
 pub mod grpc;
+pub mod hedge;
 pub mod idempotency;
 pub mod latency;
 pub mod limit;

@@ -343,6 +343,7 @@ impl Metrics {
         let mut out = Exposition::default();
         self.render_durations(&mut out);
         gauges::upstreams(&mut out, views);
+        gauges::hedges(&mut out, views);
         gauges::retries(&mut out, &self.retries.lock().unwrap_or_else(PoisonError::into_inner));
         gauges::certificates(&mut out, &self.certificates.lock().unwrap_or_else(PoisonError::into_inner));
         gauges::letters(&mut out, &self.letters.lock().unwrap_or_else(PoisonError::into_inner));

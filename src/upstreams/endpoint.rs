@@ -167,6 +167,15 @@ impl Endpoint {
         health.ejection.record(now, end.signal, policy, end.peer_failure_percent, &mut Random)
     }
 
+    /// An attempt was cancelled after this time because another one had answered. How long it would have taken nobody
+    /// knows: at least so long, which can only be news if it is longer than what is expected.
+    pub fn outlasted(&self, now: Instant, elapsed: Duration) {
+        let mut health = self.health();
+        if elapsed.as_secs_f64() > health.ewma.value(now) {
+            health.ewma.record(now, elapsed);
+        }
+    }
+
     /// Until when it is tripped.
     pub fn tripped_until(&self, now: Instant) -> Option<Instant> {
         self.health().ejection.tripped_until(now)

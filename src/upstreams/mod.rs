@@ -336,6 +336,7 @@ impl Upstream {
             p50_ms,
             p99_ms,
             totals: self.totals.view(&self.tally),
+            hedges: self.hedge_views(&policy.routes, now),
         }
     }
 }

@@ -33,7 +33,7 @@ pub struct Snapshot {
     pub acceptors: Vec<Option<Arc<Acceptor>>>,
     /// Parallel to `policy.upstreams` and their routes.
     pub meters: Vec<Vec<Arc<RouteMeters>>>,
-    /// Parallel to `policy.upstreams` and their routes; `None` for those that never retry.
+    /// Parallel to `policy.upstreams` and their routes; `None` for those that neither retry nor hedge.
     pub ledgers: Vec<Vec<Option<RouteNumber>>>,
     /// Which requests are exported as traces. None = no span is made.
     pub tracing: Option<Arc<Plan>>,

@@ -4,9 +4,11 @@ use std::collections::HashMap;
 use std::sync::{Arc, PoisonError};
 use std::time::Instant;
 
+use super::view::HedgeView;
 use super::{Event, Upstream};
 use crate::policy::RoutePolicy;
 use crate::reliability::efficacy::{Change, Harm, Report, RouteNumber};
+use crate::reliability::hedge::HedgePolicy;
 
 /// Numbers of routes, by name; a name keeps its number for as long as each policy has it.
 #[derive(Debug, Default)]
@@ -16,11 +18,11 @@ pub(super) struct Numbers {
 }
 
 impl Numbers {
-    /// Parallel to `routes`; `None` for those that never retry.
+    /// Parallel to `routes`; `None` for those that neither retry nor hedge.
     fn assign(&mut self, routes: &[RoutePolicy]) -> Vec<Option<RouteNumber>> {
         let mut before = std::mem::take(&mut self.by_name);
         let mut number = |route: &RoutePolicy| {
-            if route.retry.retries == 0 {
+            if route.retry.retries == 0 && route.hedge.is_none() {
                 return None;
             }
             let number = before.remove(&route.name).unwrap_or_else(|| {
@@ -49,7 +51,12 @@ impl Upstream {
     /// Ledgers for these routes: kept where the name stays, begun where it is new, forgotten where it is gone.
     pub(super) fn keep_ledgers(&self, routes: &[RoutePolicy], now: Instant) -> Vec<Option<RouteNumber>> {
         let numbers = self.numbers.lock().unwrap_or_else(PoisonError::into_inner).assign(routes);
-        self.decide(|dependency| dependency.efficacy.keep(now, numbers.iter().flatten().copied()));
+        let hedged = numbers.iter().zip(routes).filter_map(|(number, route)| number.filter(|_| route.hedge.is_some()));
+        let hedged: Vec<RouteNumber> = hedged.collect();
+        self.decide(|dependency| {
+            dependency.efficacy.keep(now, numbers.iter().flatten().copied());
+            dependency.hedges.keep(now, hedged);
+        });
         numbers
     }
 
@@ -68,6 +75,20 @@ impl Upstream {
             RouteRetries { route, holdout_percent, reports }
         });
         told.filter(|route| !route.reports.is_empty()).collect()
+    }
+
+    /// What hedges of these routes have come to, where they may be hedged.
+    pub(super) fn hedge_views(&self, routes: &[RoutePolicy], now: Instant) -> Vec<HedgeView> {
+        let hedged = routes.iter().filter_map(|route| Some((route, route.hedge.as_ref()?)));
+        let numbers = self.numbers.lock().unwrap_or_else(PoisonError::into_inner);
+        let numbered: Vec<_> =
+            hedged.filter_map(|(r, hedge)| Some((r, hedge, *numbers.by_name.get(&r.name)?))).collect();
+        drop(numbers);
+        let view = |(route, hedge, number): (&RoutePolicy, &HedgePolicy, RouteNumber)| {
+            let report = self.lock().hedges.report(now, number, hedge)?;
+            Some(HedgeView::new(&route.name, hedge, &report))
+        };
+        numbered.into_iter().filter_map(view).collect()
     }
 
     /// Judges all ledgers anew. `harm` is asked for only if there is anything to judge.

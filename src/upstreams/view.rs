@@ -2,6 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::reliability::hedge::{HedgePolicy, HedgeReport, Suppressed};
+
 /// One dependency (or the app behind `inbound`) at one moment.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -24,6 +26,84 @@ pub struct UpstreamView {
     pub p99_ms: Option<f64>,
     /// Totals since the upstream was first seen by this process.
     pub totals: TotalsView,
+    /// Hedges, for each route that may be hedged.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub hedges: Vec<HedgeView>,
+}
+
+/// What hedges of one route have come to since the process first saw it.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct HedgeView {
+    pub route: String,
+    /// `enforce` or `observe`.
+    pub mode: String,
+    /// When a hedge is sent now, in milliseconds; absent until enough first attempts are known.
+    pub delay_ms: Option<f64>,
+    /// First attempts of late that are known.
+    pub samples: u64,
+    pub first_attempts: u64,
+    /// Hedges that brought the answer, and the others.
+    pub won: u64,
+    pub lost: u64,
+    /// Hedges that would have been sent.
+    pub observed: u64,
+    /// Hedges that were due and not sent, by reason, reasons with a count only.
+    pub suppressed: Vec<(String, u64)>,
+    /// How long attempts had run that were cancelled because the other one had answered.
+    pub cancelled_seconds: f64,
+}
+
+/// Hedges of a route from which on it can be said whether they are worth their load.
+const HEDGES_JUDGED: u64 = 20;
+
+impl HedgeView {
+    /// As operators see it.
+    pub fn new(route: &str, policy: &HedgePolicy, report: &HedgeReport) -> HedgeView {
+        let counts = &report.counts;
+        let suppressed = Suppressed::ALL.iter().zip(counts.suppressed).filter(|(_, count)| *count > 0);
+        HedgeView {
+            route: route.to_owned(),
+            mode: if policy.observe { "observe" } else { "enforce" }.to_owned(),
+            delay_ms: report.delay.map(|delay| delay.as_secs_f64() * 1e3),
+            samples: report.samples,
+            first_attempts: counts.first_attempts,
+            won: counts.won,
+            lost: counts.lost,
+            observed: counts.observed,
+            suppressed: suppressed.map(|(why, count)| (why.token().to_owned(), count)).collect(),
+            cancelled_seconds: counts.cancelled.as_secs_f64(),
+        }
+    }
+
+    /// Hedges per hundred first attempts.
+    pub fn load_percent(&self) -> f64 {
+        (self.won + self.lost) as f64 * 100.0 / self.first_attempts.max(1) as f64
+    }
+
+    /// Whether hedges are load that hardly ever helps: fewer than one in ten wins.
+    pub fn is_wasteful(&self) -> bool {
+        self.won + self.lost >= HEDGES_JUDGED && self.won * 10 < self.won + self.lost
+    }
+
+    /// What there is to say of it, in a sentence.
+    pub fn sentence(&self) -> String {
+        let HedgeView { won, lost, .. } = *self;
+        let sent = won + lost;
+        let when = self.delay_ms.map(|delay| format!("after {delay:.0} ms"));
+        match (&when, sent) {
+            (None, 0) => format!("{} first attempts are known; a percentile needs more.", self.samples),
+            (Some(when), 0) if self.mode == "observe" => {
+                format!("Observed: {when} {} of {} would have been hedged.", self.observed, self.first_attempts)
+            }
+            (Some(when), 0) => format!("Nothing was slow enough yet: a hedge is sent {when}."),
+            (_, _) if self.is_wasteful() => format!(
+                "{won} of {sent} hedges won: they cost {:.1} % more load and hardly help. Raise hedge.delay, or remove hedge.",
+                self.load_percent()
+            ),
+            (_, _) => format!("{won} of {sent} hedges won, for {:.1} % more load.", self.load_percent()),
+        }
+    }
 }
 
 #[derive(Clone, Debug, Serialize, Deserialize)]

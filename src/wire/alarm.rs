@@ -45,6 +45,33 @@ impl Alarm {
         rang != 0 && rang >= self.nanos(until)
     }
 
+    /// An alarm for one of several parts of the task's work. Who polls the parts rings it through [`Alarm::relay`].
+    pub fn part(&self) -> Alarm {
+        Alarm { base: self.base, wanted: AtomicU64::new(NOTHING), rang: AtomicU64::new(0) }
+    }
+
+    /// Rings those of `parts` whose time has come. True: one has rung, and its part must be polled again.
+    pub fn relay(&self, parts: &[&Alarm]) -> bool {
+        let rang = self.rang.load(Ordering::Relaxed);
+        let mut rung = false;
+        for part in parts {
+            let wanted = part.wanted.load(Ordering::Relaxed);
+            if rang != 0 && wanted <= rang {
+                part.rang.store(rang, Ordering::Relaxed);
+                part.wanted.store(NOTHING, Ordering::Relaxed);
+                rung = true;
+            }
+        }
+        rung
+    }
+
+    /// Asks for the earliest of what `parts` ask for, and of `until`.
+    pub fn ask_for(&self, parts: &[&Alarm], until: Option<Instant>) {
+        let until = until.map_or(NOTHING, |until| self.nanos(until));
+        let wanted = parts.iter().map(|part| part.wanted.load(Ordering::Relaxed)).fold(until, u64::min);
+        self.wanted.store(wanted, Ordering::Relaxed);
+    }
+
     fn nanos(&self, at: Instant) -> u64 {
         u64::try_from(at.saturating_duration_since(self.base).as_nanos()).unwrap_or(NOTHING - 1)
     }
@@ -162,6 +189,35 @@ mod tests {
                 until(&alarm, start + Duration::from_millis(at)).await;
                 let now = clock::now() - start;
                 assert!(now >= Duration::from_millis(at) && now < Duration::from_millis(by), "{at}: {now:?}");
+            }
+        })
+        .await;
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn parts_ring_each_at_its_own_time_on_the_timer_of_their_task() {
+        let alarm = Alarm::new();
+        let start = clock::now();
+        let (short, long) = (alarm.part(), alarm.part());
+        let at = |millis| start + Duration::from_millis(millis);
+        alarmed(&alarm, async {
+            for (due, part, rings) in [(Some(at(5)), &short, 5), (None, &short, 20), (None, &long, 90)] {
+                short.ask(at(20));
+                long.ask(at(90));
+                std::future::poll_fn(|_| {
+                    loop {
+                        if due.map_or(part.passed(at(rings)), |due| alarm.passed(due)) {
+                            return Poll::Ready(());
+                        }
+                        if !alarm.relay(&[&short, &long]) {
+                            alarm.ask_for(&[&short, &long], due);
+                            return Poll::Pending;
+                        }
+                    }
+                })
+                .await;
+                let late = clock::now() - at(rings);
+                assert!(late < Duration::from_millis(3), "{rings}: {late:?}");
             }
         })
         .await;

@@ -143,6 +143,7 @@ pub(crate) fn payments() -> UpstreamView {
             denied: vec![("budget".to_owned(), 2)],
             refused: 0,
         },
+        hedges: Vec::new(),
     }
 }
 

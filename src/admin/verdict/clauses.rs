@@ -39,6 +39,11 @@ pub(super) fn of(view: &UpstreamView, finding: Option<&Finding>) -> Vec<String> 
     } else if view.budget.remaining_ratio < BUDGET_SPENT_RATIO {
         clauses.push("its retry budget is spent".to_owned());
     }
+    clauses.extend(view.hedges.iter().find(|hedges| hedges.is_wasteful()).map(|hedges| {
+        let (route, sent) = (words::plain(&hedges.route, 80), words::grouped(hedges.won + hedges.lost));
+        let load = hedges.load_percent();
+        format!("only {} of {sent} hedges of route {route} won, for {load:.1} % more load", words::grouped(hedges.won))
+    }));
     clauses
 }
 

@@ -101,7 +101,7 @@ impl Reader<'_> {
         }
     }
 
-    /// The policy, and the size up to which bodies are held.
+    /// The policy, and the size up to which bodies are held if anything is sent twice.
     pub(super) fn retry(&mut self, block: Layered<'_, raw::Retry>, contract: Contract) -> (RetryPolicy, usize) {
         let attempts = u32::from(self.switched_on("retry.attempts", block));
         let retries = self.take("retry.attempts", block.pick(|r| &r.attempts), |t| whole(t, 0, RETRIES_MAX), attempts);
@@ -126,7 +126,7 @@ impl Reader<'_> {
             // Without retries there is nothing to hold out.
             holdout_percent: if retries == 0 { 0.0 } else { holdout },
         };
-        (policy, if retries == 0 { 0 } else { usize::try_from(max_body).unwrap_or(usize::MAX) })
+        (policy, usize::try_from(max_body).unwrap_or(usize::MAX))
     }
 
     /// Who asks for exactly once, or for nothing to be lost, does not want failures by lot.

@@ -31,6 +31,7 @@ impl Context {
                 timeouts: reader
                     .inbound_timeouts(Layered::new(inbound.timeouts.get(), None).under(route.timeouts.get())),
                 retry: reader.retry(Layered::own(None), contract).0,
+                hedge: None,
                 replay_body_max: 0,
                 deadline: reader.deadline(Layered::own(inbound.deadline.get())),
                 proxy_status: reader.proxy_status(&[(&inbound.proxy_status, Layer::Own)], ProxyStatus::Basic),

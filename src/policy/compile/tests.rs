@@ -171,14 +171,14 @@ fn a_word_of_another_proxy_is_translated() {
 
 #[test]
 fn keys_of_later_versions_are_refused_and_never_ignored() {
-    for block in ["hedge: {}", "routes: [{ name: a, hedge: {} }]"] {
+    for block in ["http3: {}", "routes: [{ name: a, http3: {} }]"] {
         assert!(
             bad(&payments(block))
                 .contains("not supported by this version (HTTP/1.1 and HTTP/2, with and without TLS; see README, State of this version)"),
             "{block}"
         );
     }
-    for key in ["callers: {}", "hedge: {}"] {
+    for key in ["callers: {}", "http3: {}"] {
         assert!(
             bad(&format!("version: 1\n{key}\n"))
                 .contains("not supported by this version (HTTP/1.1 and HTTP/2, with and without TLS; see README, State of this version)"),

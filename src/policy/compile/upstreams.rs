@@ -261,13 +261,18 @@ impl<'a> Blocks<'a> {
         }
         let contract = reader.contract(route.idempotency.get());
         let retry_block = retry.under(route.retry.get());
-        let (retry, replay_body_max) = reader.retry(retry_block, contract);
+        let (retry, max_body) = reader.retry(retry_block, contract);
+        if let Some(position) = route.hedge.position() {
+            reader.note("hedge", position, Layer::Own);
+        }
+        let hedge = reader.hedge(self.layered(|u| &u.hedge, |d| &d.hedge).under(route.hedge.get()));
         let keys = reader.deduplication(route.idempotency.get(), Callers::App);
         let compiled = RoutePolicy {
             name: name.into(),
             timeouts: reader.timeouts(timeouts.under(route.timeouts.get())),
+            replay_body_max: if retry.retries > 0 || hedge.is_some() { max_body } else { 0 },
             retry,
-            replay_body_max,
+            hedge,
             deadline: reader.deadline(deadline.under(route.deadline.get())),
             proxy_status: reader.proxy_status(&status, ProxyStatus::Full),
             dead_letter: reader.dead_letter(route.dead_letter.get(), self.name, name, keys.as_deref()),

@@ -14,6 +14,7 @@ pub(super) fn effect(setting: &Difference) -> Option<&'static str> {
             (promises(new) > promises(old)).then_some("an unknown outcome may now be executed again")
         }
         "retry.methods" => (new == "all").then_some("whatever its method, a request may now be executed twice"),
+        "hedge.unsafe" => (new == "true").then_some("requests with an effect may now be sent twice at once"),
         "idempotency.ttl" => is_shorter(old, new).then_some("a duplicate is executed again earlier"),
         "idempotency.unknownTtl" => {
             is_shorter(old, new).then_some("a request of unknown outcome may be executed again earlier")

@@ -189,6 +189,21 @@ codes! {
     UpstreamIsOurselves = "OR056", Error, "An upstream leads to this proxy's own admin or metrics address",
         "Whoever may send requests to that upstream would reach the admin API as if from this machine, or the metrics. Requests that come through an Outrigger are refused there, so that it would not even work.",
         "Correct the address of the upstream, or choose another port for admin.listen or metrics.listen.";
+    HedgeWithoutChoice = "OR065", Warning, "Hedges with nowhere to go",
+        "A hedge goes to another endpoint than the first attempt, and there is a single one. Asking the same one twice would only make it slower.",
+        "Remove the hedge block, or add endpoints. With a url that is a name, all its addresses count.";
+    HedgeOfUnsafe = "OR066", Warning, "Hedges for methods that must not be sent twice",
+        "All methods of the route are unsafe to repeat (POST, PATCH, ...). A hedge is a second execution at the same time, unless the upstream recognises it.",
+        "Remove the hedge block. If the upstream deduplicates by a key that clients send: idempotency: { contract: dedupes } and hedge: { unsafe: true }.";
+    HedgeWithoutContract = "OR067", Error, "Unsafe requests would be executed twice at once",
+        "hedge.unsafe sends requests with an effect twice at the same time. Only an upstream that recognises the second one by its key can bear that, and nothing says that this one does.",
+        "Add idempotency: { contract: dedupes } to the route if that is so; otherwise remove unsafe: true.";
+    HedgeHoldsNoBody = "OR068", Warning, "Only requests without a body are hedged",
+        "What is sent twice must be held in memory, and retry.maxBody: 0 holds no body.",
+        "Raise retry.maxBody, or remove the hedge block where all requests have bodies.";
+    HedgeTooLate = "OR069", Warning, "A hedge is due when the attempt is over",
+        "hedge.delay (or its floor, minDelay) is not shorter than the time of one attempt, so that no hedge is ever sent.",
+        "Lower hedge.delay or minDelay, or raise timeouts.backendRequest.";
     Syntax = "OR100", Error, "Not a readable file",
         "The text is no YAML, no UTF-8, empty, or too large.",
         "See the place that is named. Tabs cannot indent YAML; a value with a colon followed by a blank must be quoted.";

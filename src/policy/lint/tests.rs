@@ -170,7 +170,20 @@ const CASES: &[(Code, u32, &str)] = &[
     (Code::Syntax, 2, "upstreams: {\n"),
     (Code::UnknownKey, 2, "upstream: {}\n"),
     (Code::InvalidValue, 2, "name: a b\n"),
-    (Code::NotSupported, 2, "hedge: {}\n"),
+    (Code::NotSupported, 2, "http3: {}\n"),
+    (Code::HedgeWithoutChoice, 4, "upstreams:\n  a: { url: 'http://10.0.0.1:80',\n    hedge: {} }\n"),
+    (
+        Code::HedgeOfUnsafe,
+        5,
+        "upstreams:\n  a:\n    url: http://a\n    routes: [{ name: r, match: { methods: [POST] }, hedge: {} }]\n",
+    ),
+    (Code::HedgeWithoutContract, 4, "upstreams:\n  a: { url: http://a,\n    hedge: { unsafe: true } }\n"),
+    (Code::HedgeHoldsNoBody, 4, "upstreams:\n  a: { url: http://a,\n    retry: { maxBody: 0B }, hedge: {} }\n"),
+    (
+        Code::HedgeTooLate,
+        4,
+        "upstreams:\n  a: { url: http://a, timeouts: { request: 1s },\n    hedge: { delay: 1s } }\n",
+    ),
 ];
 
 fn findings(text: &str) -> Vec<(Code, u32, Severity)> {

@@ -187,6 +187,8 @@ kinds! {
     Time => { "type": "string", "pattern": "^([0-9]{1,5}(h|m|s|ms)){1,4}$" };
     /// `1s`, or `none`.
     TimeOrNone => { "type": "string", "pattern": "^(none|([0-9]{1,5}(h|m|s|ms)){1,4})$" };
+    /// `p95`, or `50ms`.
+    HedgeDelay => { "type": "string", "pattern": "^(p[0-9]{2}([.][0-9]+)?|([0-9]{1,5}(h|m|s|ms)){1,4})$" };
     /// `64KiB`, `1MiB`.
     Size => { "type": "string", "pattern": "^[0-9]+(B|KiB|MiB|GiB)$" };
     /// `1`.

@@ -29,7 +29,8 @@ fn a_call_is_numbered_and_timed_for_its_server_whatever_its_caller_said() {
     let sent = |lines: &[(&str, &str)], count| {
         let mut headers = request(lines).headers().clone();
         let (present, mut own) = (Present::of(&headers), OwnFields::new());
-        set_attempt(&mut headers, &mut own, present, count, Duration::from_millis(50), &policy);
+        drop_attempt(&mut headers, present, &policy);
+        set_attempt(&mut own, present, count, Duration::from_millis(50), &policy);
         own.append_to(&mut headers);
         let text = |name: &str| headers.get(name).map(|value| value.to_str().unwrap().to_owned());
         (text("grpc-previous-rpc-attempts"), text("grpc-timeout"))
@@ -157,7 +158,8 @@ fn what_an_attempt_is_told_replaces_what_the_client_said_and_the_attempt_before(
     own.value(&VIA, &HeaderValue::from_static("1.1 us"));
     for count in [8, 9] {
         let left = Duration::from_millis(u64::from(count) * 100);
-        set_attempt(&mut headers, &mut own, present, count, left, &policy);
+        drop_attempt(&mut headers, present, &policy);
+        set_attempt(&mut own, present, count, left, &policy);
     }
     assert!(headers.is_empty(), "{headers:?}");
     own.append_to(&mut headers);

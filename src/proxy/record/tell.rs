@@ -20,7 +20,7 @@ use crate::telemetry::stories::told::{self, ATTEMPTS_MAX, Kept, REQUEST_ID_BYTES
 impl Record {
     /// Tells it to whom it concerns: of a request without trouble that is usually nobody.
     pub(super) fn tell(&self, outcome: RequestOutcome, elapsed: Duration, now: Instant) {
-        let troubled = outcome != RequestOutcome::Success || !self.more.is_empty();
+        let troubled = outcome != RequestOutcome::Success || self.retried();
         let logged = access_log::should_log(&self.snapshot.policy.access_log, troubled, Random.next_u64());
         let kept = self.kept(troubled, logged, elapsed);
         let watched = self.telemetry.stories.taps.watched();

@@ -66,7 +66,7 @@ impl Record {
         let Some(plan) = self.snapshot.tracing.as_deref() else { return };
         let mut kept = None;
         if !self.spans.sampled {
-            let retried = !self.more.is_empty() || self.denied.is_some();
+            let retried = self.retried() || self.denied.is_some();
             kept = plan.keeps(Ended { outcome, elapsed, retried, upgraded: self.status == 101, at });
             if kept.is_none() || !plan.grants(at, 1 + self.attempts() as usize) {
                 return;
@@ -112,7 +112,7 @@ impl Record {
         }
     }
 
-    /// Attempts end in the order in which they are launched, so that their place is their number.
+    /// Attempts are noted in the order in which they are launched, so that their place is their number.
     fn span_of(&self, note: &AttemptNote) -> AttemptStory {
         let AttemptNote { endpoint, kind, elapsed, end, .. } = *note;
         let left = note.left();

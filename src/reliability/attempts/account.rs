@@ -1,5 +1,6 @@
 //! What an attempt owes to its dependency, before and after.
 
+use super::Stake;
 use crate::reliability::breaker::{self, Permit, Signal, State};
 use crate::reliability::budget::Grant;
 use crate::reliability::classify::{self, Outcome, Verdict};
@@ -52,12 +53,11 @@ pub(super) fn take_back(now: Instant, grant: Grant, dependency: &mut Dependency)
     }
 }
 
-/// Tells breaker, throttle, latency and budget what one outcome means to them. `grant`: None = a first
-/// attempt.
+/// Tells breaker, throttle, latency and budget what one outcome means to them.
 #[expect(clippy::too_many_arguments, reason = "facts of one event")]
 pub(super) fn report(
     now: Instant,
-    grant: Option<Grant>,
+    stake: Stake,
     permit: Permit,
     outcome: &Outcome,
     verdict: Verdict,
@@ -85,9 +85,9 @@ pub(super) fn report(
     if success {
         dependency.latency.record(now, elapsed);
     }
-    match grant {
-        Some(grant) => dependency.budget.on_retry_outcome(now, grant, success),
-        None if success => dependency.budget.on_first_success(now),
-        None => {}
+    match stake {
+        Stake::Paid(grant) => dependency.budget.on_retry_outcome(now, grant, success),
+        Stake::First if success => dependency.budget.on_first_success(now),
+        Stake::First | Stake::Hedge => {}
     }
 }

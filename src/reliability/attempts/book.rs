@@ -1,6 +1,6 @@
 //! What the route's ledger is told of one request, and what it forbids.
 
-use super::{Attempts, Flight, Phase};
+use super::{Attempts, Flight, Phase, Stake};
 use crate::reliability::classify::{Outcome, Verdict};
 use crate::reliability::dependency::Dependency;
 use crate::reliability::efficacy::{Ended, FailureClass, Rescue, Retried};
@@ -50,7 +50,8 @@ impl Attempts<'_> {
         if !self.is_held_out() || cutoff >= self.plan.deadline || !self.repeats_timeouts() {
             return cutoff;
         }
-        self.book.given_up = Some(cutoff);
+        // Of the first attempt, also where a hedge follows.
+        self.book.given_up.get_or_insert(cutoff);
         self.plan.deadline
     }
 
@@ -67,10 +68,10 @@ impl Attempts<'_> {
         // What arrives when the request is over is for nobody.
         let over = matches!(self.phase, Phase::Done(_));
         let good = verdict == Verdict::Success && !over;
-        if flight.grant.is_some() {
-            self.note_retry(now, flight, good, elapsed, dependency);
-        } else if !over && self.plan.policy.retries > 0 {
-            self.note_first(now, outcome, verdict, dependency);
+        match flight.stake {
+            Stake::Paid(_) => self.note_retry(now, flight, good, elapsed, dependency),
+            Stake::First if !over && self.plan.policy.retries > 0 => self.note_first(now, outcome, verdict, dependency),
+            Stake::First | Stake::Hedge => {}
         }
     }
 
@@ -102,7 +103,8 @@ impl Attempts<'_> {
 
     fn note_retry(&mut self, now: Instant, flight: Flight, good: bool, took: Duration, dependency: &mut Dependency) {
         let (Some(route), Some(class)) = (self.plan.ledger, self.book.class) else { return };
-        let retried = Retried { place: flight.id.0, elsewhere: self.book.elsewhere.take(), good, took };
+        let place = flight.id.0 - u32::from(self.hedged);
+        let retried = Retried { place, elsewhere: self.book.elsewhere.take(), good, took };
         dependency.efficacy.on_retried(now, route, class, retried);
         if good {
             self.rescued_by(false);
@@ -120,10 +122,11 @@ impl Attempts<'_> {
         if !matches!(self.phase, Phase::Done(_)) {
             return;
         }
+        self.lose_hedge(dependency);
         let Some(trouble) = self.book.trouble.take() else { return };
         let (Some(route), Some(class)) = (self.plan.ledger, self.book.class) else { return };
         let ended = Ended {
-            retried: self.launched > 1,
+            retried: self.tries() > 1,
             rescued: self.book.rescue.is_some(),
             tax: now.saturating_duration_since(trouble.since),
             denied: self.denied,
@@ -136,7 +139,7 @@ impl Attempts<'_> {
     pub(super) fn give_up_flights(&mut self, now: Instant, dependency: &mut Dependency) {
         for index in 0..self.flights.len() {
             let Some(flight) = self.flights[index].take() else { continue };
-            if flight.grant.is_some() {
+            if matches!(flight.stake, Stake::Paid(_)) {
                 let took = now.saturating_duration_since(flight.launched);
                 self.note_retry(now, flight, false, took, dependency);
             } else if let Some(since) = self.book.given_up.filter(|at| now >= *at) {
@@ -145,8 +148,13 @@ impl Attempts<'_> {
         }
     }
 
+    /// A hedge has brought the answer: there is nothing that a retry could have rescued.
+    pub(super) fn forget_trouble(&mut self) {
+        (self.book.trouble, self.book.given_up) = (None, None);
+    }
+
     pub(super) fn is_book_open(&self) -> bool {
-        let in_flight = |flight: &Flight| flight.grant.is_some() || self.book.given_up.is_some();
+        let in_flight = |flight: &Flight| !matches!(flight.stake, Stake::First) || self.book.given_up.is_some();
         self.book.trouble.is_some() || self.flights.iter().flatten().any(in_flight)
     }
 

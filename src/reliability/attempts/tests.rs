@@ -2,7 +2,7 @@ use super::*;
 use crate::reliability::backoff::{Backoff, Jitter};
 use crate::reliability::breaker::{Breaker, BreakerPolicy, Refusal, Signal, State};
 use crate::reliability::budget::BudgetPolicy;
-use crate::reliability::classify::{PeerMark, StatusSet};
+use crate::reliability::classify::{Contract, PeerMark, StatusSet};
 use crate::reliability::dependency::DependencyPolicy;
 use crate::reliability::efficacy::RouteNumber;
 use crate::reliability::entropy::SplitMix;
@@ -10,6 +10,8 @@ use crate::reliability::failure::{Failure, Sent};
 use crate::reliability::throttle::ThrottlePolicy;
 
 mod dependency;
+mod hedging;
+mod hedging_properties;
 mod ledger;
 mod properties;
 
@@ -55,6 +57,7 @@ impl Bench {
         let start = Instant::now();
         let mut dependency = Dependency::new(&policy, start);
         dependency.efficacy.keep(start, [ROUTE]);
+        dependency.hedges.keep(start, [ROUTE]);
         Bench { policy: RetryPolicy::default(), start, dependency, entropy: SplitMix::new(7) }
     }
 
@@ -109,6 +112,7 @@ fn plan(policy: &RetryPolicy, deadline: Instant) -> Plan<'_> {
         chain_stop: false,
         endpoints: 3,
         ledger: Some(ROUTE),
+        hedge: None,
     }
 }
 
@@ -342,7 +346,7 @@ fn when_the_breaker_closes_the_throttle_holds_nothing_of_the_outage_against_the_
         let permit = super::account::admit_first(now, dependency, &mut b.entropy).unwrap();
         let outcome = Outcome::answered(status);
         let verdict = if status < 500 { Verdict::Success } else { Verdict::Final };
-        super::account::report(now, None, permit, &outcome, verdict, SEC / 100, dependency, &mut b.entropy);
+        super::account::report(now, Stake::First, permit, &outcome, verdict, SEC / 100, dependency, &mut b.entropy);
     };
     dependency.breaker = None;
     (0..20).for_each(|_| end(dependency, now, 503));

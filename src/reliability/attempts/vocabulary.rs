@@ -5,6 +5,7 @@ use crate::reliability::breaker::{self, Permit};
 use crate::reliability::classify::{Contract, RetryOn, StatusSet};
 use crate::reliability::efficacy::RouteNumber;
 use crate::reliability::grpc::CodeSet;
+use crate::reliability::hedge::HedgePolicy;
 use std::time::{Duration, Instant};
 
 /// `retry` of a route, compiled.
@@ -72,6 +73,8 @@ pub struct Plan<'a> {
     pub endpoints: usize,
     /// The ledger of its route. None = nothing is counted, and nothing held for it.
     pub ledger: Option<RouteNumber>,
+    /// The route's `hedge`; needs a ledger. None = no second attempt beside a first.
+    pub hedge: Option<&'a HedgePolicy>,
 }
 
 /// Names an attempt within its request: 0 is the first, in order of launch.

@@ -259,3 +259,56 @@ fn strange_numbers_in_a_policy_grant_nothing_extra() {
     let zero = BudgetPolicy { ttl: Duration::ZERO, ..policy() };
     assert_eq!(spend_all(&mut Budget::new(zero, now), now, RetryClass::Ordinary), 10);
 }
+
+#[test]
+fn hedges_are_a_share_of_first_attempts_and_never_given_in_advance() {
+    let start = Instant::now();
+    for ratio in [0.05, 0.01, 0.2, 0.001] {
+        let mut budget = Budget::new(policy(), start);
+        let (mut granted, mut now) = (0u32, start);
+        for _ in 0..20_000 {
+            budget.on_first_attempt(now);
+            budget.on_hedgeable(ratio);
+            granted += u32::from(budget.try_hedge(now, ratio).is_ok());
+            now += Duration::from_millis(5);
+        }
+        assert_eq!(granted, (20_000.0 * ratio) as u32, "{ratio}");
+    }
+}
+
+#[test]
+fn hedges_that_are_not_used_are_saved_up_for_two_seconds_of_traffic_only() {
+    let start = Instant::now();
+    let mut budget = Budget::new(policy(), start);
+    let mut now = start;
+    // 200 a second for a minute: within ten seconds they earn 100 hedges.
+    for _ in 0..12_000 {
+        budget.on_first_attempt(now);
+        budget.on_hedgeable(0.05);
+        now += Duration::from_millis(5);
+    }
+    let saved = (0..1_000).take_while(|_| budget.try_hedge(now, 0.05).is_ok()).count();
+    assert!((18..=20).contains(&saved), "{saved}");
+    let mut quiet = Budget::new(policy(), start);
+    (0..1_000).for_each(|_| quiet.on_hedgeable(0.05));
+    assert_eq!((0..1_000).take_while(|_| quiet.try_hedge(start, 0.05).is_ok()).count(), 2);
+}
+
+#[test]
+fn hedges_yield_to_retries_and_cost_them_nothing() {
+    let now = Instant::now();
+    let mut budget = Budget::new(without_floor(), now);
+    let mut entropy = SplitMix::new(1);
+    (0..2).for_each(|_| budget.on_hedgeable(1.0));
+    assert_eq!(budget.try_hedge(now, 0.05), Ok(()));
+    assert_eq!(budget.remaining_ratio(now), 1.0, "the tokens are the retries'");
+    assert!((0..5).all(|_| budget.try_retry(now, RetryClass::Ordinary, &mut entropy).is_some()));
+    budget.on_hedge_unsent();
+    assert_eq!(budget.try_hedge(now, 0.05), Ok(()), "half is enough");
+    budget.try_retry(now, RetryClass::Ordinary, &mut entropy).unwrap();
+    budget.on_hedge_unsent();
+    assert_eq!(budget.try_hedge(now, 0.05), Err(NoHedge::RetriesFirst));
+    assert_eq!(spend_all(&mut budget, now, RetryClass::Ordinary), 4, "and there are as many as without hedges");
+    budget.on_first_success(now);
+    assert_eq!(budget.try_hedge(now, 0.05), Err(NoHedge::RetriesFirst));
+}

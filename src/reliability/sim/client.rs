@@ -190,6 +190,7 @@ impl<'a> Job<'a> {
                     chain_stop: false,
                     endpoints: 1,
                     ledger: Some(ROUTE),
+                    hedge: None,
                 };
                 JobKind::Ours { attempts: Box::new(Attempts::new(plan)), out: None }
             }

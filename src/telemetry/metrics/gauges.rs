@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use super::PolicyStatus;
 use super::exposition::{Exposition, Family, Type};
 use crate::reliability::efficacy::Helpfulness;
-use crate::upstreams::view::UpstreamView;
+use crate::upstreams::view::{HedgeView, UpstreamView};
 
 const fn gauge(name: &'static str, help: &'static str) -> Family {
     Family { name, kind: Type::Gauge, help }
@@ -64,6 +64,19 @@ const RETRY_ATTEMPTS: Family = counter(
 );
 const RETRY_VERDICT: Family =
     gauge("outrigger_retry_verdict", "1 for the verdict on whether retries of the route help, 0 for the others.");
+
+const HEDGES: Family = counter(
+    "outrigger_hedges_total",
+    "Second attempts beside slow first ones: those that brought the answer (won), the others (lost), those that mode: observe would have sent (observed), and those that were due and not sent (suppressed), by reason.",
+);
+const HEDGES_CANCELLED: Family = counter(
+    "outrigger_hedge_cancelled_seconds_total",
+    "How long attempts had run that were cancelled because the other one of two had answered.",
+);
+const HEDGE_DELAY: Family = gauge(
+    "outrigger_hedge_delay_seconds",
+    "After which time a hedge is sent now; absent until enough first attempts are known.",
+);
 
 const POLICY_INFO: Family = gauge(
     "outrigger_policy_info",
@@ -222,6 +235,28 @@ pub(super) fn upstreams(out: &mut Exposition, views: &[UpstreamView]) {
         by_state(v, ("active", f64::from(open.saturating_sub(idle))), ("idle", f64::from(idle)))
     });
     out.samples(&CONNECTIONS, connections);
+}
+
+/// Of routes that may be hedged alone.
+pub(super) fn hedges(out: &mut Exposition, views: &[UpstreamView]) {
+    let routes = || views.iter().flat_map(|view| view.hedges.iter().map(move |hedges| (view.name.as_str(), hedges)));
+    let counts = routes().flat_map(|(upstream, hedges)| {
+        let labels = move |result, reason| {
+            [("upstream", upstream), ("route", hedges.route.as_str()), ("result", result), ("reason", reason)]
+        };
+        let ends = [("won", hedges.won), ("lost", hedges.lost), ("observed", hedges.observed)];
+        let ends = ends.map(|(result, count)| (labels(result, ""), count as f64));
+        let suppressed =
+            hedges.suppressed.iter().map(move |(why, count)| (labels("suppressed", why.as_str()), *count as f64));
+        ends.into_iter().chain(suppressed)
+    });
+    out.samples(&HEDGES, counts);
+    fn labels<'a>(upstream: &'a str, hedges: &'a HedgeView) -> [(&'static str, &'a str); 2] {
+        [("upstream", upstream), ("route", hedges.route.as_str())]
+    }
+    out.samples(&HEDGES_CANCELLED, routes().map(|(upstream, h)| (labels(upstream, h), h.cancelled_seconds)));
+    let delays = routes().filter_map(|(upstream, h)| Some((labels(upstream, h), h.delay_ms? / 1e3)));
+    out.samples(&HEDGE_DELAY, delays);
 }
 
 type StateSample<'a> = ([(&'a str, &'a str); 3], f64);

@@ -6,7 +6,7 @@ use http::Method;
 
 use super::*;
 use crate::reliability::attempts::{Denied, Kind};
-use crate::upstreams::view::{BudgetView, CircuitView, EndpointView, LimitsView, TotalsView};
+use crate::upstreams::view::{BudgetView, CircuitView, EndpointView, HedgeView, LimitsView, TotalsView};
 
 const MS: Duration = Duration::from_millis(1);
 
@@ -32,6 +32,15 @@ fn view(name: &str, direction: Direction) -> UpstreamView {
         p50_ms: None,
         p99_ms: None,
         totals: TotalsView { requests: 4, attempts: 6, ..TotalsView::default() },
+        hedges: vec![HedgeView {
+            route: "search".into(),
+            delay_ms: Some(25.0),
+            won: 3,
+            lost: 1,
+            suppressed: vec![("panic".into(), 2)],
+            cancelled_seconds: 1.5,
+            ..HedgeView::default()
+        }],
     }
 }
 
@@ -55,6 +64,16 @@ fn value(text: &str, parts: &[&str]) -> f64 {
     let lines: Vec<&str> = text.lines().filter(hit).collect();
     assert_eq!(lines.len(), 1, "{parts:?} matches {lines:#?}");
     lines[0].rsplit(' ').next().unwrap().parse().unwrap()
+}
+
+#[test]
+fn hedges_are_counted_by_what_they_came_to_and_why_they_were_not_sent() {
+    let text = Metrics::new().render(&[view("payments", Direction::Outbound)]);
+    let hedges = |result: &str| value(&text, &["outrigger_hedges_total", "route=\"search\"", result]);
+    assert_eq!((hedges("\"won\""), hedges("\"lost\""), hedges("\"observed\"")), (3.0, 1.0, 0.0));
+    assert_eq!(hedges("result=\"suppressed\",reason=\"panic\""), 2.0);
+    assert_eq!(value(&text, &["outrigger_hedge_cancelled_seconds_total{"]), 1.5);
+    assert_eq!(value(&text, &["outrigger_hedge_delay_seconds{"]), 0.025);
 }
 
 #[test]

@@ -133,6 +133,7 @@ fn run_request(
         chain_stop: traits.chain_stop,
         endpoints: traits.endpoints,
         ledger: Some(ROUTE),
+        hedge: None,
     });
     let mut out: Option<Out> = None;
     let mut last: Option<Outcome> = None;

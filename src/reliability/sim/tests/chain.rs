@@ -53,6 +53,7 @@ impl Chain {
             chain_stop: inherited,
             endpoints: 2,
             ledger: None,
+            hedge: None,
         });
         loop {
             match attempts.next(self.now, &mut self.dependencies[below], &mut self.entropy) {

@@ -56,6 +56,7 @@ impl World {
             chain_stop: false,
             endpoints: 3,
             ledger: Some(ROUTE),
+            hedge: None,
         });
         loop {
             match attempts.next(now, &mut self.dependency, &mut self.entropy) {
