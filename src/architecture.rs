@@ -67,7 +67,7 @@ const HOMES: &[(&str, &[&str])] = &[
     ("h2", &["proxy/accept/http2.rs", "wire/h2", "testing/", "faults/"]),
     ("hickory_resolver", &["wire/discover.rs"]),
     ("hmac", &["idempotency/identity.rs"]),
-    ("httpdate", &["proxy/attempt.rs", "faults/"]),
+    ("httpdate", &["proxy/course.rs", "faults/"]),
     ("listenfd", &["app/activation.rs"]),
     ("metrics", &["telemetry/metrics"]),
     ("metrics_exporter_prometheus", &["telemetry/metrics"]),

@@ -156,6 +156,8 @@ pub struct PolicyNeeds {
     pub attempt: Duration,
     /// Tries after the first one.
     pub retries: u32,
+    /// A second try beside a slow first one, of arms that can.
+    pub hedge: bool,
     /// Pool to each endpoint.
     pub connections: u32,
     /// Requests are POSTs that carry a key, and the upstream is said to recognise a repeated one.

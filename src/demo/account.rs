@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::script::{Dependency, Phase, Trouble};
+use super::script::{Dependency, Phase, TAIL, Trouble};
 use super::sidecar::Story;
 use super::traffic::{Sample, Way};
 use crate::upstreams::view::TotalsView;
@@ -142,12 +142,19 @@ impl Measured {
         self.tally(way).success_percent().unwrap_or(0.0)
     }
 
+    /// In a short phase it may be that nobody meets the tail.
+    fn tail_is_left(&self) -> bool {
+        let p99 = |way| self.tally(way).wait(0.99).unwrap_or_default();
+        p99(Way::Direct) >= TAIL && p99(Way::Outrigger) >= TAIL
+    }
+
     /// What Outrigger owes in this phase and did not do.
     pub fn missed(&self) -> Option<&'static str> {
         let (direct, outrigger) = (self.success(Way::Direct), self.success(Way::Outrigger));
         let kept = match self.phase.trouble {
             // What is owed here is told by `broken_promise` and by the phases around it.
             Trouble::Calm | Trouble::BadPolicy => return None,
+            Trouble::Tail if self.tail_is_left() => "requests waited as long for the slow answers as directly",
             Trouble::Back if self.story.closed.is_none() => "the circuit did not close again",
             Trouble::OneDead | Trouble::Slow if outrigger <= direct => {
                 "requests did not succeed more often than directly"
@@ -158,7 +165,9 @@ impl Measured {
                 "the rollback did not come into force"
             }
             Trouble::RolledBack if self.story.refusal.is_none() => "the policy with the typing error was not refused",
-            Trouble::OneDead | Trouble::Slow | Trouble::Down | Trouble::Back | Trouble::RolledBack => return None,
+            Trouble::Tail | Trouble::OneDead | Trouble::Slow | Trouble::Down | Trouble::Back | Trouble::RolledBack => {
+                return None;
+            }
         };
         Some(kept)
     }
@@ -236,6 +245,19 @@ mod tests {
         assert!(equal.missed().is_some());
         let sentence = broken_promise(&[better, equal]).unwrap();
         assert!(sentence.starts_with("dependency slow: ") && sentence.ends_with('.'), "{sentence}");
+    }
+
+    #[test]
+    fn it_must_not_wait_for_the_tail() {
+        let waits = |longest| {
+            let mut tally = tally(90, 0);
+            (0..10).for_each(|_| tally.add(true, longest));
+            tally
+        };
+        let cut = measured(Trouble::Tail, waits(TAIL), waits(TAIL / 2), [100, 104]);
+        let left = measured(Trouble::Tail, waits(TAIL), waits(TAIL), [100, 104]);
+        let nobody_met_it = measured(Trouble::Tail, tally(90, 0), tally(90, 0), [90, 90]);
+        assert!(left.missed().is_some() && cut.missed().is_none() && nobody_met_it.missed().is_none());
     }
 
     #[test]

@@ -18,6 +18,12 @@ const TRY_TOO_SHORT_MS: u64 = 20;
 const SLOW: Duration = Duration::from_millis(1_500);
 /// Share of slow answers.
 const SLOW_SHARE: f64 = 0.2;
+/// The slow answers of [`Trouble::Tail`]: within everybody's patience, and far from what is usual.
+pub const TAIL: Duration = Duration::from_millis(400);
+/// Share of those.
+const TAIL_SHARE: f64 = 0.04;
+/// `hedge.delay` of catalog: longer than nearly all good answers take, so that only the tail is hedged.
+const HEDGE_MS: u64 = 90;
 /// How long a failing dependency takes to say so.
 const DOWN_AFTER: Duration = Duration::from_millis(60);
 /// Seconds for which the times in the policy are meant; a shorter run has proportionally shorter ones.
@@ -68,6 +74,8 @@ impl Dependency {
 pub enum Trouble {
     /// Nothing.
     Calm,
+    /// One answer of 25 takes long.
+    Tail,
     /// One of three endpoints refuses connections.
     OneDead,
     /// A fifth of the answers takes longer than anyone waits.
@@ -98,7 +106,7 @@ pub struct Phase {
 }
 
 /// The demo in order.
-pub const PHASES: [Phase; 7] = [
+pub const PHASES: [Phase; 8] = [
     Phase {
         name: "calm",
         tells: "Everything is well: what the detour through Outrigger costs.",
@@ -107,18 +115,26 @@ pub const PHASES: [Phase; 7] = [
         weight: 5,
     },
     Phase {
+        name: "a long tail",
+        tells: "One answer of 25 of catalog takes 400 ms. None fails, so no retry is due. What takes longer than 90 ms \
+                gets a second attempt beside it, at another endpoint (hedge).",
+        about: Dependency::Catalog,
+        trouble: Trouble::Tail,
+        weight: 6,
+    },
+    Phase {
         name: "one of three endpoints dead",
         tells: "One endpoint of catalog dies: connections to it are refused.",
         about: Dependency::Catalog,
         trouble: Trouble::OneDead,
-        weight: 10,
+        weight: 9,
     },
     Phase {
         name: "dependency slow",
         tells: "payments slows down: a fifth of its answers takes 1.5 s, longer than anyone waits.",
         about: Dependency::Payments,
         trouble: Trouble::Slow,
-        weight: 11,
+        weight: 9,
     },
     Phase {
         name: "dependency down",
@@ -134,7 +150,7 @@ pub const PHASES: [Phase; 7] = [
                 cannot know that this dependency, unlike many, stands the full load at once.",
         about: Dependency::Payments,
         trouble: Trouble::Back,
-        weight: 10,
+        weight: 9,
     },
     Phase {
         name: "bad policy",
@@ -142,14 +158,14 @@ pub const PHASES: [Phase; 7] = [
                 120ms -> 20ms.",
         about: Dependency::Catalog,
         trouble: Trouble::BadPolicy,
-        weight: 8,
+        weight: 7,
     },
     Phase {
         name: "rolled back",
         tells: "One command undoes it: outrigger policy rollback. Then someone saves a typing error.",
         about: Dependency::Catalog,
         trouble: Trouble::RolledBack,
-        weight: 6,
+        weight: 5,
     },
 ];
 
@@ -192,7 +208,17 @@ impl Fleet {
         let [payments] = &self.payments;
         match trouble {
             Trouble::Calm | Trouble::BadPolicy | Trouble::RolledBack => Ok(()),
-            Trouble::OneDead => dying.die().await,
+            Trouble::Tail => {
+                for (server, seed) in self.catalog.iter().zip(1..) {
+                    let late = Behaviour::from(Answer::ok("late")).after(TAIL);
+                    server.set(Script::share(TAIL_SHARE, late, fine(seed), SEED ^ seed));
+                }
+                Ok(())
+            }
+            Trouble::OneDead => {
+                self.catalog.iter().zip(1..).for_each(|(server, seed)| server.set(well(seed)));
+                dying.die().await
+            }
             Trouble::Slow => {
                 dying.mode(Mode::Accept).await?;
                 let slow = Behaviour::from(Answer::ok("late")).after(SLOW);
@@ -260,6 +286,7 @@ upstreams:
     endpoints: [{catalog}]
     timeouts: {{ request: {REQUEST_MS}ms, backendRequest: {try_ms}ms }}
     retry: {{ attempts: 2 }}
+    hedge: {{ delay: {HEDGE_MS}ms }}
     circuitBreaker: {{}}
   payments:
     listen: {payments_listen}
@@ -292,6 +319,9 @@ mod tests {
         let tells = |trouble| PHASES.iter().find(|phase| phase.trouble == trouble).unwrap().tells;
         assert!(tells(Trouble::Slow).contains(&format!("a fifth of its answers takes {} s", SLOW.as_secs_f64())));
         assert_eq!(SLOW_SHARE, 0.2);
+        let tail = tells(Trouble::Tail);
+        assert!(tail.contains(&format!("One answer of 25 of catalog takes {} ms", TAIL.as_millis())), "{tail}");
+        assert!(TAIL_SHARE == 1.0 / 25.0 && tail.contains(&format!("longer than {HEDGE_MS} ms")), "{tail}");
         assert!(tells(Trouble::BadPolicy).contains(&format!("{TRY_MS}ms -> {TRY_TOO_SHORT_MS}ms")));
     }
 

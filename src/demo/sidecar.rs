@@ -236,7 +236,7 @@ impl PolicyChange {
     /// In words.
     pub async fn make(self) -> Result<PolicyNews, String> {
         match self.trouble {
-            Trouble::Calm | Trouble::OneDead | Trouble::Slow | Trouble::Down | Trouble::Back => {
+            Trouble::Calm | Trouble::Tail | Trouble::OneDead | Trouble::Slow | Trouble::Down | Trouble::Back => {
                 Ok(PolicyNews::default())
             }
             Trouble::BadPolicy => {

@@ -49,6 +49,9 @@ pub fn headline(it: &Measured) -> String {
         Trouble::Calm => {
             format!("median wait {p50} direct, {p50_outrigger} through it; {attempts} attempts per request")
         }
+        Trouble::Tail => {
+            format!("p99 wait {p99} direct, {p99_outrigger} through it, for {attempts} attempts per request")
+        }
         Trouble::OneDead => {
             let ejected = moment(it.story.ejected.as_ref(), "no endpoint ejected", |m| {
                 format!("endpoint {} ejected after {} failures, {}", m.what, m.failures, seconds(m.after))

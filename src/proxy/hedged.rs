@@ -69,10 +69,14 @@ pub(super) async fn run(
     let mut over = [false; 2];
     loop {
         let poll = |cx: &mut Context<'_>| loop {
-            if let (false, Poll::Ready(result)) = (over[0], sending.as_mut().poll(cx)) {
+            if !over[0]
+                && let Poll::Ready(result) = sending.as_mut().poll(cx)
+            {
                 return Poll::Ready((0, result));
             }
-            if let (false, Poll::Ready(result)) = (over[1], hedging.as_mut().poll(cx)) {
+            if !over[1]
+                && let Poll::Ready(result) = hedging.as_mut().poll(cx)
+            {
                 return Poll::Ready((1, result));
             }
             if !alarm.relay(&[first_alarm, hedge_alarm]) {

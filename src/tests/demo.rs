@@ -46,7 +46,7 @@ fn the_demo_tells_every_phase_and_does_better_in_trouble() {
     }
     let (direct, outrigger) = success(&account, "dependency down");
     assert!(direct < 5.0 && outrigger >= direct, "{account}");
-    for phase in ["calm", "dependency back", "bad policy", "rolled back"] {
+    for phase in ["calm", "a long tail", "dependency back", "bad policy", "rolled back"] {
         let (direct, _) = success(&account, phase);
         assert!(direct > 90.0, "{phase}: {account}");
     }

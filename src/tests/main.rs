@@ -29,6 +29,9 @@ mod timeouts;
 /// What is sent again, how often, when, and what must never be.
 mod retrying;
 
+/// Slow answers that a second attempt overtakes.
+mod hedging;
+
 /// Whether retries help, as it is measured and told, and what follows from it.
 mod helping;
 

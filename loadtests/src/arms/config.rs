@@ -48,6 +48,8 @@ pub struct Context {
     /// Tries after the first one, and all of them.
     pub retries: u32,
     pub tries: u32,
+    /// A slow first try gets a second one beside it.
+    pub hedge: bool,
     /// Pool of each endpoint, and of all of them.
     pub connections: u32,
     pub connections_all: u32,
@@ -102,6 +104,7 @@ impl Context {
             connect_ms: CONNECT_MS.min(millis(needs.attempt)),
             retries: needs.retries,
             tries: needs.retries.saturating_add(1),
+            hedge: needs.hedge,
             connections: needs.connections,
             connections_all: needs.connections.saturating_mul(count),
             failures_per_second: failures(scenario.load.rate, count),

@@ -56,6 +56,7 @@ fn scenario(keyed: bool, protocol: Protocol) -> Scenario {
             deadline: Duration::from_secs(2),
             attempt: Duration::from_millis(500),
             retries: 2,
+            hedge: keyed,
             connections: 64,
             keyed,
         },

@@ -246,6 +246,7 @@ fn policy(key: &Key<raw::Policy>, keyed: bool, findings: &mut Findings) -> Polic
         deadline,
         attempt,
         retries: findings.take(&raw.retries, number(0..=10)).unwrap_or(2),
+        hedge: findings.take(&raw.hedge, flag).unwrap_or(false),
         connections: findings.take(&raw.connections, number(1..=CONNECTIONS_MAX)).unwrap_or(256),
         keyed,
     }

@@ -74,6 +74,7 @@ pub(super) struct Policy {
     pub deadline: Key<String>,
     pub attempt: Key<String>,
     pub retries: Key<String>,
+    pub hedge: Key<String>,
     pub connections: Key<String>,
 }
 

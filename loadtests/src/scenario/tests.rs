@@ -66,6 +66,7 @@ fn every_scenario_of_the_repository_is_right_and_begins_with_what_it_is_for() {
         "slow-endpoint",
         "stall",
         "steady",
+        "tail",
         "tls-h1",
     ];
     assert_eq!(names, named);

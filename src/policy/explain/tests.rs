@@ -29,6 +29,31 @@ fn a_control_group_is_told() {
 }
 
 #[test]
+fn whether_a_request_would_be_hedged_is_told_and_why_not() {
+    let line = |block: &str, method: Method, path: &str| {
+        let policy = POLICY.replace("    circuitBreaker: {}\n", block);
+        let compiled = load("p.yaml", &policy).unwrap();
+        let text = request(&compiled, "p.yaml", &method, &format!("http://127.0.0.1:4400{path}")).unwrap();
+        let mut lines = text.lines().skip_while(|line| !line.starts_with("Time line"));
+        lines.find(|line| line.to_lowercase().contains("hedge")).unwrap_or_default().trim().to_owned()
+    };
+    let get = line("    hedge: {}\n", Method::GET, "/x");
+    assert!(
+        get.starts_with("A first try without an answer after the p95 of recent first tries (at least 20ms)"),
+        "{get}"
+    );
+    assert!(get.ends_with("at most 5 in 100 requests."), "{get}");
+    let fixed = line("    hedge: { delay: 50ms, percent: 0.5 }\n", Method::GET, "/x");
+    assert!(fixed.contains("after 50ms is hedged") && fixed.ends_with("at most 0.5 in 100 requests."), "{fixed}");
+    assert!(
+        line("    hedge: {}\n", Method::POST, "/v1/charges").starts_with("Not hedged: a POST must not be sent twice")
+    );
+    assert!(line("    hedge: { mode: observe }\n", Method::GET, "/x").contains("only counted (mode: observe)"));
+    assert_eq!(line("    hedge: { mode: none }\n", Method::GET, "/x"), "");
+    assert_eq!(line("", Method::GET, "/x"), "");
+}
+
+#[test]
 fn what_the_guard_would_do_is_among_the_values() {
     let line = |policy: &str| {
         let text = request(&load("p.yaml", policy).unwrap(), "p.yaml", &Method::GET, "http://127.0.0.1:4400/").unwrap();
