@@ -295,6 +295,7 @@ mod request {
             chain_stop: false,
             endpoints: 3,
             ledger: Some(RouteNumber(0)),
+            hedge: None,
         });
         let mut answers = answers.iter();
         loop {

@@ -1,9 +1,9 @@
 use std::time::Duration;
 
-use outrigger::faults::{Answer, Behaviour, FaultServer, Script};
+use outrigger::faults::{Answer, Behaviour, FaultServer, KEY, Script};
 use outrigger::testing::{Metrics, Program};
 
-use crate::stage::{client, program, until, upstream};
+use crate::stage::{client, program, proxied, until, upstream};
 
 /// Longer than any test waits: who is asked here is never heard.
 const NEVER: Duration = Duration::from_secs(600);
@@ -172,4 +172,74 @@ async fn of_a_tail_of_one_in_a_hundred_nothing_is_left_for_one_more_in_twenty() 
     let first = metrics.sum("outrigger_attempts_total", &[("kind", "first")]);
     assert!(sent >= 1.0 && sent <= 0.05 * first, "{sent} hedges of {first}");
     assert_eq!(metrics.sum("outrigger_requests_total", &[("outcome", "success")]), 900.0);
+}
+
+#[tokio::test]
+async fn over_http2_the_stream_of_the_loser_is_reset_and_its_connection_stays() {
+    let block = format!("protocol: http2\n    {HEDGE}");
+    let (servers, program) = pair(once_silent(), once_silent(), &block).await;
+    earn(&program).await;
+    let [slow, _] = &servers;
+    slow.set(Script::always(silent()));
+    let mut client = client(&program).await;
+    for _ in 0..2 {
+        assert_eq!(client.get("/x").await.text(), "here");
+    }
+    let counts = until(slow, |counts| counts.resets >= 1 && counts.serving == 0).await;
+    assert_eq!((counts.open, counts.accepted), (1, 1), "{counts:?}");
+}
+
+#[tokio::test]
+async fn a_post_is_hedged_with_its_key_where_its_upstream_recognises_it_and_the_policy_says_so() {
+    let block = "routes: [{ name: pay, match: { path: /pay }, idempotency: { contract: dedupes }, hedge: { delay: 50ms, percent: 20, unsafe: true } }]";
+    let (servers, program) = pair(once_silent(), once_silent(), block).await;
+    let mut client = client(&program).await;
+    for number in 0..10 {
+        assert_eq!(client.post("/pay", &format!("{KEY}: w{number}\r\n"), b"x").await.status, 200);
+    }
+    // Ten turns are over, so it is the turn of the first one again. It takes long; the other one says that the request is
+    // being worked on, which is no answer.
+    let [one, other] = &servers;
+    let (first, second) = if one.address() < other.address() { (one, other) } else { (other, one) };
+    first.set(Behaviour::from(Answer::ok("done")).after(Duration::from_millis(300)));
+    second.set(Answer::status(409));
+    assert_eq!(client.post("/pay", &format!("{KEY}: k\r\n"), b"x").await.text(), "done");
+    assert_eq!(servers.iter().map(|server| server.observed().executions("k")).sum::<u64>(), 2);
+}
+
+#[tokio::test]
+async fn a_request_that_is_deduplicated_here_has_one_sender_at_a_time() {
+    let late = Behaviour::from(Answer::ok("late")).after(Duration::from_millis(150));
+    let block = "routes: [{ name: pay, match: { path: /pay }, idempotency: { contract: dedupes, principal: none }, hedge: { delay: 50ms, percent: 20, unsafe: true } }]";
+    let directory = tempfile::tempdir().expect("a directory");
+    let servers = [upstream(once_silent()).await, upstream(once_silent()).await];
+    let [a, b] = &servers;
+    let policy = format!(
+        "stores: {{ embedded: {{ path: {}/outrigger.db }} }}\nupstreams:\n  up:\n    endpoints: [{}, {}]\n    {block}\n",
+        directory.path().display(),
+        a.url(),
+        b.url()
+    );
+    let program = program(&policy).await;
+    let mut client = client(&program).await;
+    for number in 0..10 {
+        assert_eq!(client.post("/pay", &format!("{KEY}: w{number}\r\n"), b"x").await.status, 200);
+    }
+    servers.iter().for_each(|server| server.set(Script::always(late.clone())));
+    assert_eq!(client.post("/pay", &format!("{KEY}: k\r\n"), b"x").await.text(), "late");
+    assert_eq!(servers.iter().map(|server| server.observed().executions("k")).sum::<u64>(), 1);
+    assert_eq!(program.metrics().await.sum("outrigger_attempts_total", &[("kind", "hedge")]), 0.0);
+}
+
+#[tokio::test]
+async fn with_one_endpoint_there_is_nowhere_to_go_and_operators_are_told() {
+    let late = Behaviour::from(Answer::ok("late")).after(Duration::from_millis(120));
+    let (server, program) = proxied(Answer::ok("here"), HEDGE).await;
+    earn(&program).await;
+    server.set(Script::always(late));
+    assert_eq!(client(&program).await.get("/x").await.text(), "late");
+    let view = program.admin("/upstreams/up").await;
+    let hedges = &view["hedges"][0];
+    assert_eq!(hedges["suppressed"], serde_json::json!([["no-other-endpoint", 1]]), "{view}");
+    assert_eq!((hedges["delayMs"].as_f64(), hedges["firstAttempts"].as_u64()), (Some(50.0), Some(11)));
 }

@@ -98,10 +98,10 @@ impl HedgeView {
             }
             (Some(when), 0) => format!("Nothing was slow enough yet: a hedge is sent {when}."),
             (_, _) if self.is_wasteful() => format!(
-                "{won} of {sent} hedges won: they cost {:.1} % more load and hardly help. Raise hedge.delay, or remove hedge.",
+                "{won} of {sent} hedges won: they cost {:.1}% more load and hardly help. Raise hedge.delay, or remove hedge.",
                 self.load_percent()
             ),
-            (_, _) => format!("{won} of {sent} hedges won, for {:.1} % more load.", self.load_percent()),
+            (_, _) => format!("{won} of {sent} hedges won, for {:.1}% more load.", self.load_percent()),
         }
     }
 }
@@ -168,3 +168,6 @@ pub struct TotalsView {
     pub denied: Vec<(String, u64)>,
     pub refused: u64,
 }
+
+#[cfg(test)]
+mod tests;

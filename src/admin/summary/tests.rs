@@ -2,6 +2,7 @@ use super::*;
 use crate::admin::api::{Suspect, change_kind};
 use crate::admin::tests::stage::{Process, payments};
 use crate::dead_letters::letter::{Bounds, Tally};
+use crate::upstreams::view::HedgeView;
 
 fn said(change: impl FnOnce(&mut Vec<Verdict>, &mut Vec<Change>, &mut Vec<Repairable>)) -> Vec<String> {
     let process = Process::healthy();
@@ -28,6 +29,14 @@ fn four_questions_have_four_answers() {
             "Nothing to repair: no dead letter is open.",
         ]
     );
+}
+
+#[test]
+fn hedges_are_told_beside_the_retries_where_any_were_sent() {
+    let hedges = HedgeView { won: 1_030, lost: 70, ..HedgeView::default() };
+    let upstreams = [UpstreamView { hedges: vec![hedges], ..payments() }];
+    let lines = lines(&Parts { verdicts: &[], upstreams: &upstreams, changes: &[], retries: &[], repairs: &[] });
+    assert!(lines[2].ends_with("2 retries were not made. Hedges: 1,030 of 1,100 won."), "{lines:?}");
 }
 
 #[test]

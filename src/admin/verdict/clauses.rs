@@ -42,7 +42,7 @@ pub(super) fn of(view: &UpstreamView, finding: Option<&Finding>) -> Vec<String> 
     clauses.extend(view.hedges.iter().find(|hedges| hedges.is_wasteful()).map(|hedges| {
         let (route, sent) = (words::plain(&hedges.route, 80), words::grouped(hedges.won + hedges.lost));
         let load = hedges.load_percent();
-        format!("only {} of {sent} hedges of route {route} won, for {load:.1} % more load", words::grouped(hedges.won))
+        format!("only {} of {sent} hedges of route {route} won, for {load:.1}% more load", words::grouped(hedges.won))
     }));
     clauses
 }

@@ -31,7 +31,7 @@ fn a_word_of_another_proxy_names_its_home_and_ours() {
 
 #[test]
 fn a_key_of_a_later_version_is_recognised_as_such() {
-    for later in ["http3"] {
+    for later in ["http3", "HTTP_3"] {
         assert_eq!(hint(later, &["name", "match", "url"]), Some(Hint::Later), "{later}");
     }
 }

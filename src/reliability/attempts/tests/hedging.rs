@@ -381,7 +381,7 @@ fn attempts_that_are_superseded_keep_the_percentile_where_it_is() {
                     id,
                     permit,
                     Outcome::answered(200),
-                    took as u32 * MS,
+                    took * MS,
                     &mut b.dependency,
                     &mut b.entropy,
                 );
