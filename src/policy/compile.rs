@@ -11,6 +11,7 @@ mod environment;
 mod idempotency;
 mod inbound;
 mod listeners;
+mod overload;
 mod parse;
 mod read;
 mod stores;

@@ -6,6 +6,7 @@
 
 mod dead_letter;
 mod idempotency;
+mod overload;
 pub mod scalar;
 mod stores;
 mod tls;
@@ -18,6 +19,7 @@ use serde::{Deserialize, Deserializer};
 
 pub use dead_letter::{Capture, DeadLetter, RouteDeadLetter};
 pub use idempotency::Idempotency;
+pub use overload::{Adaptive, Priority, Queue};
 pub use stores::{EmbeddedStore, RedisStore, Stores};
 pub use tls::{InboundTls, UpstreamTls};
 pub use tracing::Tracing;
@@ -139,6 +141,8 @@ pub struct Defaults {
     pub balance: Key<Balance>,
     /// Caps. Always on.
     pub limits: Key<Limits>,
+    /// How important requests are, in an overload.
+    pub priority: Key<Priority>,
     /// Idle connections to the endpoints.
     pub keep_alive: Key<KeepAlive>,
     /// Encryption, where the URL of an upstream is https.
@@ -166,6 +170,8 @@ pub struct Upstream {
     pub host_header: Key<HostHeader>,
     /// Caps. Always on.
     pub limits: Key<Limits>,
+    /// How important requests are, in an overload.
+    pub priority: Key<Priority>,
     /// Time limits.
     pub timeouts: Key<Timeouts>,
     /// Deadlines taken over from callers and handed on.
@@ -219,6 +225,8 @@ pub struct Route {
     pub deadline: Key<Deadline>,
     /// Retries; keys left out come from the upstream. attempts: 0 = no retries here.
     pub retry: Key<Retry>,
+    /// How important these requests are, in an overload; keys left out come from the upstream.
+    pub priority: Key<Priority>,
     /// What the upstream promises about requests sent twice, and deduplication by key. With any key but contract it is on.
     pub idempotency: Key<Idempotency>,
     /// Keeps requests that have an effect and could not be served, for repair. Present = on; needs stores.embedded.
@@ -390,6 +398,10 @@ pub struct Limits {
     pub requests: Key<Text<Whole>>,
     /// Requests that wait for a place, at most 100 ms. Default 64; inbound 32.
     pub pending: Key<Text<Whole>>,
+    /// How many of them the upstream can bear, found out. Present = on.
+    pub adaptive: Key<Adaptive>,
+    /// What is done about a queue that stands. Present = on; on where adaptive is.
+    pub queue: Key<Queue>,
 }
 
 #[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
@@ -415,6 +427,8 @@ pub struct Inbound {
     pub protocol: Key<Protocol>,
     /// Caps. Always on.
     pub limits: Key<Limits>,
+    /// How important requests are, in an overload.
+    pub priority: Key<Priority>,
     /// Time limits.
     pub timeouts: Key<InboundTimeouts>,
     /// Deadlines taken over from callers and handed on.
@@ -447,6 +461,8 @@ pub struct InboundRoute {
     pub matches: Key<RouteMatch>,
     /// Time limits; keys left out come from inbound.
     pub timeouts: Key<InboundTimeouts>,
+    /// How important these requests are, in an overload; keys left out come from inbound.
+    pub priority: Key<Priority>,
     /// What the app promises about requests sent twice, and deduplication by key. With any key but contract it is on.
     pub idempotency: Key<Idempotency>,
     /// Keeps requests that have an effect and could not be served, for repair. Present = on; needs stores.embedded.
@@ -511,6 +527,12 @@ words! {
         ServerError = "server-error",
         OutcomeUnknown = "outcome-unknown",
         ProcessEnded = "process-ended",
+    }
+    Class {
+        CriticalPlus = "critical-plus",
+        Critical = "critical",
+        SheddablePlus = "sheddable-plus",
+        Sheddable = "sheddable",
     }
     CaptureAt { Failure = "failure", Send = "send" }
     Credentials { Seal = "seal", Drop = "drop" }

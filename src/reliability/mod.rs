@@ -14,6 +14,7 @@
 
 #![warn(missing_docs)]
 
+pub mod adaptive;
 pub mod attempts;
 pub mod backoff;
 pub mod balance;
@@ -32,6 +33,7 @@ pub mod grpc;
 pub mod idempotency;
 pub mod latency;
 pub mod limit;
+pub mod priority;
 pub mod regression;
 pub mod sim;
 pub mod statistics;

@@ -101,11 +101,22 @@ impl<'a> Treatments<'a> {
 
 /// Equal but for the name. Taken apart without `..`, so that a new field cannot be forgotten.
 fn is_treated_alike(a: &RoutePolicy, b: &RoutePolicy) -> bool {
-    let RoutePolicy { name: _, timeouts, retry, replay_body_max, deadline, proxy_status, idempotency, dead_letter } = a;
+    let RoutePolicy {
+        name: _,
+        timeouts,
+        retry,
+        replay_body_max,
+        deadline,
+        priority,
+        proxy_status,
+        idempotency,
+        dead_letter,
+    } = a;
     *timeouts == b.timeouts
         && *retry == b.retry
         && *replay_body_max == b.replay_body_max
         && *deadline == b.deadline
+        && *priority == b.priority
         && *proxy_status == b.proxy_status
         && *idempotency == b.idempotency
         && *dead_letter == b.dead_letter
