@@ -22,6 +22,10 @@ use std::time::{Duration, Instant};
 /// Longest wait in the queue: beyond it a refusal is of more use than a place.
 const WAIT_MAX: Duration = Duration::from_millis(100);
 
+/// Part of the slots that is kept for what is critical, and for how long after a critical request had to wait.
+const RESERVED: u32 = 8;
+const RESERVED_FOR: Duration = Duration::from_secs(1);
+
 /// `limits`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {
@@ -218,6 +222,8 @@ pub struct Limit<W> {
     adaptive: Option<Adaptive>,
     drain: Drain,
     sheds: Sheds,
+    /// Until when some slots are kept for what is critical.
+    reserved: Option<Instant>,
     /// Those of the last seconds. None = there never was one.
     recent: Option<Box<Window<ByClass>>>,
 }
@@ -230,6 +236,7 @@ impl<W> Default for Limit<W> {
             adaptive: None,
             drain: Drain::default(),
             sheds: Sheds::default(),
+            reserved: None,
             recent: None,
         }
     }
@@ -266,13 +273,16 @@ impl<W> Limit<W> {
     /// that stands its target.
     pub fn admit(&mut self, limits: &Limits, ask: &Ask, waiter: impl FnOnce() -> W) -> Admission<W> {
         let (bound, _) = self.bound(limits);
-        if self.in_flight < bound {
+        if self.in_flight < bound - self.kept_from(ask.class, bound, ask.now) {
             self.in_flight += 1;
             self.queue.found_free(ask.class);
             if self.adaptive.as_ref().is_some_and(|a| a.policy().observe && self.in_flight > a.limit()) {
                 self.sheds.count(ask.class, Reason::OverLimit, true);
             }
             return Admission::Granted(Taken { in_flight: self.in_flight });
+        }
+        if ask.class >= Criticality::Critical && limits.queue.is_some_and(|queue| !queue.observe) {
+            self.reserved = Some(ask.now + RESERVED_FOR);
         }
         let patience = self.queue.patience(ask.class, limits.queue.as_ref(), ask.now);
         let max_wait = (ask.deadline.saturating_duration_since(ask.now) / 4).min(patience);
@@ -307,15 +317,25 @@ impl<W> Limit<W> {
             let reason = if expired { Reason::QueueTimeout } else { Reason::QueueDelay };
             return Some(Next::Refused(entry.waiter, self.refuse(limits, class, reason, now)));
         }
-        if self.in_flight >= self.bound(limits).0 {
+        let (bound, _) = self.bound(limits);
+        if self.in_flight >= bound {
             return None;
         }
-        let (class, late, waiter) = self.queue.pop(limits.queue.as_ref(), now)?;
+        let all = self.in_flight < bound - self.kept_from(Criticality::Sheddable, bound, now);
+        let least = if all { Criticality::Sheddable } else { Criticality::Critical };
+        let (class, late, waiter) = self.queue.pop(limits.queue.as_ref(), now, least)?;
         if late {
             self.sheds.count(class, Reason::QueueDelay, true);
         }
         self.in_flight += 1;
         Some(Next::Granted(waiter, Taken { in_flight: self.in_flight }))
+    }
+
+    /// How many slots are kept from a class: some from what is not critical, while critical requests have to wait. At
+    /// least one slot is left.
+    fn kept_from(&self, class: Criticality, bound: u32, now: Instant) -> u32 {
+        let reserved = class < Criticality::Critical && self.reserved.is_some_and(|until| now < until);
+        if reserved { bound / RESERVED } else { 0 }
     }
 
     /// A waiter's time is over. None: they were woken in this instant, and what they were told counts.

@@ -21,6 +21,9 @@ use std::time::{Duration, Instant};
 /// The least length of a window, and the samples that it needs.
 const WINDOW: Duration = Duration::from_millis(500);
 const SAMPLES: u32 = 50;
+/// A longer one is content with fewer, as is one whose requests are dropped.
+const WINDOW_LONG: Duration = Duration::from_secs(2);
+const SAMPLES_LEAST: u32 = 20;
 /// A window that has not enough of them by then is thrown away.
 const WINDOW_MAX: Duration = Duration::from_secs(30);
 /// Windows over which latency and requests in flight are correlated.
@@ -30,7 +33,8 @@ const AGE: f64 = 120.0;
 const AGE_WITHOUT_LOAD: f64 = 10.0;
 /// The limit is at most so many times the most that was in flight: what is not tried is not known.
 const UNTRIED: f64 = 5.0;
-/// Share of dropped requests from which on the limit falls whatever the latency says.
+/// Share of dropped requests from which on the limit falls whatever the latency says: by half of that share, as it takes
+/// several windows to see what a fall has done.
 const DROPPED: f64 = 0.1;
 /// A rise, and a fall, as shares of the limit.
 const RISE: f64 = 0.1;
@@ -63,7 +67,6 @@ struct Seen {
     in_flight_max: f64,
     per_second: f64,
     rtt: f64,
-    dropped: f64,
 }
 
 impl Correlated {
@@ -92,11 +95,16 @@ impl Correlated {
         self.in_flight_max = self.in_flight_max.max(sample.in_flight);
         let length = now.saturating_duration_since(self.since);
         let samples = self.latencies.count().saturating_add(self.dropped);
-        if length < WINDOW || samples < SAMPLES && length < WINDOW_MAX {
+        let enough = if length < WINDOW_LONG { SAMPLES } else { SAMPLES_LEAST };
+        if length < WINDOW || samples < enough && length < WINDOW_MAX {
             return limit;
         }
-        let seen = if samples < SAMPLES { None } else { self.window(length, samples) };
+        let dropped = f64::from(self.dropped) / f64::from(samples.max(1));
+        let seen = if samples < SAMPLES_LEAST { None } else { self.window(length, samples) };
         self.begin(now);
+        if samples >= SAMPLES_LEAST && dropped > DROPPED {
+            return limit * (1.0 - FALL.max(dropped / 2.0));
+        }
         seen.map_or(limit, |seen| self.change(&seen, limit))
     }
 
@@ -108,7 +116,6 @@ impl Correlated {
             in_flight_max: f64::from(self.in_flight_max),
             per_second: f64::from(answered) / length.as_secs_f64(),
             rtt: self.median.add(p90).max(1e-6),
-            dropped: f64::from(self.dropped) / f64::from(samples),
         })
     }
 
@@ -134,7 +141,7 @@ impl Correlated {
         let full = seen.in_flight_max >= limit;
         let stuck =
             throughput.correlation < 0.0 || (by_load && (throughput.correlation < 0.3 || throughput.variation < 0.2));
-        let direction = if queued > 6.0 * scale || seen.dropped > DROPPED || (full && stuck) {
+        let direction = if queued > 6.0 * scale || (full && stuck) {
             Direction::Fall
         } else if queued < 3.0 * scale && seen.in_flight_max * 2.0 >= limit {
             Direction::Rise
@@ -145,10 +152,7 @@ impl Correlated {
             Direction::Hold => limit,
             // A limit that is above what was tried stays: less traffic is no sign of overload.
             Direction::Rise => (limit + (limit * RISE).max(scale)).min(limit.max(seen.in_flight_max * UNTRIED)),
-            Direction::Fall => {
-                let served = if seen.dropped > DROPPED { 0.0 } else { seen.per_second * baseline };
-                (limit - (limit * FALL).max(scale)).max(served.min(limit))
-            }
+            Direction::Fall => (limit - (limit * FALL).max(scale)).max((seen.per_second * baseline).min(limit)),
         }
     }
 }

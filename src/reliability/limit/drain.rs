@@ -67,7 +67,8 @@ mod tests {
         let mut last = Duration::ZERO;
         for n in 0..seconds * arrive {
             let now = t0 + Duration::from_secs(1) * n / arrive;
-            if n % arrive < serve {
+            // Evenly spread.
+            if n * serve % arrive < serve {
                 drain.finish();
             } else {
                 last = drain.refuse(now, 0);

@@ -1,8 +1,8 @@
 //! Who waits for a slot: a line for each class, the higher class first.
 //!
-//! A line is served in order of arrival as long as it empties now and then. One that has not been empty for
-//! [`QueuePolicy::interval`] is a standing queue (CoDel, Nichols and Jacobson 2012): everybody in it only waits, and nobody
-//! is served sooner for it. Then the wait is cut to [`QueuePolicy::target`], and the newest is served first (Facebook's
+//! A line is served in order of arrival as long as it is empty, or its oldest has waited for no longer than
+//! [`QueuePolicy::target`], now and then. One of which that was not so for [`QueuePolicy::interval`] is a standing queue (CoDel, Nichols and Jacobson 2012): everybody in it only waits, and nobody
+//! is served sooner for it. Then the wait is cut to the target, and the newest is served first (Facebook's
 //! adaptive LIFO): the oldest has the least time left, and most likely nobody who still waits for the answer. Lines are
 //! judged one by one, so that a class that is served in time keeps its patience while another one is cut.
 
@@ -18,6 +18,11 @@ const TURNS_OF_HIGHER: u8 = 15;
 
 /// A line that is cut is patient again when fewer than one in so many are not served.
 const FEW: u32 = 5;
+
+/// What is critical is given this many times the target, and the time in which so many slots come free, before its line is
+/// taken for one that stands: it is served first, so that a wait of a few slots is chance and not overload.
+const PATIENCE_OF_CRITICAL: u32 = 4;
+const SLOTS_OF_CRITICAL: u32 = 8;
 
 /// Names a place in the queue.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -88,11 +93,11 @@ impl<W> Line<W> {
         matches!(self.pace, Pace::Cutting { .. })
     }
 
-    /// Somebody was served.
-    fn serve(&mut self) {
+    /// Somebody was served, `soon`: within the target.
+    fn serve(&mut self, soon: bool) {
         match &mut self.pace {
             Pace::Cutting { served, .. } => *served = served.saturating_add(1),
-            Pace::Standing(_) if self.entries.is_empty() => self.pace = Pace::Calm,
+            Pace::Standing(_) if soon || self.entries.is_empty() => self.pace = Pace::Calm,
             Pace::Standing(_) | Pace::Calm => {}
         }
     }
@@ -112,11 +117,31 @@ pub(super) struct Queue<W> {
     waiting: u32,
     numbers: u64,
     turns: u8,
+    gap: Gap,
+}
+
+/// Time between two slots that come free while somebody waits.
+#[derive(Debug, Default)]
+struct Gap {
+    /// None = nobody has waited since.
+    last: Option<Instant>,
+    mean: Duration,
+}
+
+impl Gap {
+    /// Somebody was handed a slot; `more`: others wait.
+    fn served(&mut self, now: Instant, more: bool) {
+        if let Some(last) = self.last {
+            // An average over about ten.
+            self.mean = (self.mean * 9 + now.saturating_duration_since(last)) / 10;
+        }
+        self.last = more.then_some(now);
+    }
 }
 
 impl<W> Default for Queue<W> {
     fn default() -> Self {
-        Queue { lines: Default::default(), waiting: 0, numbers: 0, turns: 0 }
+        Queue { lines: Default::default(), waiting: 0, numbers: 0, turns: 0, gap: Gap::default() }
     }
 }
 
@@ -132,9 +157,20 @@ impl<W> Queue<W> {
     /// How long a request of this class may wait, if it comes now.
     pub(super) fn patience(&mut self, class: Criticality, policy: Option<&QueuePolicy>, now: Instant) -> Duration {
         let Some(policy) = policy else { return WAIT_MAX };
+        let target = self.target(class, policy);
         let line = &mut self.lines[class as usize];
         line.look(policy, now);
-        if line.is_cut() && !policy.observe { policy.target.min(WAIT_MAX) } else { WAIT_MAX }
+        if line.is_cut() && !policy.observe { target } else { WAIT_MAX }
+    }
+
+    /// How long one waits in a line of this class that stands.
+    fn target(&self, class: Criticality, policy: &QueuePolicy) -> Duration {
+        let target = if class < Criticality::Critical {
+            policy.target
+        } else {
+            (policy.target * PATIENCE_OF_CRITICAL).max(self.gap.mean * SLOTS_OF_CRITICAL)
+        };
+        target.min(WAIT_MAX)
     }
 
     pub(super) fn push(
@@ -157,7 +193,7 @@ impl<W> Queue<W> {
 
     /// A request of this class found a slot free.
     pub(super) fn found_free(&mut self, class: Criticality) {
-        self.lines[class as usize].serve();
+        self.lines[class as usize].serve(true);
     }
 
     /// A request of this class was turned away.
@@ -181,14 +217,15 @@ impl<W> Queue<W> {
         policy: Option<&QueuePolicy>,
         now: Instant,
     ) -> Option<(Criticality, bool, Entry<W>)> {
+        let policy = policy.filter(|policy| !policy.observe);
         for class in Criticality::ALL {
+            let target = policy.map(|policy| self.target(class, policy));
             let line = &mut self.lines[class as usize];
             // Nearly always the oldest; one that came with little time left has a timer of its own.
             let Some(oldest) = line.entries.front() else { continue };
             let expired = oldest.until <= now;
-            let policy = policy.filter(|policy| !policy.observe);
-            let cut = policy
-                .is_some_and(|policy| line.is_cut() && now.saturating_duration_since(oldest.since) > policy.target);
+            let waited = now.saturating_duration_since(oldest.since);
+            let cut = line.is_cut() && target.is_some_and(|target| waited > target);
             if (expired || cut)
                 && let Some(entry) = line.entries.pop_front()
             {
@@ -199,9 +236,15 @@ impl<W> Queue<W> {
         None
     }
 
-    /// Who gets the slot that is free. `true`: a wait that would have been cut.
-    pub(super) fn pop(&mut self, policy: Option<&QueuePolicy>, now: Instant) -> Option<(Criticality, bool, W)> {
-        let mut waiting = Criticality::ALL.into_iter().filter(|class| !self.lines[*class as usize].entries.is_empty());
+    /// Who gets the slot that is free, of the class `least` at least. `true`: a wait that would have been cut.
+    pub(super) fn pop(
+        &mut self,
+        policy: Option<&QueuePolicy>,
+        now: Instant,
+        least: Criticality,
+    ) -> Option<(Criticality, bool, W)> {
+        let all = Criticality::ALL.into_iter().filter(|class| *class >= least);
+        let mut waiting = all.filter(|class| !self.lines[*class as usize].entries.is_empty());
         let lowest = waiting.next()?;
         let highest = waiting.next_back().unwrap_or(lowest);
         let class = if lowest == highest {
@@ -213,22 +256,24 @@ impl<W> Queue<W> {
             self.turns += 1;
             highest
         };
+        let target = policy.map_or(WAIT_MAX, |policy| self.target(class, policy));
         let line = &mut self.lines[class as usize];
-        let mut late = false;
-        let mut newest_first = false;
+        let (mut late, mut soon, mut newest_first) = (false, true, false);
         if let Some(policy) = policy {
             line.look(policy, now);
             newest_first = line.is_cut() && !policy.observe;
             let oldest = line.entries.front().map(|entry| now.saturating_duration_since(entry.since));
-            late = policy.observe && line.is_cut() && oldest.is_some_and(|waited| waited > policy.target);
+            soon = oldest.is_none_or(|waited| waited <= target);
+            late = policy.observe && line.is_cut() && !soon;
         }
         let entry = if newest_first { line.entries.pop_back() } else { line.entries.pop_front() }?;
         self.waiting -= 1;
         if late {
-            line.refuse()
+            line.refuse();
         } else {
-            line.serve()
+            line.serve(soon);
         }
+        self.gap.served(now, self.waiting > 0);
         Some((class, late, entry.waiter))
     }
 

@@ -6,7 +6,7 @@
 use super::{Timeline, exponential};
 use crate::reliability::adaptive::Sample;
 use crate::reliability::entropy::{Entropy, SplitMix};
-use crate::reliability::limit::{Admission, Ask, Limit, Limits, Next, Ticket};
+use crate::reliability::limit::{Admission, Ask, Limit, Limits, Next, Sheds, Ticket};
 use crate::reliability::priority::Criticality;
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
@@ -49,6 +49,8 @@ pub struct Report {
     pub goodput: f64,
     /// The limit that was found, by second.
     pub limits: Vec<u32>,
+    /// Who was turned away and why, over the whole run.
+    pub sheds: Sheds,
 }
 
 impl Report {
@@ -130,6 +132,7 @@ pub fn run(scenario: &Scenario, start: Instant, from: u64, to: u64) -> Report {
     let Report { shed_after, served_after, .. } = &mut world.report;
     shed_after.sort_unstable();
     served_after.sort_unstable();
+    world.report.sheds = *world.limit.sheds();
     let capacity = scenario.workers as f64 / scenario.service.as_secs_f64();
     let good: u32 = world.report.served.iter().sum();
     world.report.goodput = f64::from(good) / (capacity * to.saturating_sub(from) as f64);
