@@ -250,6 +250,7 @@ fn why_absent(arm: &ArmRun, summary: &Summary, metric: Metric) -> String {
         return "no valid round".to_owned();
     }
     match metric {
+        Metric::CriticalSuccess => "no request said that it was critical".to_owned(),
         Metric::Recovery => "no fault ends within the measured part".to_owned(),
         Metric::ExecutionsPerKey | Metric::DuplicatedKeys => "the requests had no keys".to_owned(),
         Metric::PerCore => "only in closed loop".to_owned(),

@@ -193,6 +193,11 @@ pub struct ClientSide {
     pub latency: Vec<(f64, u64)>,
     /// Latency of answers that are no success, and of timeouts, in the same form; empty without any.
     pub latency_of_failures: Vec<(f64, u64)>,
+    /// Requests that said they were critical, and those of them that succeeded.
+    #[serde(default)]
+    pub critical: u64,
+    #[serde(default)]
+    pub critical_ok: u64,
     /// Bytes of answer bodies read.
     pub bytes: u64,
     /// 99th percentile of how late requests were handed to a connection that was free; microseconds.

@@ -67,6 +67,9 @@ pub struct LoadPlan {
     pub body: u64,
     /// A new `Idempotency-Key` on each request.
     pub keyed: bool,
+    /// This share (0.0 to 1.0) of the requests says that it is critical, the others that they are sheddable. None: nobody
+    /// says anything.
+    pub critical: Option<f64>,
     /// The client gives up after this, counted from the intended time.
     pub timeout: Duration,
     /// A connection is closed after this many requests.
@@ -162,6 +165,8 @@ pub struct PolicyNeeds {
     pub connections: u32,
     /// Requests are POSTs that carry a key, and the upstream is said to recognise a repeated one.
     pub keyed: bool,
+    /// The proxy stands in front of an app that it must protect from overload.
+    pub overload: bool,
 }
 
 /// A stretch in which something is wrong, or an event.

@@ -5,6 +5,7 @@
 
 mod certificates;
 mod clauses;
+mod overload;
 mod process;
 mod sentence;
 mod suspect;

@@ -8,7 +8,7 @@ use super::print::{self, Align, Table, Tone, cell};
 use super::session::{Failure, Session};
 use crate::admin::api::{Budgets, UpstreamBudget, Upstreams};
 use crate::admin::words;
-use crate::upstreams::view::{BudgetView, CircuitView, EndpointView, HedgeView, TotalsView, UpstreamView};
+use crate::upstreams::view::{BudgetView, CircuitView, EndpointView, HedgeView, LimitsView, TotalsView, UpstreamView};
 
 /// Header of the column that [`success`] fills.
 pub(super) const SUCCESS: &str = "FIRST TRY -> FINAL";
@@ -149,14 +149,10 @@ fn describe(view: &UpstreamView) -> String {
     }
     fact("budget", budget(&view.name, &view.budget).0);
     fact("circuit", circuit(view.circuit.as_ref()).0);
-    let limits = &view.limits;
-    fact(
-        "limits",
-        format!(
-            "in flight {}/{}, pending {}/{}",
-            limits.in_flight, limits.in_flight_max, limits.pending, limits.pending_max
-        ),
-    );
+    fact("limits", limits(&view.limits));
+    if !view.limits.shed.is_empty() {
+        fact("shed", shed(&view.limits));
+    }
     let age = words::whole(view.endpoint_set_age_seconds);
     fact("endpoints", format!("{} up, set unchanged for {age}", endpoints_up(view).0));
     if let Some(error) = &view.resolve_error {
@@ -171,6 +167,32 @@ fn hedges(hedges: &HedgeView) -> String {
         hedges.suppressed.iter().map(|(why, count)| format!("{why} {}", words::grouped(*count))).collect();
     let held = if suppressed.is_empty() { String::new() } else { format!(" Not sent: {}.", suppressed.join(", ")) };
     format!("{}: {}{held}", hedges.route, hedges.sentence())
+}
+
+/// How many are in flight and wait, and the limit that was found.
+fn limits(limits: &LimitsView) -> String {
+    let (in_flight, pending) = (limits.in_flight, limits.pending);
+    let mut text = format!("in flight {in_flight}/{}, pending {pending}/{}", limits.in_flight_max, limits.pending_max);
+    if let Some(found) = &limits.found {
+        let limit = found.limit;
+        text.push_str(&match found.mode.as_str() {
+            "enforce" => format!(", limit found and in force {limit}"),
+            _ => format!(", limit found {limit} (observed only)"),
+        });
+    }
+    text
+}
+
+/// Who got no slot, the most important first, and who would have got none.
+fn shed(limits: &LimitsView) -> String {
+    let of = |mode: &str| {
+        let all = limits.shed.iter().rev().filter(|shed| shed.mode == mode);
+        all.map(|shed| format!("{} {} ({})", shed.class, words::grouped(shed.count), shed.reason)).collect::<Vec<_>>()
+    };
+    let (enforced, observed) = (of("enforce"), of("observe"));
+    let would = (!observed.is_empty()).then(|| format!("would shed {}", observed.join(", ")));
+    let did = (!enforced.is_empty()).then(|| enforced.join(", "));
+    did.into_iter().chain(would).collect::<Vec<_>>().join("; ")
 }
 
 /// First try -> final, as clients saw it. What was refused unsent is a success of neither.

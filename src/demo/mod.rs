@@ -5,6 +5,7 @@
 //! same moment: directly to an upstream, and through Outrigger. All numbers are measured in this run.
 
 mod account;
+mod overload;
 mod page;
 mod payment;
 mod script;
@@ -74,6 +75,13 @@ fn play(seconds: u16, page: &mut Page<io::Stdout>) -> Result<Option<String>, Str
             }
         });
         broken = broken.or(paid?);
+        let shed = runtime.block_on(async {
+            tokio::select! {
+                shed = overload::play(directory.path(), page) => shed,
+                _ = asked_to_stop() => Ok(None),
+            }
+        });
+        broken = broken.or(shed?);
         page.gap();
         runtime.block_on(final_status(&sidecar, page));
     }

@@ -40,7 +40,13 @@ pub async fn play<W: Write>(directory: &Path, page: &mut Page<W>) -> Result<Opti
         Ok::<_, std::io::Error>((FaultServer::start(bank("direct")).await?, FaultServer::start(bank("behind")).await?))
     };
     let (direct, behind) = started.await.map_err(|e| format!("cannot start the bank: {e}"))?;
-    let mut till = Till { sidecar: Sidecar::start(directory, &behind)?, direct, behind, page, broken: None };
+    let mut till = Till {
+        sidecar: Sidecar::start(directory, "payments", |listen, admin| policy(directory, &behind, listen, admin))?,
+        direct,
+        behind,
+        page,
+        broken: None,
+    };
     till.sidecar.ready().await?;
     till.four_clicks().await?;
     till.crash().await?;
@@ -224,22 +230,9 @@ async fn until(mut so: impl FnMut() -> bool) -> Option<()> {
     None
 }
 
-/// `outrigger run`, as a process of its own.
-struct Sidecar {
-    program: PathBuf,
-    policy: PathBuf,
-    listen: SocketAddr,
-    admin: SocketAddr,
-    child: Child,
-}
-
-impl Sidecar {
-    fn start(directory: &Path, bank: &FaultServer) -> Result<Sidecar, String> {
-        let program = std::env::current_exe().map_err(|e| format!("this program cannot be found: {e}"))?;
-        let policy = directory.join("payments.yaml");
-        let [listen, admin] = free_addresses().map_err(|e| format!("there is no free port on 127.0.0.1: {e}"))?;
-        let text = format!(
-            "version: 1
+fn policy(directory: &Path, bank: &FaultServer, listen: SocketAddr, admin: SocketAddr) -> String {
+    format!(
+        "version: 1
 name: till
 listen: {listen}
 admin: {{ listen: {admin} }}
@@ -255,16 +248,39 @@ upstreams:
         idempotency: {{ principal: none, required: true }}
         deadLetter: {{ capture: send }}
 ",
-            directory.join("till.db").display(),
-            bank.url()
-        );
-        std::fs::write(&policy, text).map_err(|e| format!("cannot write {}: {e}", policy.display()))?;
+        directory.join("till.db").display(),
+        bank.url()
+    )
+}
+
+/// `outrigger run`, as a process of its own.
+pub struct Sidecar {
+    program: PathBuf,
+    policy: PathBuf,
+    /// Where it is asked.
+    pub listen: SocketAddr,
+    admin: SocketAddr,
+    child: Child,
+}
+
+impl Sidecar {
+    /// Starts it with a policy for its two addresses, traffic and admin.
+    pub fn start(
+        directory: &Path,
+        name: &str,
+        policy_for: impl FnOnce(SocketAddr, SocketAddr) -> String,
+    ) -> Result<Sidecar, String> {
+        let program = std::env::current_exe().map_err(|e| format!("this program cannot be found: {e}"))?;
+        let policy = directory.join(format!("{name}.yaml"));
+        let [listen, admin] = free_addresses().map_err(|e| format!("there is no free port on 127.0.0.1: {e}"))?;
+        std::fs::write(&policy, policy_for(listen, admin))
+            .map_err(|e| format!("cannot write {}: {e}", policy.display()))?;
         let child = launch(&program, &policy)?;
         Ok(Sidecar { program, policy, listen, admin, child })
     }
 
     /// Waits until it serves.
-    async fn ready(&self) -> Result<(), String> {
+    pub async fn ready(&self) -> Result<(), String> {
         let end = clock::now() + STARTS_WITHIN;
         while clock::now() < end {
             if self.command(&["probe"]).await?.0 {
@@ -272,7 +288,7 @@ upstreams:
             }
             tokio::time::sleep(LOOK_EVERY).await;
         }
-        Err("the sidecar of the payments does not get ready".to_owned())
+        Err("the sidecar does not get ready".to_owned())
     }
 
     fn kill(&mut self) -> Result<(), String> {
@@ -287,7 +303,7 @@ upstreams:
     }
 
     /// A command of `outrigger`, asked of it.
-    async fn command(&self, arguments: &[&str]) -> Result<(bool, String), String> {
+    pub async fn command(&self, arguments: &[&str]) -> Result<(bool, String), String> {
         let mut command = Command::new(&self.program);
         command.arg("--addr").arg(self.admin.to_string()).args(arguments).stdin(Stdio::null());
         command.env("NO_COLOR", "1").env_remove("COLUMNS");
@@ -311,5 +327,5 @@ fn launch(program: &Path, policy: &Path) -> Result<Child, String> {
     let mut command = Command::new(program);
     command.arg("run").arg("--policy").arg(policy);
     command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
-    command.spawn().map_err(|e| format!("the sidecar of the payments did not start: {e}"))
+    command.spawn().map_err(|e| format!("the sidecar did not start: {e}"))
 }

@@ -162,16 +162,27 @@ impl Client {
         Sample { way, dependency: arrival.dependency, succeeded, took }
     }
 
+    /// Asks once for `path`, as a request of this class. None = no complete answer in time.
+    pub async fn ask_as(&self, class: &'static str, to: SocketAddr, path: &str) -> Option<StatusCode> {
+        let request = Request::get(path).header(HOST, to.to_string()).header("X-Criticality", class);
+        let asked = self.send(to, request.body(Body::default()).ok()?);
+        tokio::time::timeout(PATIENCE, asked).await.ok()?
+    }
+
     /// None = no complete answer.
     async fn exchange(&self, to: SocketAddr, arrival: Arrival) -> Option<StatusCode> {
-        let mut link = match self.kept(to).await {
-            Some(link) => link,
-            None => Link::open(to).await?,
-        };
         let request = Request::get(format!("{}/{}", arrival.dependency.path(), arrival.turn))
             .header(HOST, to.to_string())
             .body(Body::default())
             .ok()?;
+        self.send(to, request).await
+    }
+
+    async fn send(&self, to: SocketAddr, request: Request<Body>) -> Option<StatusCode> {
+        let mut link = match self.kept(to).await {
+            Some(link) => link,
+            None => Link::open(to).await?,
+        };
         let status = link.exchange(request).await?;
         if link.connection.is_some() {
             self.keep(to, link);

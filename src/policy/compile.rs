@@ -12,6 +12,7 @@ mod hedge;
 mod idempotency;
 mod inbound;
 mod listeners;
+mod overload;
 mod parse;
 mod read;
 mod stores;

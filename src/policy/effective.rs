@@ -6,6 +6,7 @@
 mod dead_letter;
 mod hedge;
 mod idempotency;
+mod overload;
 mod tls;
 mod tracing;
 
@@ -29,7 +30,6 @@ use crate::reliability::deadline::Timeouts;
 use crate::reliability::dependency::DependencyPolicy;
 use crate::reliability::ejection::EjectionPolicy;
 use crate::reliability::grpc::Code;
-use crate::reliability::limit::Limits;
 use crate::reliability::throttle::ThrottlePolicy;
 
 pub(super) use dead_letter::{bounds, causes};
@@ -138,7 +138,6 @@ pub fn upstream(policy: &UpstreamPolicy) -> Vec<Setting> {
         client_cert,
         routes: _,
     } = policy;
-    let Limits { connections, requests, pending } = *limits;
     let mut settings = vec![self::target(*direction, target, tls.is_some())];
     settings.extend(tls.as_deref().map(|tls| self::tls::client(&OWN, tls)).unwrap_or_default());
     settings.push(set("protocol", protocol.as_str()));
@@ -151,10 +150,9 @@ pub fn upstream(policy: &UpstreamPolicy) -> Vec<Setting> {
         Direction::Inbound => {}
         Direction::Outbound => {
             settings.push(set("hostHeader", if *preserve_host { "preserve" } else { "upstream" }));
-            settings.push(count("limits.connections", connections));
         }
     }
-    settings.extend([count("limits.requests", requests), count("limits.pending", pending)]);
+    settings.extend(overload::limits(*direction, limits));
     match direction {
         Direction::Inbound => {}
         Direction::Outbound => {
@@ -277,6 +275,7 @@ pub fn route(direction: Direction, policy: &RoutePolicy) -> Vec<Setting> {
         hedge: _,
         replay_body_max,
         deadline,
+        priority,
         proxy_status,
         idempotency,
         dead_letter,
@@ -305,6 +304,7 @@ pub fn route(direction: Direction, policy: &RoutePolicy) -> Vec<Setting> {
     settings.push(set("deadline.headers", words(&headers)));
     settings.push(set("deadline.propagate", propagate.to_string()));
     settings.push(time("deadline.margin", margin));
+    settings.extend(overload::priority(priority.as_ref()));
     settings.push(set(
         "proxyStatus",
         match proxy_status {

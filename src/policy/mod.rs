@@ -12,6 +12,7 @@ pub mod idempotency;
 pub mod journal;
 pub mod lint;
 pub mod origin;
+pub mod priority;
 pub mod raw;
 pub mod routes;
 pub mod schema;
@@ -192,6 +193,8 @@ pub struct RoutePolicy {
     /// Bodies up to this are buffered for replay. `retry.maxBody`, default 64 KiB. 0 without retries and hedges.
     pub replay_body_max: usize,
     pub deadline: DeadlinePolicy,
+    /// How important its requests are. None = all are equal, retries too.
+    pub priority: Option<priority::PriorityPolicy>,
     pub proxy_status: ProxyStatus,
     /// Deduplication by key. None = off: keys are passed on and mean nothing.
     pub idempotency: Option<Arc<idempotency::IdempotencyPolicy>>,

@@ -7,6 +7,7 @@
 mod dead_letter;
 mod hedge;
 mod idempotency;
+mod overload;
 pub mod scalar;
 mod stores;
 mod tls;
@@ -20,6 +21,7 @@ use serde::{Deserialize, Deserializer};
 pub use dead_letter::{Capture, DeadLetter, RouteDeadLetter};
 pub use hedge::Hedge;
 pub use idempotency::Idempotency;
+pub use overload::{Adaptive, Priority, Queue};
 pub use stores::{EmbeddedStore, RedisStore, Stores};
 pub use tls::{InboundTls, UpstreamTls};
 pub use tracing::Tracing;
@@ -143,6 +145,8 @@ pub struct Defaults {
     pub balance: Key<Balance>,
     /// Caps. Always on.
     pub limits: Key<Limits>,
+    /// How important requests are, in an overload.
+    pub priority: Key<Priority>,
     /// Idle connections to the endpoints.
     pub keep_alive: Key<KeepAlive>,
     /// Encryption, where the URL of an upstream is https.
@@ -170,6 +174,8 @@ pub struct Upstream {
     pub host_header: Key<HostHeader>,
     /// Caps. Always on.
     pub limits: Key<Limits>,
+    /// How important requests are, in an overload.
+    pub priority: Key<Priority>,
     /// Time limits.
     pub timeouts: Key<Timeouts>,
     /// Deadlines taken over from callers and handed on.
@@ -227,6 +233,8 @@ pub struct Route {
     pub retry: Key<Retry>,
     /// A second attempt beside a slow first one; keys left out come from the upstream. mode: none = not here.
     pub hedge: Key<Hedge>,
+    /// How important these requests are, in an overload; keys left out come from the upstream.
+    pub priority: Key<Priority>,
     /// What the upstream promises about requests sent twice, and deduplication by key. With any key but contract it is on.
     pub idempotency: Key<Idempotency>,
     /// Keeps requests that have an effect and could not be served, for repair. Present = on; needs stores.embedded.
@@ -398,6 +406,10 @@ pub struct Limits {
     pub requests: Key<Text<Whole>>,
     /// Requests that wait for a place, at most 100 ms. Default 64; inbound 32.
     pub pending: Key<Text<Whole>>,
+    /// How many of them the upstream can bear, found out. Present = on.
+    pub adaptive: Key<Adaptive>,
+    /// What is done about a queue that stands. Present = on; on where adaptive is.
+    pub queue: Key<Queue>,
 }
 
 #[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
@@ -423,6 +435,8 @@ pub struct Inbound {
     pub protocol: Key<Protocol>,
     /// Caps. Always on.
     pub limits: Key<Limits>,
+    /// How important requests are, in an overload.
+    pub priority: Key<Priority>,
     /// Time limits.
     pub timeouts: Key<InboundTimeouts>,
     /// Deadlines taken over from callers and handed on.
@@ -455,6 +469,8 @@ pub struct InboundRoute {
     pub matches: Key<RouteMatch>,
     /// Time limits; keys left out come from inbound.
     pub timeouts: Key<InboundTimeouts>,
+    /// How important these requests are, in an overload; keys left out come from inbound.
+    pub priority: Key<Priority>,
     /// What the app promises about requests sent twice, and deduplication by key. With any key but contract it is on.
     pub idempotency: Key<Idempotency>,
     /// Keeps requests that have an effect and could not be served, for repair. Present = on; needs stores.embedded.
@@ -519,6 +535,12 @@ words! {
         ServerError = "server-error",
         OutcomeUnknown = "outcome-unknown",
         ProcessEnded = "process-ended",
+    }
+    Class {
+        CriticalPlus = "critical-plus",
+        Critical = "critical",
+        SheddablePlus = "sheddable-plus",
+        Sheddable = "sheddable",
     }
     CaptureAt { Failure = "failure", Send = "send" }
     Credentials { Seal = "seal", Drop = "drop" }

@@ -2,15 +2,19 @@
 
 use std::time::{Duration, Instant};
 
-use http::HeaderMap;
+use http::{HeaderMap, HeaderValue};
 
 use super::hygiene::{self, Present};
 use super::route::Route;
 use crate::clock;
+use crate::policy::priority::PriorityPolicy;
 use crate::policy::tls::Protocol;
 use crate::policy::{DeadlinePolicy, RoutePolicy};
+use crate::random::Random;
 use crate::reliability::Failure;
 use crate::reliability::deadline;
+use crate::reliability::limit::Refused;
+use crate::reliability::priority::{self, Criticality};
 use crate::upstreams::slots::Slot;
 
 /// Without a total limit a request ends by its idle limit; this stands for "no deadline" in arithmetic.
@@ -23,12 +27,37 @@ pub struct Refusal {
     pub failure: Failure,
     /// When it is worth coming back.
     pub retry_after: Option<Duration>,
+    /// It got no slot.
+    shed: Option<Refused>,
+}
+
+impl Refusal {
+    /// Class and limit of a request that gave way in an overload. What the written limit refuses is told by its failure.
+    pub fn words(&self) -> Option<String> {
+        let Refused { reason, class, limit, .. } = self.shed.filter(|_| self.failure == Failure::Shed)?;
+        let (reason, class) = (reason.as_str(), class.as_str());
+        Some(format!("{}: its class is {class}, and {limit} may be in flight ({reason})", self.failure.title()))
+    }
 }
 
 impl From<Failure> for Refusal {
     fn from(failure: Failure) -> Self {
-        Refusal { failure, retry_after: None }
+        Refusal { failure, retry_after: None, shed: None }
     }
+}
+
+impl From<Refused> for Refusal {
+    fn from(refused: Refused) -> Self {
+        let retry_after = Some(refused.come_back(&mut Random));
+        Refusal { failure: refused.failure(), retry_after, shed: Some(refused) }
+    }
+}
+
+/// How important the request is. Without `priority` in the policy all are equal.
+fn class(policy: &RoutePolicy, headers: &HeaderMap, present: Present) -> Criticality {
+    let Some(PriorityPolicy { header, class }) = &policy.priority else { return Criticality::default() };
+    let said = header.as_ref().and_then(|name| headers.get(name)).map(HeaderValue::as_bytes);
+    priority::class_of(*class, said, hygiene::inbound_attempt(headers, present))
 }
 
 /// When the request must be over: the route's limit, or sooner if the caller says so.
@@ -64,13 +93,13 @@ fn caller_timeout(policy: &DeadlinePolicy, headers: &HeaderMap) -> Option<Durati
 /// [`Refusal`] with the time after which a retry makes sense, where known.
 pub async fn admit(
     route: &Route<'_>,
-    present: Present,
+    (headers, present): (&HeaderMap, Present),
     now: Instant,
     deadline: Instant,
 ) -> Result<(Slot, Duration), Refusal> {
     let open = route.state.decide(|d| d.breaker.as_ref().and_then(|b| b.precheck(now)));
     if let Some(left) = open {
-        return Err(Refusal { failure: Failure::CircuitOpen, retry_after: Some(left) });
+        return Err(Refusal { retry_after: Some(left), ..Failure::CircuitOpen.into() });
     }
     // An HTTP/1 request needs a connection of its own: what the connections cannot carry waits in the queue
     // instead of being refused at the endpoint.
@@ -85,17 +114,12 @@ pub async fn admit(
         let endpoints = u32::try_from(route.state.endpoint_count().max(1)).unwrap_or(u32::MAX);
         limits.requests = limits.requests.min(limits.connections.saturating_mul(endpoints));
     }
-    let slot = route.state.slots.acquire(&limits, now, deadline).await;
-    slot.map_err(|failure| {
-        // A queue that is full now may be short in a second.
-        Refusal { failure, retry_after: Some(Duration::from_secs(1)) }
-    })
-    .and_then(|(slot, waited)| {
-        if !waited {
-            return Ok((slot, Duration::ZERO));
-        }
-        let got = clock::now();
-        let late = got >= deadline;
-        if late { Err(Failure::DeadlineOnArrival.into()) } else { Ok((slot, got.saturating_duration_since(now))) }
-    })
+    let class = class(route.policy, headers, present);
+    let (slot, waited) = route.state.slots.acquire(&limits, class, now, deadline).await?;
+    if !waited {
+        return Ok((slot, Duration::ZERO));
+    }
+    let got = clock::now();
+    let late = got >= deadline;
+    if late { Err(Failure::DeadlineOnArrival.into()) } else { Ok((slot, got.saturating_duration_since(now))) }
 }

@@ -9,7 +9,7 @@ use http::header::{CONTENT_LENGTH, CONTENT_TYPE};
 use http::{HeaderMap, Response};
 use tokio::time::timeout;
 
-use super::admit::{self, Refusal};
+use super::admit;
 use super::attempt::{self, Outgoing, Verdict};
 use super::body::{Body, Collected, End, Held, collect};
 use super::dead_letters::{Post, Watch};
@@ -71,19 +71,21 @@ impl Execution {
             return respond::fail(Failure::Internal.into(), self.record);
         };
         let deadline = self.outgoing.deadline;
-        let slot = match admit::admit(&route, self.outgoing.present, clock::now(), deadline).await {
+        let asks = (&self.outgoing.headers, self.outgoing.present);
+        let mut slot = match admit::admit(&route, asks, clock::now(), deadline).await {
             Ok((slot, waited)) => {
                 self.record.waited(waited);
                 slot
             }
-            Err(Refusal { failure, retry_after }) => {
-                let post = self.post_failed(failure, Sent::No);
+            Err(refusal) => {
+                let post = self.post_failed(refusal.failure, Sent::No);
                 let kept = self.settle(Report::Release, post).await;
                 self.record.key_status = Some(if kept { KeyStatus::NotStored } else { KeyStatus::StoreFailed });
-                return respond::fail(Explained { retry_after, ..failure.into() }, self.record);
+                return respond::refuse(&refusal, self.record);
             }
         };
         let verdict = self.attempts(&route).await;
+        slot.learn(self.record.load(&route));
         match verdict {
             Verdict::Failed { failure, sent, executed, retry_after, stop } => {
                 self.failed(&route, failure, executed).await;

@@ -194,9 +194,7 @@ impl Proxy {
         }
         let admitted = match self.admit(connection, &route, request, present, &mut record).await {
             Ok(admitted) => admitted,
-            Err(Refusal { failure, retry_after }) => {
-                return respond::fail(Explained { retry_after, ..failure.into() }, record);
-            }
+            Err(refusal) => return respond::refuse(&refusal, record),
         };
         let Admitted { mut prepared, slot } = admitted;
         let invented = invent.map(|header| (header, keyed::invented()));
@@ -213,13 +211,14 @@ impl Proxy {
         connection: &Connection,
         route: &Route<'_>,
         prepared: Prepared,
-        slot: Slot,
+        mut slot: Slot,
         mut record: Box<Record>,
     ) -> Response<Body> {
         let Prepared { mut outgoing, client_upgrade, held, too_large, crowded: _, watch } = prepared;
         let asked = outgoing.upgrade.then(|| outgoing.headers.clone());
         let deadline = outgoing.deadline;
         let verdict = attempt::run(route, &mut outgoing, &mut record, connection.alarm(), &self.tasks).await;
+        slot.learn(record.load(route));
 
         match verdict {
             Verdict::Failed { failure, sent, retry_after, stop, executed } => {
@@ -267,7 +266,7 @@ impl Proxy {
         record: &mut Record,
     ) -> Result<Admitted, Refusal> {
         let deadline = self.enter(connection, route, &request, present, record)?;
-        let slot = match admit::admit(route, present, record.started(), deadline).await {
+        let slot = match admit::admit(route, (request.headers(), present), record.started(), deadline).await {
             Ok((slot, waited)) => {
                 record.waited(waited);
                 slot

@@ -1,6 +1,7 @@
 //! What is remembered of one request, written exactly once: on drop, at the end of the answer's body.
 //! Cancellation is an outcome too.
 
+mod load;
 mod tell;
 mod trace;
 

@@ -13,7 +13,7 @@ use http::{HeaderName, HeaderValue, Request, Response};
 use http_body::Body as _;
 
 use super::Proxy;
-use super::admit::{self, Refusal};
+use super::admit;
 use super::attempt::{self, Outgoing, Verdict};
 use super::body::{Body, End, Held};
 use super::client_cert;
@@ -234,19 +234,18 @@ impl Proxy {
 
     async fn replay_plain(&self, route: &Route<'_>, mut outgoing: Outgoing, mut record: Box<Record>) -> Ended {
         let deadline = outgoing.deadline;
-        let slot = match admit::admit(route, outgoing.present, record.started(), deadline).await {
+        let asks = (&outgoing.headers, outgoing.present);
+        let mut slot = match admit::admit(route, asks, record.started(), deadline).await {
             Ok((slot, waited)) => {
                 record.waited(waited);
                 slot
             }
-            Err(Refusal { failure, retry_after }) => {
-                let explained = Explained { retry_after, ..failure.into() };
-                return refused(respond::fail(explained, record), failure).await;
-            }
+            Err(refusal) => return refused(respond::refuse(&refusal, record), refusal.failure).await,
         };
         let alarm = Alarm::new();
         let run = attempt::run(route, &mut outgoing, &mut record, &alarm, &self.tasks);
         let verdict = alarmed(&alarm, std::pin::pin!(run)).await;
+        slot.learn(record.load(route));
         match verdict {
             Verdict::Failed { failure, sent, executed, retry_after, stop } => {
                 let class = of_failure(failure, executed).map(|(_, class)| class);

@@ -10,6 +10,7 @@ use http::header::{CONTENT_LENGTH, CONTENT_TYPE, HeaderName, HeaderValue, RETRY_
 use http::{HeaderMap, Response, StatusCode};
 use serde::Serialize;
 
+use super::admit::Refusal;
 use super::body::{Body, End};
 use super::grpc::{self, Standing};
 use super::hygiene;
@@ -114,6 +115,12 @@ pub fn fail(explained: Explained<'_>, mut record: Box<Record>) -> Response<Body>
     }
     tell_fate(headers, &record);
     response.map(|()| Body::full(body, record))
+}
+
+/// Answers a request that was not let in.
+pub fn refuse(refusal: &Refusal, record: Box<Record>) -> Response<Body> {
+    let (words, retry_after) = (refusal.words(), refusal.retry_after);
+    fail(Explained { detail: words.as_deref(), retry_after, ..refusal.failure.into() }, record)
 }
 
 fn disclosure(record: &Record) -> ProxyStatus {

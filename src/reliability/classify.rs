@@ -284,6 +284,7 @@ const fn trigger(failure: Failure) -> Trigger {
         | Failure::Throttled
         | Failure::QueueFull
         | Failure::QueueTimeout
+        | Failure::Shed
         | Failure::Draining
         | Failure::NoEndpoint
         | Failure::DeadlineExceeded
@@ -408,6 +409,7 @@ const fn blame(failure: Failure) -> Blame {
         | Failure::Throttled
         | Failure::QueueFull
         | Failure::QueueTimeout
+        | Failure::Shed
         | Failure::ConnectionLimit
         | Failure::Draining
         | Failure::KeyMissing

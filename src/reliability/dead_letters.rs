@@ -219,6 +219,7 @@ mod tests {
             (Failure::NoEndpoint, Some(Cause::RetriesExhausted)),
             (Failure::DnsError, Some(Cause::RetriesExhausted)),
             (Failure::QueueFull, None),
+            (Failure::Shed, None),
             (Failure::Draining, None),
             (Failure::StoreUnavailable, None),
             (Failure::RequestBodyTimeout, None),

@@ -89,6 +89,7 @@ impl Ending {
             Failure::CircuitOpen | Failure::Throttled => Ending::Shed,
             Failure::QueueFull
             | Failure::QueueTimeout
+            | Failure::Shed
             | Failure::ConnectionLimit
             | Failure::Overloaded
             | Failure::StoreUnavailable

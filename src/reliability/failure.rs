@@ -169,6 +169,8 @@ failures! {
     QueueFull => "connection_limit_reached", "queue-full", 503, Ourselves, Admit, "The limit of requests in flight is reached and the queue is full";
     /// The request waited in the queue as long as it may.
     QueueTimeout => "connection_limit_reached", "queue-timeout", 503, Ourselves, Admit, "The limit of requests in flight is reached; no slot came free in time";
+    /// The upstream is overloaded, and the request gave way: to more important ones, or because it would only have waited.
+    Shed => "connection_limit_reached", "shed", 503, Ourselves, Admit, "More requests than can be served now; this one was not let in";
     /// Every connection the endpoint may have is in use.
     ConnectionLimit => "connection_limit_reached", "connection-limit", 503, Ourselves, Connect, "The limit of connections to this endpoint is reached";
     /// The proxy is shutting down.

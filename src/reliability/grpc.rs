@@ -207,6 +207,7 @@ impl Code {
             | Failure::Overloaded
             | Failure::QueueFull
             | Failure::QueueTimeout
+            | Failure::Shed
             | Failure::ConnectionLimit
             | Failure::StoreFull => Code::ResourceExhausted,
             Failure::RequestBodyTimeout

@@ -14,6 +14,7 @@
 
 #![warn(missing_docs)]
 
+pub mod adaptive;
 pub mod attempts;
 pub mod backoff;
 pub mod balance;
@@ -33,6 +34,7 @@ pub mod hedge;
 pub mod idempotency;
 pub mod latency;
 pub mod limit;
+pub mod priority;
 pub mod regression;
 pub mod sim;
 pub mod statistics;

@@ -56,6 +56,8 @@ fn the_demo_tells_every_phase_and_does_better_in_trouble() {
     for told in ["booked 4 times directly, 1 time through Outrigger", "needs a decision", "booked 1 time"] {
         assert!(account.contains(told), "`{told}` is missing:\n{account}");
     }
+    let (direct, outrigger) = success(&account, "overload");
+    assert!(outrigger >= 90.0 && outrigger > direct, "{account}");
     let status = account.split("outrigger status, at the end:").nth(1).expect("the status at the end");
     for told in ["UPSTREAM", "payments", "policy: revision", "is refused"] {
         assert!(status.contains(told), "`{told}` is missing:\n{status}");

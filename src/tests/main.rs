@@ -41,6 +41,9 @@ mod grpc;
 /// How much runs at once, and what happens to the rest.
 mod limits;
 
+/// Adaptive limits, classes of requests, and who is shed.
+mod overload;
+
 /// Circuit breakers and the ejection of endpoints.
 mod breaking;
 

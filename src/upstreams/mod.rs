@@ -21,7 +21,7 @@ use tokio::sync::Notify;
 use self::endpoint::{AttemptRecord, Endpoint};
 use self::set::EndpointSet;
 use self::slots::Slots;
-use self::view::{BudgetView, CircuitView, LimitsView, TotalsView, UpstreamView};
+use self::view::{BudgetView, CircuitView, TotalsView, UpstreamView};
 use crate::policy::{Direction, UpstreamPolicy};
 use crate::random::Random;
 use crate::reliability::attempts::Denied;
@@ -309,7 +309,7 @@ impl Upstream {
     /// What operators see.
     pub fn view(&self, policy: &UpstreamPolicy, now: Instant) -> UpstreamView {
         let set = self.endpoints();
-        let (in_flight, pending) = self.slots.counts();
+        let limits = self.slots.view(&policy.limits, now);
         let resolve_error = self.resolve_error();
         let mut dependency = self.lock();
         let circuit = circuit_view(&mut dependency, now);
@@ -327,12 +327,7 @@ impl Upstream {
             panic: set.in_panic(now),
             circuit,
             budget,
-            limits: LimitsView {
-                in_flight,
-                in_flight_max: policy.limits.requests,
-                pending,
-                pending_max: policy.limits.pending,
-            },
+            limits,
             p50_ms,
             p99_ms,
             totals: self.totals.view(&self.tally),

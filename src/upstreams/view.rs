@@ -151,8 +151,42 @@ pub struct BudgetView {
 pub struct LimitsView {
     pub in_flight: u32,
     pub in_flight_max: u32,
+    /// How many may be in flight now: `in_flight_max`, or less where a limit that was found is in force.
+    #[serde(default)]
+    pub in_force: u32,
     pub pending: u32,
     pub pending_max: u32,
+    /// With `limits.adaptive`: the limit that was found.
+    #[serde(default)]
+    pub found: Option<FoundLimitView>,
+    /// Requests that got no slot, or would have got none, since the upstream was first seen; those with a count only.
+    #[serde(default)]
+    pub shed: Vec<ShedView>,
+    /// Classes of which requests got no slot lately, and how many a second.
+    #[serde(default)]
+    pub shed_per_second: Vec<(String, f64)>,
+}
+
+/// A limit that was found out.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct FoundLimitView {
+    pub limit: u32,
+    /// `enforce` or `observe`.
+    pub mode: String,
+}
+
+/// Requests that got no slot.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ShedView {
+    /// A word of `reliability::priority::Criticality`.
+    pub class: String,
+    /// A word of `reliability::limit::Reason`.
+    pub reason: String,
+    /// `enforce`: they were refused. `observe`: they would have been.
+    pub mode: String,
+    pub count: u64,
 }
 
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]

@@ -57,6 +57,8 @@ pub struct Context {
     pub failures_per_second: u32,
     /// The upstream recognises a repeated request.
     pub keyed: bool,
+    /// It stands in front of an app that it must protect from overload.
+    pub overload: bool,
     /// Clients speak HTTP/2, and calls of gRPC in it.
     pub h2: bool,
     pub grpc: bool,
@@ -109,6 +111,7 @@ impl Context {
             connections_all: needs.connections.saturating_mul(count),
             failures_per_second: failures(scenario.load.rate, count),
             keyed: needs.keyed,
+            overload: needs.overload,
             h2: sides.protocol.is_h2(),
             grpc: sides.protocol == Protocol::Grpc,
             upstream_h2: sides.upstream_protocol.is_h2(),

@@ -101,6 +101,7 @@ pub fn run(args: LoadArgs) -> Result<bool, String> {
         path,
         body: bounded("--body", args.body, 16 << 20)?,
         keyed: false,
+        critical: None,
         timeout: args.timeout,
         requests_per_connection: args.requests_per_connection,
     };

@@ -127,6 +127,9 @@ impl Worker {
             record.lag(lag);
         }
         record.outcome(job.offset, latency, outcome);
+        if self.template.is_critical(job.number) == Some(true) {
+            record.critical(outcome);
+        }
     }
 
     fn lock(&self) -> MutexGuard<'_, Record> {

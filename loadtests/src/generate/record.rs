@@ -86,6 +86,12 @@ impl Record {
         })
     }
 
+    /// How one request ended that said it was critical; counted besides [`Record::outcome`].
+    pub fn critical(&mut self, outcome: Result<Answered, Failure>) {
+        self.side.critical += 1;
+        self.side.critical_ok += u64::from(outcome.is_ok_and(|answered| (200..400).contains(&answered.status)));
+    }
+
     /// How one request ended: intended at `due` since the beginning, over after `latency`.
     pub fn outcome(&mut self, due: Duration, latency: Duration, outcome: Result<Answered, Failure>) {
         let micros = u64::try_from(latency.as_micros()).unwrap_or(u64::MAX);

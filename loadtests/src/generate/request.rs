@@ -8,8 +8,14 @@ use http::{Method, Request, Uri};
 use http_body_util::Full;
 use outrigger::faults::KEY;
 use outrigger::faults::grpc::framed;
+use outrigger::reliability::entropy::{Entropy as _, SplitMix};
+use outrigger::reliability::priority::Criticality;
 
 use crate::scenario::{LoadPlan, Protocol, Tls};
+
+const fn class(critical: bool) -> &'static str {
+    if critical { Criticality::Critical.as_str() } else { Criticality::Sheddable.as_str() }
+}
 
 /// Renders requests.
 #[derive(Clone, Debug)]
@@ -19,6 +25,8 @@ pub struct Template {
     host: Option<HeaderValue>,
     body: Bytes,
     grpc: bool,
+    /// Share of the requests that say that they are critical.
+    critical: Option<f64>,
     /// What keys begin with: no two plays share one, or an upstream's memory of keys would spoil the second.
     keys: Option<String>,
 }
@@ -45,6 +53,7 @@ impl Template {
             host,
             body: if grpc { framed(&body) } else { body.into() },
             grpc,
+            critical: load.critical,
             keys: load.keyed.then(|| keys.to_owned()),
         })
     }
@@ -67,7 +76,15 @@ impl Template {
         if let Some(key) = self.key(number) {
             fields.insert(HeaderName::from_static("idempotency-key"), key);
         }
+        if let Some(critical) = self.is_critical(number) {
+            fields.insert(HeaderName::from_static("x-criticality"), HeaderValue::from_static(class(critical)));
+        }
         request
+    }
+
+    /// Whether the request with this number says that it is critical; None if nobody says anything. Always the same.
+    pub fn is_critical(&self, number: u64) -> Option<bool> {
+        Some(SplitMix::new(number).unit() < self.critical?)
     }
 
     fn key(&self, number: u64) -> Option<HeaderValue> {
@@ -94,6 +111,11 @@ impl Template {
                 into.extend_from_slice(part);
             }
         }
+        if let Some(critical) = self.is_critical(number) {
+            for part in [b"X-Criticality: ", class(critical).as_bytes(), b"\r\n"] {
+                into.extend_from_slice(part);
+            }
+        }
         if !self.body.is_empty() || self.method != Method::GET {
             let fields = format!("Content-Type: application/octet-stream\r\nContent-Length: {}\r\n", self.body.len());
             into.extend_from_slice(fields.as_bytes());
@@ -109,6 +131,6 @@ impl Template {
 
     /// Whether every request is the same, byte for byte.
     pub const fn is_constant(&self) -> bool {
-        self.keys.is_none()
+        self.keys.is_none() && self.critical.is_none()
     }
 }

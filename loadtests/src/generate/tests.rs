@@ -28,6 +28,7 @@ fn plan(to: SocketAddr, protocol: Protocol, connections: u32) -> Plan {
         path: "/a?b=c".to_owned(),
         body: 1_000,
         keyed: true,
+        critical: None,
         timeout: Duration::from_secs(5),
         requests_per_connection: None,
     };

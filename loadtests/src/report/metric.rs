@@ -6,6 +6,7 @@ use std::fmt::Write as _;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Metric {
     Success,
+    CriticalSuccess,
     Amplification,
     P50,
     P90,
@@ -88,8 +89,9 @@ struct Facts {
 
 impl Metric {
     /// Every figure, in the order of the enum.
-    pub const ALL: [Metric; 30] = [
+    pub const ALL: [Metric; 31] = [
         Metric::Success,
+        Metric::CriticalSuccess,
         Metric::Amplification,
         Metric::P50,
         Metric::P90,
@@ -127,6 +129,9 @@ impl Metric {
         }
         match self {
             Metric::Success => facts("success", "success", "success", Unit::Percent),
+            Metric::CriticalSuccess => {
+                facts("critical_success", "success of critical requests", "critical", Unit::Percent)
+            }
             Metric::Amplification => facts("amplification", "attempts per request", "attempts", Unit::Factor),
             Metric::P50 => facts("p50", "p50", "p50", Unit::Millis),
             Metric::P90 => facts("p90", "p90", "p90", Unit::Millis),
@@ -196,7 +201,7 @@ impl Metric {
     /// Which way is better.
     pub const fn better(self) -> Better {
         match self {
-            Metric::Success | Metric::Throughput | Metric::PerCore => Better::Higher,
+            Metric::Success | Metric::CriticalSuccess | Metric::Throughput | Metric::PerCore => Better::Higher,
             Metric::Amplification
             | Metric::P50
             | Metric::P90
@@ -238,6 +243,7 @@ impl Metric {
         !matches!(
             self,
             Metric::Success
+                | Metric::CriticalSuccess
                 | Metric::Amplification
                 | Metric::ExecutionsPerKey
                 | Metric::DuplicatedKeys

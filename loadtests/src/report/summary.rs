@@ -127,6 +127,7 @@ fn value(metric: Metric, round: &Round, direct: Option<&Round>, scenario: &Scena
     let keyed = |count: u64| (round.upstream.keys > 0).then_some(as_number(count));
     match metric {
         Metric::Success => ratio(as_number(client.ok), as_number(client.intended)),
+        Metric::CriticalSuccess => ratio(as_number(client.critical_ok), as_number(client.critical)),
         Metric::Amplification => ratio(as_number(round.upstream.requests), as_number(sent(round))),
         Metric::P50 => latency(round, 0.5),
         Metric::P90 => latency(round, 0.9),

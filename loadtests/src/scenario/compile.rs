@@ -133,6 +133,7 @@ fn load(key: &Key<raw::Load>, findings: &mut Findings) -> Option<LoadPlan> {
         path: findings.take(&raw.path, path).unwrap_or_else(|| route.to_owned()),
         body: findings.take(&raw.body, bytes(BODY_MAX)).unwrap_or(0),
         keyed: findings.take(&raw.keyed, flag).unwrap_or(false),
+        critical: findings.take(&raw.critical, percent),
         timeout: findings.take(&raw.timeout, time(MILLISECOND..=MINUTE)).unwrap_or(Duration::from_secs(5)),
         requests_per_connection: findings.take(&raw.requests_per_connection, number(1..=1_000_000)),
     };
@@ -249,6 +250,7 @@ fn policy(key: &Key<raw::Policy>, keyed: bool, findings: &mut Findings) -> Polic
         hedge: findings.take(&raw.hedge, flag).unwrap_or(false),
         connections: findings.take(&raw.connections, number(1..=CONNECTIONS_MAX)).unwrap_or(256),
         keyed,
+        overload: findings.take(&raw.overload, flag).unwrap_or(false),
     }
 }
 

@@ -38,6 +38,7 @@ pub(super) struct Load {
     pub path: Key<String>,
     pub body: Key<String>,
     pub keyed: Key<String>,
+    pub critical: Key<String>,
     pub timeout: Key<String>,
     pub requests_per_connection: Key<String>,
 }
@@ -76,6 +77,7 @@ pub(super) struct Policy {
     pub retries: Key<String>,
     pub hedge: Key<String>,
     pub connections: Key<String>,
+    pub overload: Key<String>,
 }
 
 #[derive(Debug, Default, serde::Deserialize)]

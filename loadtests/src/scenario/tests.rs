@@ -59,6 +59,7 @@ fn every_scenario_of_the_repository_is_right_and_begins_with_what_it_is_for() {
         "idle-tls",
         "keyed-posts",
         "one-of-three-dead",
+        "overload",
         "rapid-reset",
         "reload",
         "retry-storm",

@@ -81,7 +81,7 @@ fn admission(told: &Told) -> Option<String> {
     let by = match failure {
         Failure::CircuitOpen => format!("by the circuit breaker of {}", target(told)),
         Failure::Throttled => format!("by the throttle of {}", target(told)),
-        Failure::QueueFull | Failure::QueueTimeout | Failure::ConnectionLimit => {
+        Failure::QueueFull | Failure::QueueTimeout | Failure::Shed | Failure::ConnectionLimit => {
             format!("by the limits of {}", target(told))
         }
         Failure::StoreUnavailable | Failure::StoreFull => "by the store of idempotency keys".to_owned(),

@@ -130,7 +130,16 @@ pub(crate) fn payments() -> UpstreamView {
         panic: false,
         circuit: Some(closed()),
         budget: BudgetView { remaining_ratio: 0.8, gated: false },
-        limits: LimitsView { in_flight: 3, in_flight_max: 256, pending: 0, pending_max: 64 },
+        limits: LimitsView {
+            in_flight: 3,
+            in_flight_max: 256,
+            in_force: 256,
+            pending: 0,
+            pending_max: 64,
+            found: None,
+            shed: Vec::new(),
+            shed_per_second: Vec::new(),
+        },
         p50_ms: Some(4.1),
         p99_ms: Some(38.4),
         totals: TotalsView {

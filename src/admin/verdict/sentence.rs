@@ -151,6 +151,9 @@ fn slow(finding: &Finding, since: &str) -> String {
 }
 
 fn full(view: &UpstreamView, finding: &Finding, since: &str) -> String {
+    if let Some(overload) = super::overload::told(view, since) {
+        return overload;
+    }
     let limits = &view.limits;
     let slots = if limits.in_flight >= limits.in_flight_max && limits.in_flight_max > 0 {
         format!(": all {} request slots are taken and {} wait", limits.in_flight_max, limits.pending)

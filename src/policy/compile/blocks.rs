@@ -43,8 +43,10 @@ const BUDGET_MAX_RATIO: f64 = 0.5;
 const PROBE_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// `limits` of the direction, where the file says nothing.
-pub(super) const OUTBOUND_LIMITS: Limits = Limits { connections: 128, requests: 256, pending: 64 };
-pub(super) const INBOUND_LIMITS: Limits = Limits { connections: 512, requests: 128, pending: 32 };
+pub(super) const OUTBOUND_LIMITS: Limits =
+    Limits { connections: 128, requests: 256, pending: 64, adaptive: None, queue: None };
+pub(super) const INBOUND_LIMITS: Limits =
+    Limits { connections: 512, requests: 128, pending: 32, adaptive: None, queue: None };
 
 pub(super) type Found<'a, T> = Option<(&'a At<T>, Layer)>;
 
@@ -401,8 +403,10 @@ impl Reader<'_> {
 
     pub(super) fn limits(&mut self, block: Layered<'_, raw::Limits>, default: Limits) -> Limits {
         let count = |text: &Text<_>| whole(text, 1, 1_000_000);
-        let Limits { connections, requests, pending } = default;
+        let Limits { connections, requests, pending, adaptive, queue } = default;
         Limits {
+            adaptive,
+            queue,
             connections: self.take("limits.connections", block.pick(|l| &l.connections), count, connections),
             requests: self.take("limits.requests", block.pick(|l| &l.requests), count, requests),
             pending: self.take("limits.pending", block.pick(|l| &l.pending), |t| whole(t, 0, 1_000_000), pending),

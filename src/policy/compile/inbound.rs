@@ -12,6 +12,7 @@ use crate::policy::lint::Code;
 use crate::policy::raw;
 use crate::policy::raw::scalar::Position;
 use crate::policy::{Direction, FixedEndpoint, ProxyStatus, RoutePolicy, Target, UpstreamPolicy};
+use crate::reliability::adaptive::Algorithm;
 use crate::reliability::balance::Balance;
 use crate::reliability::dependency::DependencyPolicy;
 use crate::reliability::limit::Limits;
@@ -34,6 +35,7 @@ impl Context {
                 hedge: None,
                 replay_body_max: 0,
                 deadline: reader.deadline(Layered::own(inbound.deadline.get())),
+                priority: reader.priority(Layered::new(inbound.priority.get(), None).under(route.priority.get())),
                 proxy_status: reader.proxy_status(&[(&inbound.proxy_status, Layer::Own)], ProxyStatus::Basic),
                 dead_letter: reader.dead_letter(route.dead_letter.get(), APP, name, keys.as_deref()),
                 idempotency: keys,
@@ -43,7 +45,9 @@ impl Context {
         let mut reader = self.reader(index, Some(given.len() as u32));
         routes.push(compile(&mut reader, DEFAULT_ROUTE, &raw::InboundRoute::default()));
         let mut reader = self.reader(index, None);
-        let limits = reader.limits(Layered::own(inbound.limits.get()), INBOUND_LIMITS);
+        let limits_block = Layered::own(inbound.limits.get());
+        let limits = reader.limits(limits_block, INBOUND_LIMITS);
+        let limits = reader.overload(limits_block, limits, Algorithm::Correlated, raw::Mode::Observe);
         let policy = UpstreamPolicy {
             name: Arc::from(APP),
             direction: Direction::Inbound,

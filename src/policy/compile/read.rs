@@ -52,6 +52,11 @@ impl<'a, B> Layered<'a, B> {
         self
     }
 
+    /// The same layers of what is found in each.
+    pub(super) fn map<I>(&self, of: impl Fn(&'a At<B>) -> Option<&'a At<I>>) -> Layered<'a, I> {
+        Layered { layers: self.layers.map(|layer| layer.and_then(|(block, layer)| Some((of(block)?, layer)))) }
+    }
+
     /// Where the nearest layer has the block. Some = it is present, and thereby on.
     pub(super) fn place(&self) -> Option<(Position, Layer)> {
         self.layers.iter().flatten().next().map(|(block, layer)| (block.position, *layer))

@@ -359,5 +359,6 @@ mod dead_letter;
 mod files;
 mod hostile;
 mod idempotency;
+mod overload;
 mod stores;
 mod tls;

@@ -17,6 +17,7 @@ use crate::policy::raw::{self, Defaults};
 use crate::policy::routes::{HostPattern, PathMatch, RouteMatch};
 use crate::policy::tls::{ClientCert, OWN};
 use crate::policy::{Direction, FixedEndpoint, ProxyStatus, RoutePolicy, Target, UpstreamPolicy};
+use crate::reliability::adaptive::Algorithm;
 use crate::reliability::dependency::DependencyPolicy;
 
 /// The route that takes what no other route does.
@@ -84,7 +85,9 @@ impl Context {
         let mut reader = scratch.reader(0, None);
         reader.ejection(blocks.layered(|u| &u.ejection, |d| &d.ejection));
         reader.balance(blocks.layered(|u| &u.balance, |d| &d.balance));
-        let limits = reader.limits(blocks.layered(|u| &u.limits, |d| &d.limits), OUTBOUND_LIMITS);
+        let limits_block = blocks.layered(|u| &u.limits, |d| &d.limits);
+        let limits = reader.limits(limits_block, OUTBOUND_LIMITS);
+        reader.overload(limits_block, limits, Algorithm::Aimd, raw::Mode::Enforce);
         reader.keep_alive(blocks.layered(|u| &u.keep_alive, |d| &d.keep_alive), limits);
         reader.client_block(&OWN, blocks.layered(|u| &u.tls, |d| &d.tls));
         self.findings.append(&mut scratch.findings);
@@ -115,7 +118,9 @@ impl Context {
         let request = longest(|route| route.timeouts.request);
         let attempt = longest(|route| route.timeouts.backend_request.unwrap_or(route.timeouts.request));
         let mut reader = self.reader(index, None);
-        let limits = reader.limits(blocks.layered(|u| &u.limits, |d| &d.limits), OUTBOUND_LIMITS);
+        let limits_block = blocks.layered(|u| &u.limits, |d| &d.limits);
+        let limits = reader.limits(limits_block, OUTBOUND_LIMITS);
+        let limits = reader.overload(limits_block, limits, Algorithm::Aimd, raw::Mode::Enforce);
         let (balance, hash_on) = reader.balance(blocks.layered(|u| &u.balance, |d| &d.balance));
         let keep_alive = reader.keep_alive(blocks.layered(|u| &u.keep_alive, |d| &d.keep_alive), limits);
         let preserve = |word: &raw::HostHeader| match word {
@@ -250,6 +255,7 @@ impl<'a> Blocks<'a> {
         let timeouts = self.layered(|u| &u.timeouts, |d| &d.timeouts);
         let retry = self.layered(|u| &u.retry, |d| &d.retry);
         let deadline = self.layered(|u| &u.deadline, |d| &d.deadline);
+        let priority = self.layered(|u| &u.priority, |d| &d.priority);
         let status = [
             (&route.proxy_status, Layer::Own),
             (&self.own.proxy_status, Layer::Own),
@@ -274,6 +280,7 @@ impl<'a> Blocks<'a> {
             retry,
             hedge,
             deadline: reader.deadline(deadline.under(route.deadline.get())),
+            priority: reader.priority(priority.under(route.priority.get())),
             proxy_status: reader.proxy_status(&status, ProxyStatus::Full),
             dead_letter: reader.dead_letter(route.dead_letter.get(), self.name, name, keys.as_deref()),
             idempotency: keys,

@@ -108,6 +108,7 @@ fn is_treated_alike(a: &RoutePolicy, b: &RoutePolicy) -> bool {
         hedge,
         replay_body_max,
         deadline,
+        priority,
         proxy_status,
         idempotency,
         dead_letter,
@@ -117,6 +118,7 @@ fn is_treated_alike(a: &RoutePolicy, b: &RoutePolicy) -> bool {
         && *hedge == b.hedge
         && *replay_body_max == b.replay_body_max
         && *deadline == b.deadline
+        && *priority == b.priority
         && *proxy_status == b.proxy_status
         && *idempotency == b.idempotency
         && *dead_letter == b.dead_letter

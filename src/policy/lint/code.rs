@@ -189,6 +189,12 @@ codes! {
     UpstreamIsOurselves = "OR056", Error, "An upstream leads to this proxy's own admin or metrics address",
         "Whoever may send requests to that upstream would reach the admin API as if from this machine, or the metrics. Requests that come through an Outrigger are refused there, so that it would not even work.",
         "Correct the address of the upstream, or choose another port for admin.listen or metrics.listen.";
+    LimitCannotAdapt = "OR061", Warning, "An adaptive limit without room to adapt",
+        "limits.adaptive looks for a limit between min and max, and here they are the same, or nothing above min is ever in force because limits.requests is not larger.",
+        "Lower min, raise max or limits.requests, or remove the block.";
+    PriorityWithoutQueue = "OR062", Warning, "A priority that decides nothing",
+        "Who is more important is served first by the queue and takes the place of those who are less. With limits.pending: 0 there is no queue, and who finds no slot is refused, whatever the class.",
+        "Allow a queue, such as pending: 32, or remove the priority block.";
     HedgeWithoutChoice = "OR065", Warning, "Hedges with nowhere to go",
         "A hedge goes to another endpoint than the first attempt, and there is a single one. Asking the same one twice would only make it slower.",
         "Remove the hedge block, or add endpoints. With a url that is a name, all its addresses count.";

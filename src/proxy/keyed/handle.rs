@@ -14,7 +14,7 @@ use crate::dead_letters::letter::LetterId;
 use crate::idempotency::claim::Claim;
 use crate::idempotency::store::StoreError;
 use crate::policy::idempotency::{ForwardKey, IdempotencyPolicy, OnStoreError, Oversize, StoreKind};
-use crate::proxy::admit::{self, Refusal};
+use crate::proxy::admit;
 use crate::proxy::attempt::Outgoing;
 use crate::proxy::body::{Body, Bounds};
 use crate::proxy::connection::Connection;
@@ -159,16 +159,17 @@ impl Proxy {
         prepared: Prepared,
         mut record: Box<Record>,
     ) -> Response<Body> {
-        match admit::admit(route, prepared.outgoing.present, record.started(), prepared.outgoing.deadline).await {
+        let asks = (&prepared.outgoing.headers, prepared.outgoing.present);
+        match admit::admit(route, asks, record.started(), prepared.outgoing.deadline).await {
             Ok((slot, waited)) => {
                 record.waited(waited);
                 self.exchange(connection, route, prepared, slot, record).await
             }
-            Err(Refusal { failure, retry_after }) => {
+            Err(refusal) => {
                 if let Some(watch) = prepared.watch {
-                    Box::pin(self.keep_failed(watch, prepared.held, (failure, Sent::No), &mut record)).await;
+                    Box::pin(self.keep_failed(watch, prepared.held, (refusal.failure, Sent::No), &mut record)).await;
                 }
-                respond::fail(Explained { retry_after, ..failure.into() }, record)
+                respond::refuse(&refusal, record)
             }
         }
     }

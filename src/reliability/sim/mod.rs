@@ -6,6 +6,7 @@
 //! gives virtual time an origin.
 
 pub mod client;
+pub mod overload;
 pub mod rivals;
 pub mod stall;
 pub mod steady;

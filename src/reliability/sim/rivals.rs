@@ -2,6 +2,8 @@
 //!
 //! They are written for comparison, not for use: floats, seconds since the start, nothing concurrent.
 
+pub mod limits;
+
 use std::collections::VecDeque;
 
 /// A retry budget under comparison. All times are seconds since the start.

@@ -15,6 +15,7 @@ use std::time::{Duration, Instant};
 mod chain;
 mod efficacy;
 mod metastability;
+mod overload;
 
 fn grants(rival: &mut impl Rival, now: f64) -> u32 {
     (0..100_000).take_while(|_| rival.try_retry(now)).count() as u32

@@ -19,6 +19,14 @@ const INFLIGHT: Family = gauge("outrigger_inflight", "Requests in flight.");
 const INFLIGHT_LIMIT: Family = gauge("outrigger_inflight_limit", "Requests that may be in flight at once.");
 const PENDING: Family = gauge("outrigger_pending", "Requests waiting for a slot.");
 const PENDING_LIMIT: Family = gauge("outrigger_pending_limit", "Requests that may wait for a slot.");
+const LIMIT: Family = gauge(
+    "outrigger_limit",
+    "Requests in flight that the upstream can bear, as found out; in force with mode enforce, absent without limits.adaptive.",
+);
+const SHED: Family = counter(
+    "outrigger_shed_total",
+    "Requests that got no slot, by class and reason; with mode observe, that would have got none.",
+);
 const AMPLIFICATION: Family = gauge(
     "outrigger_amplification_ratio",
     "Attempts per request since the upstream was first seen; absent before the first request. For a window, divide rates of the two counters.",
@@ -209,6 +217,8 @@ pub(super) fn upstreams(out: &mut Exposition, views: &[UpstreamView]) {
     per_upstream(out, views, &PANIC, |v| flag(v.panic));
     per_upstream(out, views, &RESOLVE_FAILED, |v| flag(v.resolve_error.is_some()));
 
+    limits(out, views);
+
     // Inbound never retries and has no breaker: an idle budget of "app" would only mislead.
     let outbound = || views.iter().filter(|v| v.direction != "inbound");
     out.samples(&BUDGET, outbound().map(|v| ([("upstream", v.name.as_str())], v.budget.remaining_ratio)));
@@ -257,6 +267,28 @@ pub(super) fn hedges(out: &mut Exposition, views: &[UpstreamView]) {
     out.samples(&HEDGES_CANCELLED, routes().map(|(upstream, h)| (labels(upstream, h), h.cancelled_seconds)));
     let delays = routes().filter_map(|(upstream, h)| Some((labels(upstream, h), h.delay_ms? / 1e3)));
     out.samples(&HEDGE_DELAY, delays);
+}
+
+fn limits(out: &mut Exposition, views: &[UpstreamView]) {
+    let found = views.iter().filter_map(|v| {
+        let found = v.limits.found.as_ref()?;
+        let labels = [("direction", v.direction.as_str()), ("upstream", &v.name), ("mode", &found.mode)];
+        Some((labels, f64::from(found.limit)))
+    });
+    out.samples(&LIMIT, found);
+    let shed = views.iter().flat_map(|v| {
+        v.limits.shed.iter().map(|shed| {
+            let labels = [
+                ("direction", v.direction.as_str()),
+                ("upstream", &v.name),
+                ("class", &shed.class),
+                ("reason", &shed.reason),
+                ("mode", &shed.mode),
+            ];
+            (labels, shed.count as f64)
+        })
+    });
+    out.samples(&SHED, shed);
 }
 
 type StateSample<'a> = ([(&'a str, &'a str); 3], f64);

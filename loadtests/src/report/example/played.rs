@@ -218,6 +218,8 @@ fn play(it: &Behaviour, scenario: &ScenarioRun, round: u64) -> Round {
             } else {
                 Vec::new()
             },
+            critical: 0,
+            critical_ok: 0,
             bytes: ok * 128,
             send_lag_p99: 40,
             generator_busy: 0.35,
