@@ -12,6 +12,7 @@ mod idempotency;
 mod inbound;
 mod listeners;
 mod parse;
+mod rate_limit;
 mod read;
 mod stores;
 mod target;
@@ -138,6 +139,7 @@ impl Context {
         // Before the routes, which refer to them.
         let stores = self.stores(file.stores.get(), name.as_deref());
         let upstreams = self.upstreams(file);
+        self.check_rate_limits(&upstreams);
         let dead_letters = self.dead_letters(file.dead_letter.get(), &stores, &upstreams);
         let listeners = self.listeners(file, &upstreams, admin, metrics);
         Policy {

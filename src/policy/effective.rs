@@ -5,6 +5,7 @@
 
 mod dead_letter;
 mod idempotency;
+mod rate_limit;
 mod tls;
 mod tracing;
 
@@ -192,8 +193,9 @@ pub(super) const fn balance_word(balance: Balance) -> &'static str {
 }
 
 fn budget(policy: &BudgetPolicy) -> Vec<Setting> {
-    let BudgetPolicy { ratio, ttl, burst: _, max_ratio: _, floor_per_second } = policy;
+    let BudgetPolicy { ratio, ttl, burst: _, max_ratio: _, floor_per_second, observe } = policy;
     vec![
+        mode("retryBudget.mode", *observe),
         number("retryBudget.percent", ratio * 100.0),
         time("retryBudget.interval", *ttl),
         number("retryBudget.minPerSecond", *floor_per_second),
@@ -268,8 +270,17 @@ fn ejection(policy: &EjectionPolicy) -> Vec<Setting> {
 
 /// What holds for the requests of one route.
 pub fn route(direction: Direction, policy: &RoutePolicy) -> Vec<Setting> {
-    let RoutePolicy { name: _, timeouts, retry, replay_body_max, deadline, proxy_status, idempotency, dead_letter } =
-        policy;
+    let RoutePolicy {
+        name: _,
+        timeouts,
+        retry,
+        replay_body_max,
+        deadline,
+        proxy_status,
+        idempotency,
+        dead_letter,
+        rate_limit,
+    } = policy;
     let Timeouts { request, backend_request, connect, idle } = *timeouts;
     let mut settings = vec![time("timeouts.request", request)];
     match direction {
@@ -286,11 +297,15 @@ pub fn route(direction: Direction, policy: &RoutePolicy) -> Vec<Setting> {
     }
     settings.extend(self::idempotency::route(direction, retry.contract, idempotency.as_deref()));
     settings.extend(self::dead_letter::route(dead_letter.as_deref()));
-    let DeadlinePolicy { grpc_timeout, envoy_timeout, propagate, margin } = *deadline;
+    settings.extend(self::rate_limit::route(rate_limit.as_deref()));
+    let DeadlinePolicy { grpc_timeout, envoy_timeout, propagate, margin, from_trace } = *deadline;
     let headers = [(grpc_timeout, "grpc-timeout"), (envoy_timeout, "x-envoy-expected-rq-timeout-ms")];
     settings.push(set("deadline.headers", words(&headers)));
     settings.push(set("deadline.propagate", propagate.to_string()));
     settings.push(time("deadline.margin", margin));
+    if direction == Direction::Outbound {
+        settings.push(set("deadline.fromTrace", from_trace.to_string()));
+    }
     settings.push(set(
         "proxyStatus",
         match proxy_status {

@@ -6,6 +6,7 @@
 
 mod dead_letter;
 mod idempotency;
+mod rate_limit;
 pub mod scalar;
 mod stores;
 mod tls;
@@ -18,6 +19,7 @@ use serde::{Deserialize, Deserializer};
 
 pub use dead_letter::{Capture, DeadLetter, RouteDeadLetter};
 pub use idempotency::Idempotency;
+pub use rate_limit::RateLimit;
 pub use stores::{EmbeddedStore, RedisStore, Stores};
 pub use tls::{InboundTls, UpstreamTls};
 pub use tracing::Tracing;
@@ -190,6 +192,8 @@ pub struct Upstream {
     pub protocol: Key<Protocol>,
     /// How much the Proxy-Status header tells.
     pub proxy_status: Key<ProxyStatus>,
+    /// How many requests each caller may send to this upstream. Present = on.
+    pub rate_limit: Key<RateLimit>,
     /// Requests that are treated differently. What matches none of them goes by the route named default.
     pub routes: Key<Vec<At<Route>>>,
 }
@@ -225,6 +229,8 @@ pub struct Route {
     pub dead_letter: Key<RouteDeadLetter>,
     /// How much the Proxy-Status header tells.
     pub proxy_status: Key<ProxyStatus>,
+    /// How many requests each caller may send here, counted apart; keys left out come from the upstream. mode: none = as many as it likes.
+    pub rate_limit: Key<RateLimit>,
 }
 
 /// All that is given must hold.
@@ -264,6 +270,8 @@ pub struct Deadline {
     pub propagate: Key<Text<Flag>>,
     /// Taken off what is sent on, for the way there. Default 10ms.
     pub margin: Key<Text<Time>>,
+    /// Of upstreams, with inbound: a call that names the trace of a request that is with the app ends no later than that request, and is not retried if that one is a retry already. Not where the app goes on working after its answer. Default false.
+    pub from_trace: Key<Text<Flag>>,
 }
 
 #[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
@@ -302,6 +310,8 @@ pub struct RetryBudget {
     pub interval: Key<Text<Time>>,
     /// Retries per second that are always allowed. Default 1.
     pub min_per_second: Key<Text<Rate>>,
+    /// enforce or observe (count what it would deny, and retry all the same). Default enforce.
+    pub mode: Key<ObserveMode>,
 }
 
 #[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
@@ -421,6 +431,8 @@ pub struct Inbound {
     pub deadline: Key<Deadline>,
     /// How much the Proxy-Status header tells callers. Default basic.
     pub proxy_status: Key<ProxyStatus>,
+    /// How many requests each caller may send. Present = on.
+    pub rate_limit: Key<RateLimit>,
     /// Requests that are treated differently. What matches none of them goes by the route named default.
     pub routes: Key<Vec<At<InboundRoute>>>,
 }
@@ -451,6 +463,8 @@ pub struct InboundRoute {
     pub idempotency: Key<Idempotency>,
     /// Keeps requests that have an effect and could not be served, for repair. Present = on; needs stores.embedded.
     pub dead_letter: Key<RouteDeadLetter>,
+    /// How many requests each caller may send here, counted apart; keys left out come from inbound. mode: none = as many as it likes.
+    pub rate_limit: Key<RateLimit>,
 }
 
 scalar::blocks! {

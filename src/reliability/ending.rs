@@ -100,6 +100,7 @@ impl Ending {
             | Failure::RequestBodyIncomplete
             | Failure::RequestBodyTooLarge
             | Failure::DeadlineOnArrival
+            | Failure::RateLimited
             | Failure::KeyMissing
             | Failure::KeyMalformed
             | Failure::KeyOfNobody

@@ -133,6 +133,8 @@ pub(crate) fn payments() -> UpstreamView {
         limits: LimitsView { in_flight: 3, in_flight_max: 256, pending: 0, pending_max: 64 },
         p50_ms: Some(4.1),
         p99_ms: Some(38.4),
+        rate_limits: Vec::new(),
+        observed: Vec::new(),
         totals: TotalsView {
             requests: 1_204,
             requests_failed: 1,

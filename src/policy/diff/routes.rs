@@ -101,7 +101,17 @@ impl<'a> Treatments<'a> {
 
 /// Equal but for the name. Taken apart without `..`, so that a new field cannot be forgotten.
 fn is_treated_alike(a: &RoutePolicy, b: &RoutePolicy) -> bool {
-    let RoutePolicy { name: _, timeouts, retry, replay_body_max, deadline, proxy_status, idempotency, dead_letter } = a;
+    let RoutePolicy {
+        name: _,
+        timeouts,
+        retry,
+        replay_body_max,
+        deadline,
+        proxy_status,
+        idempotency,
+        dead_letter,
+        rate_limit,
+    } = a;
     *timeouts == b.timeouts
         && *retry == b.retry
         && *replay_body_max == b.replay_body_max
@@ -109,6 +119,7 @@ fn is_treated_alike(a: &RoutePolicy, b: &RoutePolicy) -> bool {
         && *proxy_status == b.proxy_status
         && *idempotency == b.idempotency
         && *dead_letter == b.dead_letter
+        && *rate_limit == b.rate_limit
 }
 
 /// Of a route that comes or goes: whether its duplicates are recognised.

@@ -31,6 +31,8 @@ fn view(name: &str, direction: Direction) -> UpstreamView {
         limits: LimitsView { in_flight: 3, in_flight_max: 10, pending: 1, pending_max: 10 },
         p50_ms: None,
         p99_ms: None,
+        rate_limits: Vec::new(),
+        observed: Vec::new(),
         totals: TotalsView { requests: 4, attempts: 6, ..TotalsView::default() },
     }
 }
