@@ -38,6 +38,15 @@ mod grpc;
 /// How much runs at once, and what happens to the rest.
 mod limits;
 
+/// How much each caller may send.
+mod rate_limits;
+
+/// What calls inherit from the request that they are made for.
+mod chain;
+
+/// What mechanisms in mode observe report.
+mod observing;
+
 /// Circuit breakers and the ejection of endpoints.
 mod breaking;
 

@@ -33,7 +33,9 @@ pub(super) fn of(view: &UpstreamView, finding: Option<&Finding>) -> Vec<String> 
     if limits.in_flight_max > 0 && limits.in_flight >= limits.in_flight_max && symptom != Some(Symptom::Full) {
         clauses.push(format!("all {} request slots are taken and {} wait", limits.in_flight_max, limits.pending));
     }
-    clauses.extend(view.rate_limits.iter().filter_map(limited));
+    clauses.extend(view.rate_limits.iter().filter_map(|limit| {
+        Some(format!("callers of its route {} {}", words::plain(&limit.route, 80), rate_limited(limit)?))
+    }));
     // Beside a finding the third answer tells of retries.
     if view.budget.gated {
         if finding.is_none() {
@@ -45,19 +47,15 @@ pub(super) fn of(view: &UpstreamView, finding: Option<&Finding>) -> Vec<String> 
     clauses
 }
 
-/// Callers of a route that send more than they may, or would be found to.
-fn limited(limit: &RateLimitView) -> Option<String> {
+/// What callers of a route do that send more than they may; nothing if none has lately.
+pub(in crate::admin) fn rate_limited(limit: &RateLimitView) -> Option<String> {
     limit.last_seconds_ago.filter(|ago| *ago < LIMITED_RECENTLY)?;
     let (many, refused) = match limit.mode.as_str() {
         "observe" => (limit.would_refuse, "would have been refused"),
         _ => (limit.refused, "were refused"),
     };
-    let (route, many) = (words::plain(&limit.route, 80), words::grouped(many));
-    let allowed = words::grouped(u64::from(limit.requests));
-    Some(format!(
-        "callers of its route {route} send more than {allowed} requests per {}: {many} {refused} since the start",
-        limit.per
-    ))
+    let (allowed, many) = (words::grouped(u64::from(limit.requests)), words::grouped(many));
+    Some(format!("send more than {allowed} requests per {}: {many} {refused} since the start", limit.per))
 }
 
 fn of_circuit(view: &UpstreamView, circuit: &CircuitView, symptom: Option<Symptom>) -> Vec<String> {
