@@ -60,7 +60,7 @@ const HOMES: &[(&str, &[&str])] = &[
     ("axum", &["admin/"]),
     ("tower", &["admin/"]),
     ("clap", &["cli/"]),
-    ("dashmap", &["idempotency/waiting.rs"]),
+    ("dashmap", &["idempotency/waiting.rs", "proxy/traced.rs"]),
     ("getrandom", &["random.rs"]),
     ("granit_parser", &["cli/k8s/"]),
     // Upstream as it is (see `wire/h2.rs`); clients come through hyper, which stands on it, and says why they left.
@@ -74,6 +74,7 @@ const HOMES: &[(&str, &[&str])] = &[
     ("mimalloc", &["main.rs"]),
     ("notify", &["policy/watch"]),
     ("pingora_ketama", &["upstreams/ring.rs"]),
+    ("pingora_limits", &["proxy/callers.rs"]),
     ("rcgen", &["testing/"]),
     ("redis", &["idempotency/redis"]),
     ("rusqlite", &["idempotency/embedded"]),

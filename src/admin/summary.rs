@@ -3,6 +3,7 @@
 
 use super::api::{Change, Condition, Repairable, RetryReport, Verdict, change_kind};
 use super::control::letters::LetterStock;
+use super::verdict::rate_limited;
 use super::words;
 use crate::reliability::dead_letters::{Class, LetterState};
 use crate::upstreams::view::UpstreamView;
@@ -34,7 +35,9 @@ pub(super) fn lines(parts: &Parts<'_>) -> Vec<String> {
 /// Which dependency fails.
 fn which(parts: &Parts<'_>) -> String {
     let bad: Vec<&Verdict> = parts.verdicts.iter().filter(|v| v.condition != Condition::Healthy).collect();
-    let Some((worst, others)) = bad.split_first() else { return healthy(parts.upstreams) };
+    let Some((worst, others)) = bad.split_first() else {
+        return format!("{}{}", healthy(parts.upstreams), limited(parts.upstreams));
+    };
     if others.is_empty() {
         return worst.text.clone();
     }
@@ -63,6 +66,16 @@ fn healthy(upstreams: &[UpstreamView]) -> String {
         }
     };
     format!("Everything is healthy: {} {many}, {told}.", upstreams.len())
+}
+
+/// Callers that have sent more than they may in the last minute: no fault of anybody here, and worth knowing.
+fn limited(upstreams: &[UpstreamView]) -> String {
+    let routes = upstreams.iter().flat_map(|view| view.rate_limits.iter().map(move |limit| (view, limit)));
+    let recent = routes.filter_map(|(view, limit)| Some((view, limit, rate_limited(limit)?)));
+    let Some((view, limit, said)) = recent.max_by_key(|(_, limit, _)| limit.refused.max(limit.would_refuse)) else {
+        return String::new();
+    };
+    format!(" Callers of {}/{} {said}.", words::plain(&view.name, 80), words::plain(&limit.route, 80))
 }
 
 /// What changed.

@@ -23,6 +23,7 @@ use crate::reliability::verdict::{self, Cause};
 use crate::upstreams::view::UpstreamView;
 
 pub(super) use certificates::of_certificates;
+pub(super) use clauses::rate_limited;
 pub(super) use process::of_process;
 
 impl From<verdict::Condition> for Condition {

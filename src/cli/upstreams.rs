@@ -8,7 +8,10 @@ use super::print::{self, Align, Table, Tone, cell};
 use super::session::{Failure, Session};
 use crate::admin::api::{Budgets, UpstreamBudget, Upstreams};
 use crate::admin::words;
-use crate::upstreams::view::{BudgetView, CircuitView, EndpointView, HedgeView, LimitsView, TotalsView, UpstreamView};
+use crate::upstreams::view::{
+    BREAKER, BUDGET, BudgetView, CircuitView, EJECTION, EndpointView, HedgeView, LimitsView, ObservedView,
+    RateLimitView, TotalsView, UpstreamView,
+};
 
 /// Header of the column that [`success`] fills.
 pub(super) const SUCCESS: &str = "FIRST TRY -> FINAL";
@@ -153,6 +156,12 @@ fn describe(view: &UpstreamView) -> String {
     if !view.limits.shed.is_empty() {
         fact("shed", shed(&view.limits));
     }
+    for limit in &view.rate_limits {
+        fact("rate limit", rate_limit(limit));
+    }
+    for observed in &view.observed {
+        fact("observed", would(observed));
+    }
     let age = words::whole(view.endpoint_set_age_seconds);
     fact("endpoints", format!("{} up, set unchanged for {age}", endpoints_up(view).0));
     if let Some(error) = &view.resolve_error {
@@ -193,6 +202,35 @@ fn shed(limits: &LimitsView) -> String {
     let would = (!observed.is_empty()).then(|| format!("would shed {}", observed.join(", ")));
     let did = (!enforced.is_empty()).then(|| enforced.join(", "));
     did.into_iter().chain(would).collect::<Vec<_>>().join("; ")
+}
+
+fn rate_limit(limit: &RateLimitView) -> String {
+    let burst = if limit.burst == 0 { String::new() } else { format!(" and a burst of {}", limit.burst) };
+    let (many, would) = match limit.mode.as_str() {
+        "observe" => (limit.would_refuse, "would have refused"),
+        _ => (limit.refused, "refused"),
+    };
+    let requests = if many == 1 { "request" } else { "requests" };
+    let last = limit.last_seconds_ago.map_or_else(String::new, |ago| format!(", the last one {}", words::ago(ago)));
+    format!(
+        "route {}: {} per {}{burst} by {}; {would} {} {requests}{last}",
+        limit.route,
+        words::grouped(u64::from(limit.requests)),
+        limit.per,
+        limit.by,
+        words::grouped(many),
+    )
+}
+
+/// What a mechanism in mode observe has kept itself from doing.
+fn would(observed: &ObservedView) -> String {
+    let count = words::grouped(observed.count);
+    match observed.mechanism.as_str() {
+        EJECTION => format!("ejection would have taken out an endpoint {count} times"),
+        BUDGET => format!("the retry budget would have denied {count} retries"),
+        BREAKER => format!("the circuit breaker would have refused {count} attempts"),
+        other => format!("the {other} would have refused {count} requests and retries"),
+    }
 }
 
 /// First try -> final, as clients saw it. What was refused unsent is a success of neither.

@@ -14,6 +14,7 @@ mod inbound;
 mod listeners;
 mod overload;
 mod parse;
+mod rate_limit;
 mod read;
 mod stores;
 mod target;
@@ -140,6 +141,7 @@ impl Context {
         // Before the routes, which refer to them.
         let stores = self.stores(file.stores.get(), name.as_deref());
         let upstreams = self.upstreams(file);
+        self.check_rate_limits(&upstreams);
         let dead_letters = self.dead_letters(file.dead_letter.get(), &stores, &upstreams);
         let listeners = self.listeners(file, &upstreams, admin, metrics);
         Policy {

@@ -7,6 +7,7 @@ mod dead_letter;
 mod hedge;
 mod idempotency;
 mod overload;
+mod rate_limit;
 mod tls;
 mod tracing;
 
@@ -192,8 +193,9 @@ pub(super) const fn balance_word(balance: Balance) -> &'static str {
 }
 
 fn budget(policy: &BudgetPolicy) -> Vec<Setting> {
-    let BudgetPolicy { ratio, ttl, burst: _, max_ratio: _, floor_per_second } = policy;
+    let BudgetPolicy { ratio, ttl, burst: _, max_ratio: _, floor_per_second, observe } = policy;
     vec![
+        mode("retryBudget.mode", *observe),
         number("retryBudget.percent", ratio * 100.0),
         time("retryBudget.interval", *ttl),
         number("retryBudget.minPerSecond", *floor_per_second),
@@ -279,6 +281,7 @@ pub fn route(direction: Direction, policy: &RoutePolicy) -> Vec<Setting> {
         proxy_status,
         idempotency,
         dead_letter,
+        rate_limit,
     } = policy;
     let Timeouts { request, backend_request, connect, idle } = *timeouts;
     let mut settings = vec![time("timeouts.request", request)];
@@ -299,12 +302,16 @@ pub fn route(direction: Direction, policy: &RoutePolicy) -> Vec<Setting> {
     }
     settings.extend(self::idempotency::route(direction, retry.contract, idempotency.as_deref()));
     settings.extend(self::dead_letter::route(dead_letter.as_deref()));
-    let DeadlinePolicy { grpc_timeout, envoy_timeout, propagate, margin } = *deadline;
+    settings.extend(self::rate_limit::route(rate_limit.as_deref()));
+    let DeadlinePolicy { grpc_timeout, envoy_timeout, propagate, margin, from_trace } = *deadline;
     let headers = [(grpc_timeout, "grpc-timeout"), (envoy_timeout, "x-envoy-expected-rq-timeout-ms")];
     settings.push(set("deadline.headers", words(&headers)));
     settings.push(set("deadline.propagate", propagate.to_string()));
     settings.push(time("deadline.margin", margin));
     settings.extend(overload::priority(priority.as_ref()));
+    if direction == Direction::Outbound {
+        settings.push(set("deadline.fromTrace", from_trace.to_string()));
+    }
     settings.push(set(
         "proxyStatus",
         match proxy_status {

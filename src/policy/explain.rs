@@ -15,6 +15,7 @@ use super::effective::{self, Setting};
 use super::idempotency::{IdempotencyPolicy, InFlight, OnStoreError, StoreKind};
 use super::lint::Code;
 use super::origin::{Origin, Origins, PROCESS};
+use super::rate_limit::{CallerKey, RateLimitPolicy};
 use super::routes::RouteId;
 use super::{Direction, Listener, Policy, RoutePolicy, UpstreamPolicy, duration};
 use crate::reliability::attempts::RetryPolicy;
@@ -269,10 +270,28 @@ fn notes(upstream: &UpstreamPolicy, route: &RoutePolicy, method: &Method, retrie
     if upstream.dependency.throttle.as_ref().is_some_and(|throttle| !throttle.observe) {
         note("While more than half of the requests fail, a growing share is refused at once (throttle).".into());
     }
+    if let Some(limit) = &route.rate_limit {
+        note(limited(limit));
+    }
+    if route.deadline.from_trace {
+        note("A call that names the trace of a request that is with the app ends no later than that request, and is not retried if that one is a retry.".into());
+    }
     if let Some(policy) = route.idempotency.as_ref().filter(|policy| policy.methods.contains(method)) {
         deduplication(policy, route.retry.contract, method).into_iter().for_each(note);
     }
     text
+}
+
+fn limited(limit: &RateLimitPolicy) -> String {
+    let RateLimitPolicy { by, rate, observe, tell: _, own: _, field: _ } = limit;
+    let caller = match by {
+        CallerKey::Address => "Each address",
+        CallerKey::Header(_) => "Each value of the header, and all requests without it together,",
+        CallerKey::Spiffe => "Each id in a certificate, and all callers without one together,",
+    };
+    let beyond = if *observe { "beyond that requests are counted and let through" } else { "beyond that: 429" };
+    let burst = if rate.burst == 0 { String::new() } else { format!(", {} more after a quiet window", rate.burst) };
+    format!("{caller} may send {} requests per {}{burst}; {beyond}.", rate.requests, duration::print(rate.per))
 }
 
 /// What becomes of a request with a key, and of one without.

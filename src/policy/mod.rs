@@ -13,6 +13,7 @@ pub mod journal;
 pub mod lint;
 pub mod origin;
 pub mod priority;
+pub mod rate_limit;
 pub mod raw;
 pub mod routes;
 pub mod schema;
@@ -200,6 +201,8 @@ pub struct RoutePolicy {
     pub idempotency: Option<Arc<idempotency::IdempotencyPolicy>>,
     /// What is kept of requests that have an effect and could not be served. None = nothing.
     pub dead_letter: Option<Arc<dead_letter::DeadLetterPolicy>>,
+    /// How many requests each caller may send. None = as many as it likes.
+    pub rate_limit: Option<Arc<rate_limit::RateLimitPolicy>>,
 }
 
 /// `deadline`. Present by default.
@@ -213,6 +216,8 @@ pub struct DeadlinePolicy {
     pub propagate: bool,
     /// Taken off what is propagated. Default 10 ms.
     pub margin: Duration,
+    /// Outbound: inherit from the inbound request of the same trace, and with it that it is a retry. Default false.
+    pub from_trace: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -8,6 +8,7 @@ mod dead_letter;
 mod hedge;
 mod idempotency;
 mod overload;
+mod rate_limit;
 pub mod scalar;
 mod stores;
 mod tls;
@@ -22,6 +23,7 @@ pub use dead_letter::{Capture, DeadLetter, RouteDeadLetter};
 pub use hedge::Hedge;
 pub use idempotency::Idempotency;
 pub use overload::{Adaptive, Priority, Queue};
+pub use rate_limit::RateLimit;
 pub use stores::{EmbeddedStore, RedisStore, Stores};
 pub use tls::{InboundTls, UpstreamTls};
 pub use tracing::Tracing;
@@ -202,6 +204,8 @@ pub struct Upstream {
     pub protocol: Key<Protocol>,
     /// How much the Proxy-Status header tells.
     pub proxy_status: Key<ProxyStatus>,
+    /// How many requests each caller may send to this upstream. Present = on.
+    pub rate_limit: Key<RateLimit>,
     /// Requests that are treated differently. What matches none of them goes by the route named default.
     pub routes: Key<Vec<At<Route>>>,
 }
@@ -241,6 +245,8 @@ pub struct Route {
     pub dead_letter: Key<RouteDeadLetter>,
     /// How much the Proxy-Status header tells.
     pub proxy_status: Key<ProxyStatus>,
+    /// How many requests each caller may send here, counted apart; keys left out come from the upstream. mode: none = as many as it likes.
+    pub rate_limit: Key<RateLimit>,
 }
 
 /// All that is given must hold.
@@ -280,6 +286,8 @@ pub struct Deadline {
     pub propagate: Key<Text<Flag>>,
     /// Taken off what is sent on, for the way there. Default 10ms.
     pub margin: Key<Text<Time>>,
+    /// Of upstreams, with inbound: a call that names the trace of a request that is with the app ends no later than that request, and is not retried if that one is a retry already. Not where the app goes on working after its answer. Default false.
+    pub from_trace: Key<Text<Flag>>,
 }
 
 #[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
@@ -318,6 +326,8 @@ pub struct RetryBudget {
     pub interval: Key<Text<Time>>,
     /// Retries per second that are always allowed. Default 1.
     pub min_per_second: Key<Text<Rate>>,
+    /// enforce or observe (count what it would deny, and retry all the same). Default enforce.
+    pub mode: Key<ObserveMode>,
 }
 
 #[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
@@ -443,6 +453,8 @@ pub struct Inbound {
     pub deadline: Key<Deadline>,
     /// How much the Proxy-Status header tells callers. Default basic.
     pub proxy_status: Key<ProxyStatus>,
+    /// How many requests each caller may send. Present = on.
+    pub rate_limit: Key<RateLimit>,
     /// Requests that are treated differently. What matches none of them goes by the route named default.
     pub routes: Key<Vec<At<InboundRoute>>>,
 }
@@ -475,6 +487,8 @@ pub struct InboundRoute {
     pub idempotency: Key<Idempotency>,
     /// Keeps requests that have an effect and could not be served, for repair. Present = on; needs stores.embedded.
     pub dead_letter: Key<RouteDeadLetter>,
+    /// How many requests each caller may send here, counted apart; keys left out come from inbound. mode: none = as many as it likes.
+    pub rate_limit: Key<RateLimit>,
 }
 
 scalar::blocks! {

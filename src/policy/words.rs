@@ -138,6 +138,19 @@ const FOREIGN: &[Foreign] = &[
     foreign("capture", "a key of `deadLetter`", "deadLetter.capture"),
     foreign("redactheaders", "a key of `deadLetter.capture` at the top level", "deadLetter.capture.redactHeaders"),
     foreign("redactquery", "a key of `deadLetter.capture` at the top level", "deadLetter.capture.redactQuery"),
+    foreign("ratelimits", "a word of others", "rateLimit"),
+    foreign("localratelimit", "Envoy's word", "rateLimit"),
+    foreign("ratelimiting", "a word of others", "rateLimit"),
+    foreign("limitreq", "nginx's word", "rateLimit"),
+    foreign("requestspersecond", "a word of others", "rateLimit.requests, with rateLimit.per"),
+    foreign("requestsperunit", "Envoy's word", "rateLimit.requests, with rateLimit.per"),
+    foreign("filltokens", "Envoy's word", "rateLimit.requests"),
+    foreign("tokensperfill", "Envoy's word", "rateLimit.requests"),
+    foreign("maxtokens", "Envoy's word", "rateLimit.requests, with rateLimit.burst"),
+    foreign("fillinterval", "Envoy's word", "rateLimit.per"),
+    foreign("average", "Traefik's word", "rateLimit.requests"),
+    foreign("period", "Traefik's word", "rateLimit.per"),
+    foreign("sourcecriterion", "Traefik's word", "rateLimit.by"),
     foreign("dedup", "a word of others", "idempotency in an entry of `routes`"),
     foreign("dedupe", "a word of others", "idempotency in an entry of `routes`"),
     foreign("deduplicate", "a word of others", "idempotency in an entry of `routes`"),
@@ -250,7 +263,7 @@ const FOREIGN: &[Foreign] = &[
 ];
 
 /// Keys that the format has, or will have, and this version does not act on.
-const LATER: &[&str] = &["http3", "ratelimit", "ratelimits", "callers", "priority", "healthcheck"];
+const LATER: &[&str] = &["http3", "callers", "healthcheck"];
 
 /// What stands at the caret under a word that is not known where it is.
 #[derive(Clone, Debug, PartialEq, Eq)]

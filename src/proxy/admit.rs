@@ -13,6 +13,7 @@ use crate::policy::{DeadlinePolicy, RoutePolicy};
 use crate::random::Random;
 use crate::reliability::Failure;
 use crate::reliability::deadline;
+use crate::reliability::inheritance::DeadlineFrom;
 use crate::reliability::limit::Refused;
 use crate::reliability::priority::{self, Criticality};
 use crate::upstreams::slots::Slot;
@@ -60,14 +61,30 @@ fn class(policy: &RoutePolicy, headers: &HeaderMap, present: Present) -> Critica
     priority::class_of(*class, said, hygiene::inbound_attempt(headers, present))
 }
 
-/// When the request must be over: the route's limit, or sooner if the caller says so.
+/// When the request must be over, and who says so: the route's limit, or sooner if its caller says so, or if the request
+/// that it is made for ends sooner (`traced`).
 ///
 /// # Errors
 /// [`Failure::DeadlineOnArrival`].
-pub fn deadline(route: &RoutePolicy, headers: &HeaderMap, present: Present, now: Instant) -> Result<Instant, Failure> {
+pub fn deadline(
+    route: &RoutePolicy,
+    headers: &HeaderMap,
+    present: Present,
+    now: Instant,
+    traced: Option<Instant>,
+) -> Result<(Instant, DeadlineFrom), Failure> {
     let total = if route.timeouts.request.is_zero() { NO_DEADLINE } else { route.timeouts.request };
     let asked = if present.timeout() { caller_timeout(&route.deadline, headers) } else { None };
-    deadline::inherit(now, total, asked).ok_or(Failure::DeadlineOnArrival)
+    let left = traced.map(|deadline| deadline.saturating_duration_since(now));
+    let (least, from) = match (asked, left) {
+        (asked, Some(left)) if left < total && asked.is_none_or(|asked| left < asked) => {
+            (Some(left), DeadlineFrom::Trace)
+        }
+        (Some(asked), _) if asked < total => (Some(asked), DeadlineFrom::Caller),
+        (asked, _) => (asked, DeadlineFrom::Policy),
+    };
+    let deadline = deadline::inherit(now, total, least).ok_or(Failure::DeadlineOnArrival)?;
+    Ok((deadline, from))
 }
 
 /// The least of the deadlines the caller names; malformed ones are no deadline.

@@ -95,6 +95,11 @@ impl Present {
         self.any(Present::TIMEOUT | Present::GRPC_TIMEOUT)
     }
 
+    /// The number of an attempt.
+    pub fn attempt(self) -> bool {
+        self.any(Present::ATTEMPT)
+    }
+
     /// A trace context.
     pub fn trace(self) -> bool {
         self.any(Present::TRACE)

@@ -4,11 +4,13 @@ pub mod accept;
 pub mod admit;
 pub mod attempt;
 pub mod body;
+mod callers;
 mod client_cert;
 mod connect;
 pub mod connection;
 mod course;
 mod dead_letters;
+mod enter;
 mod exchange;
 mod execution;
 pub mod grpc;
@@ -22,13 +24,13 @@ pub mod record;
 pub mod replay;
 pub mod respond;
 pub mod route;
+mod traced;
 pub mod translate;
 pub mod upgrade;
 pub mod websocket;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::Instant;
 
 use arc_swap::ArcSwap;
 use http::header::{CONTENT_LENGTH, VIA};
@@ -39,6 +41,7 @@ use hyper::body::Incoming;
 use self::admit::Refusal;
 use self::attempt::{Outgoing, Verdict};
 use self::body::{Body, Bounds, End, Held, ReadAhead, ReplayBytes};
+use self::callers::Callers;
 use self::connection::Connection;
 use self::dead_letters::Watch;
 use self::hygiene::Present;
@@ -47,6 +50,7 @@ use self::keyed::handle::Keyed;
 use self::record::{Record, Telemetry};
 use self::respond::Explained;
 use self::route::Route;
+use self::traced::Traced;
 use crate::clock;
 use crate::drain::Tasks;
 use crate::idempotency::stores::Stores;
@@ -78,6 +82,8 @@ pub struct Proxy {
     pub stores: ArcSwap<Stores>,
     waiting: Arc<Waiting>,
     late: late::Listeners,
+    callers: Callers,
+    traced: Arc<Traced>,
     outbound: Identity,
     inbound: Identity,
 }
@@ -131,6 +137,8 @@ impl Proxy {
             stores: ArcSwap::default(),
             waiting: Arc::default(),
             late: late::Listeners::default(),
+            callers: Callers::default(),
+            traced: Arc::default(),
             outbound: Identity::new(instance, "out"),
             inbound: Identity::new(instance, "in"),
         }
@@ -175,6 +183,9 @@ impl Proxy {
             return respond::fail(Explained { detail: Some(&words), ..Failure::NoRoute.into() }, record);
         };
         record.routed(route.id);
+        if let Err(Refusal { failure, retry_after }) = self.count(connection, &route, request.headers(), &mut record) {
+            return respond::fail(Explained { retry_after, ..failure.into() }, record);
+        }
 
         let mut invent = None;
         if let Some(policy) = &route.policy.idempotency {
@@ -286,23 +297,6 @@ impl Proxy {
         Ok(Admitted { prepared, slot })
     }
 
-    /// No loop, and time left: its deadline.
-    fn enter<B>(
-        &self,
-        connection: &Connection,
-        route: &Route<'_>,
-        request: &Request<B>,
-        present: Present,
-        record: &Record,
-    ) -> Result<Instant, Failure> {
-        if hygiene::is_loop(request.headers(), present, &self.identity(route).mark) {
-            return Err(Failure::LoopDetected);
-        }
-        let deadline = admit::deadline(route.policy, request.headers(), present, record.started())?;
-        connection.set_deadline(deadline);
-        Ok(deadline)
-    }
-
     fn identity(&self, route: &Route<'_>) -> &Identity {
         match route.upstream.direction {
             Direction::Outbound => &self.outbound,
@@ -330,7 +324,7 @@ impl Proxy {
         record.request_bytes = body.size_hint().lower();
 
         let hash_key = route.upstream.hash_on.as_ref().and_then(|name| head.headers.get(name).cloned());
-        let inbound_attempt = hygiene::inbound_attempt(&head.headers, present);
+        let inbound_attempt = record.attempt_of_caller;
         let mut headers = head.headers;
         hygiene::clean_request(&mut headers, present, upgrade)?;
         // The length of what is held is announced by the wire; a stale number must not contradict it.

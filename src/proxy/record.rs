@@ -16,6 +16,7 @@ use http::{HeaderName, HeaderValue, Method, Request};
 use self::trace::Spans;
 use super::connection::Connection;
 use super::hygiene::Present;
+use super::traced::Held;
 use crate::clock;
 use crate::dead_letters::letter::{LetterId, Tried};
 use crate::policy::routes::RouteId;
@@ -25,6 +26,7 @@ use crate::reliability::efficacy::Rescue;
 use crate::reliability::ending::Ending;
 use crate::reliability::grpc::Code;
 use crate::reliability::idempotency::KeyStatus;
+use crate::reliability::inheritance::DeadlineFrom;
 use crate::reliability::{Failure, Sent};
 use crate::telemetry::access_log::AccessLog;
 use crate::telemetry::metrics::{AttemptEnd, Metrics, RequestOutcome, RouteMeters};
@@ -73,6 +75,15 @@ impl AttemptNote {
     }
 }
 
+/// What is left of its caller's rate limit, where it is told.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Quota {
+    /// So many requests.
+    pub left: u32,
+    /// Until there are more.
+    pub resets: Duration,
+}
+
 /// One request.
 pub struct Record {
     telemetry: Arc<Telemetry>,
@@ -104,6 +115,14 @@ pub struct Record {
     stop: Option<Stop>,
     /// In the queue for a slot.
     waited: Duration,
+    /// Who set its deadline.
+    pub deadline_from: DeadlineFrom,
+    /// Which attempt of its caller it is, counted from 1.
+    pub attempt_of_caller: u32,
+    /// Calls that the app makes for it inherit from it.
+    pub traced: Option<Held>,
+    /// What its caller is told of its rate limit.
+    pub quota: Option<Quota>,
     /// What became of its idempotency key.
     pub key_status: Option<KeyStatus>,
     /// Under which number it is kept, if it is.
@@ -150,6 +169,10 @@ impl Record {
             rescue: None,
             stop: None,
             waited: Duration::ZERO,
+            deadline_from: DeadlineFrom::Policy,
+            attempt_of_caller: 1,
+            traced: None,
+            quota: None,
             key_status: None,
             dead_letter: None,
             response_bytes: 0,
@@ -295,6 +318,13 @@ impl Record {
         }
         if let Some(upstream) = self.upstream() {
             upstream.totals.deny(reason);
+        }
+    }
+
+    /// Its caller has sent more than it may. `observe`: it is let through all the same.
+    pub fn limited(&self, observe: bool) {
+        if let Some(meters) = self.meters() {
+            meters.limited(observe, self.started);
         }
     }
 

@@ -109,8 +109,8 @@ impl Proxy {
         let mut record = Record::start(&self.telemetry, &connection, &snapshot, direction, &request, present, now);
         record.routed(route.id);
         record.request_bytes = again.contents.body.len() as u64;
-        let deadline = match admit::deadline(route.policy, request.headers(), present, now) {
-            Ok(deadline) => deadline,
+        let deadline = match admit::deadline(route.policy, request.headers(), present, now, None) {
+            Ok((deadline, _)) => deadline,
             Err(failure) => return refused(respond::fail(failure.into(), record), failure).await,
         };
         let key = match (&route.policy.idempotency, again.origin) {

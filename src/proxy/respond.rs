@@ -14,7 +14,7 @@ use super::admit::Refusal;
 use super::body::{Body, End};
 use super::grpc::{self, Standing};
 use super::hygiene;
-use super::record::Record;
+use super::record::{Quota, Record};
 use crate::idempotency::answer::StoredAnswer;
 use crate::policy::ProxyStatus;
 use crate::reliability::attempts::{Denied, Stop};
@@ -32,6 +32,9 @@ const KEY_STATUS: HeaderName = HeaderName::from_static("idempotency-status");
 const KEY_REPLAYED: HeaderName = HeaderName::from_static("idempotency-replayed");
 /// Under which number a request is kept that could not be served.
 const DEAD_LETTER: HeaderName = HeaderName::from_static("outrigger-dead-letter");
+/// How many requests a caller may send, and how many of them are left (draft-ietf-httpapi-ratelimit-headers).
+const RATE_LIMIT_POLICY: HeaderName = HeaderName::from_static("ratelimit-policy");
+const RATE_LIMIT: HeaderName = HeaderName::from_static("ratelimit");
 const PROBLEM_JSON: HeaderValue = HeaderValue::from_static("application/problem+json");
 
 /// Where the problem types are described.
@@ -351,11 +354,24 @@ pub fn is_problem(response: &Response<Body>) -> bool {
 }
 
 fn tell_fate(headers: &mut HeaderMap, record: &Record) {
+    if let Some(quota) = record.quota {
+        tell_quota(headers, record, quota);
+    }
     if let Some(status) = record.key_status {
         headers.insert(KEY_STATUS, HeaderValue::from_static(status.as_str()));
     }
     if let Some(Ok(id)) = record.dead_letter.map(|id| HeaderValue::try_from(id.to_string())) {
         headers.insert(DEAD_LETTER, id);
+    }
+}
+
+/// Beside what the upstream says of limits of its own: both fields are lists.
+fn tell_quota(headers: &mut HeaderMap, record: &Record, quota: Quota) {
+    let Some(limit) = record.target().and_then(|(_, route)| route.rate_limit.as_ref()) else { return };
+    let seconds = quota.resets.as_nanos().div_ceil(1_000_000_000);
+    if let Ok(value) = HeaderValue::try_from(format!("\"per-caller\";r={};t={seconds}", quota.left)) {
+        headers.append(RATE_LIMIT_POLICY, limit.field.clone());
+        headers.append(RATE_LIMIT, value);
     }
 }
 

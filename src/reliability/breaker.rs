@@ -191,6 +191,8 @@ pub struct Breaker {
     left_closed: Instant,
     hold: Option<(Hold, Instant)>,
     transitions: Vec<Transition>,
+    /// Attempts let through in observe mode that would have been refused.
+    observed: u64,
 }
 
 impl Breaker {
@@ -206,6 +208,7 @@ impl Breaker {
             left_closed: now,
             hold: None,
             transitions: Vec::new(),
+            observed: 0,
             policy,
         }
     }
@@ -262,7 +265,10 @@ impl Breaker {
         match granted {
             Ok((probe, serial)) => Ok(Permit { generation: self.generation, probe, serial }),
             Err(refusal) if self.enforced(now) => Err(refusal),
-            Err(_) => Ok(Permit::free()),
+            Err(_) => {
+                self.observed += 1;
+                Ok(Permit::free())
+            }
         }
     }
 
@@ -490,6 +496,11 @@ impl Breaker {
         {
             self.change(now, Phase::HalfOpen { probes: Probes::default() }, Cause::OpenTimeOver);
         }
+    }
+
+    /// In observe mode: attempts so far that would have been refused.
+    pub fn observed(&self) -> Option<u64> {
+        self.policy.observe.then_some(self.observed)
     }
 
     /// What `settle` would find, without changing anything.

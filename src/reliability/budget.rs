@@ -30,11 +30,20 @@ pub struct BudgetPolicy {
     pub max_ratio: f64,
     /// Retries per second that are always allowed. `retryBudget.minPerSecond`. Default 1.
     pub floor_per_second: f64,
+    /// Denies nothing, and counts what it would deny. Default false.
+    pub observe: bool,
 }
 
 impl Default for BudgetPolicy {
     fn default() -> Self {
-        BudgetPolicy { ratio: 0.2, ttl: Duration::from_secs(10), burst: 10, max_ratio: 0.5, floor_per_second: 1.0 }
+        BudgetPolicy {
+            ratio: 0.2,
+            ttl: Duration::from_secs(10),
+            burst: 10,
+            max_ratio: 0.5,
+            floor_per_second: 1.0,
+            observe: false,
+        }
     }
 }
 
@@ -118,6 +127,8 @@ pub struct Budget {
     next_floor: Instant,
     gate: Gate,
     refused: Refused,
+    /// Retries made in observe mode that would have been denied.
+    observed: u64,
 }
 
 impl Budget {
@@ -132,6 +143,7 @@ impl Budget {
             next_floor: now,
             gate: Gate::new(now),
             refused: Refused::default(),
+            observed: 0,
             policy,
         }
     }
@@ -165,7 +177,7 @@ impl Budget {
         self.settle(now);
         if self.is_at_hard_cap(now) {
             self.refused.hard_cap += 1;
-            return None;
+            return self.unpaid();
         }
         let grant = if class == RetryClass::Transparent {
             Grant::Free
@@ -176,10 +188,22 @@ impl Budget {
             Grant::Floor(class)
         } else {
             self.refused.tokens += 1;
-            return None;
+            return self.unpaid();
         };
         self.ledger.at(now).retries += 1;
         Some(grant)
+    }
+
+    /// A retry that is denied; in observe mode it is made all the same, and nothing of it is counted, so that the next
+    /// answer is the one that an enforced budget would give.
+    fn unpaid(&mut self) -> Option<Grant> {
+        self.observed += u64::from(self.policy.observe);
+        self.policy.observe.then_some(Grant::Free)
+    }
+
+    /// In observe mode: retries so far that would have been denied.
+    pub fn observed(&self) -> Option<u64> {
+        self.policy.observe.then_some(self.observed)
     }
 
     /// The outcome of a granted retry. A rescue refunds it (unless overload) and earns as much when the

@@ -280,6 +280,7 @@ const fn trigger(failure: Failure) -> Trigger {
         | Failure::NoRoute
         | Failure::LoopDetected
         | Failure::DeadlineOnArrival
+        | Failure::RateLimited
         | Failure::CircuitOpen
         | Failure::Throttled
         | Failure::QueueFull
@@ -405,6 +406,7 @@ const fn blame(failure: Failure) -> Blame {
         | Failure::NoRoute
         | Failure::LoopDetected
         | Failure::DeadlineOnArrival
+        | Failure::RateLimited
         | Failure::CircuitOpen
         | Failure::Throttled
         | Failure::QueueFull

@@ -101,6 +101,7 @@ impl Ending {
             | Failure::RequestBodyIncomplete
             | Failure::RequestBodyTooLarge
             | Failure::DeadlineOnArrival
+            | Failure::RateLimited
             | Failure::KeyMissing
             | Failure::KeyMalformed
             | Failure::KeyOfNobody

@@ -161,6 +161,8 @@ failures! {
     LoopDetected => "proxy_loop_detected", "loop", 502, Ourselves, Route, "This request has already passed through this proxy";
     /// The caller's deadline had passed when the request arrived.
     DeadlineOnArrival => "http_response_timeout", "deadline-expired-on-arrival", 504, Client, Admit, "The caller's deadline had passed on arrival";
+    /// The caller has sent as many requests as it may for now.
+    RateLimited => "http_request_error", "rate-limited", 429, Client, Admit, "This caller sends more requests than it may";
     /// The breaker of the dependency is open.
     CircuitOpen => "destination_unavailable", "circuit-open", 503, Upstream, Admit, "The circuit breaker of this dependency is open";
     /// The dependency throttle rejected the request.

@@ -204,6 +204,7 @@ impl Code {
             // It was executed; what it said is not kept.
             Failure::AnswerNotRetained => Code::AlreadyExists,
             Failure::RequestBodyTooLarge
+            | Failure::RateLimited
             | Failure::Overloaded
             | Failure::QueueFull
             | Failure::QueueTimeout

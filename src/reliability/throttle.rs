@@ -65,12 +65,14 @@ pub struct Throttle {
     /// Sent and not ended yet.
     unanswered: u32,
     suspended: Option<Instant>,
+    /// Requests and retries let through in observe mode that would have been refused.
+    observed: u64,
 }
 
 impl Throttle {
     /// With an empty window.
     pub fn new(policy: ThrottlePolicy, now: Instant) -> Self {
-        Throttle { window: Window::new(now, policy.window), policy, unanswered: 0, suspended: None }
+        Throttle { window: Window::new(now, policy.window), policy, unanswered: 0, suspended: None, observed: 0 }
     }
 
     /// Takes a new policy; a new window length starts an empty window.
@@ -84,13 +86,20 @@ impl Throttle {
     /// Counts the request, also when it is refused; false = refuse. `retry`: refused first, see the module.
     pub fn admit(&mut self, now: Instant, retry: bool, entropy: &mut impl Entropy) -> bool {
         let share = self.rejection(now);
-        let admitted = share == 0.0 || (!retry && entropy.unit() >= share) || self.policy.observe;
+        let wanted = share == 0.0 || (!retry && entropy.unit() >= share);
+        self.observed += u64::from(!wanted && self.policy.observe);
+        let admitted = wanted || self.policy.observe;
         if admitted || !retry {
             let slot = self.window.record(now);
             slot.requests = slot.requests.saturating_add(1);
         }
         self.unanswered = self.unanswered.saturating_add(u32::from(admitted));
         admitted
+    }
+
+    /// In observe mode: requests and retries so far that would have been refused.
+    pub fn observed(&self) -> Option<u64> {
+        self.policy.observe.then_some(self.observed)
     }
 
     /// A refused request is sent all the same: a probe of the breaker.

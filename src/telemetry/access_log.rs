@@ -78,6 +78,8 @@ pub struct AccessEntry<'a> {
     pub sent: Option<Sent>,
     /// `outrigger.queue_ms`: how long it waited for a slot; nothing is written of zero.
     pub waited: Duration,
+    /// `outrigger.deadline_from`: who made the deadline sooner than the policy does: `caller`, or `trace`.
+    pub deadline_from: Option<&'static str>,
     /// `outrigger.attempts`, in the order of their start.
     pub attempts: &'a [AttemptEntry<'a>],
     /// `outrigger.retry_denied`: why an eligible retry was not made.
@@ -189,6 +191,9 @@ impl Serialize for AccessEntry<'_> {
         }
         if !self.waited.is_zero() {
             map.serialize_entry("outrigger.queue_ms", &millis(self.waited))?;
+        }
+        if let Some(from) = self.deadline_from {
+            map.serialize_entry("outrigger.deadline_from", from)?;
         }
         map.serialize_entry("outrigger.attempts", &self.attempts[..self.attempts.len().min(ATTEMPTS_MAX)])?;
         if let Some(denied) = self.retry_denied {

@@ -59,6 +59,10 @@ const IDEMPOTENCY: CounterName = CounterName(
     "outrigger_idempotency_total",
     "Requests of routes that deduplicate, by what became of their key (the words of Idempotency-Status).",
 );
+const LIMITED: CounterName = CounterName(
+    "outrigger_rate_limited_total",
+    "Requests beyond what their caller may send: refused (enforce) or let through (observe).",
+);
 const CALLS: CounterName =
     CounterName("outrigger_grpc_calls_total", "gRPC calls whose end their client was told, by status.");
 const TRANSITIONS: CounterName =
@@ -81,11 +85,12 @@ const LETTERS_LOST: CounterName = CounterName(
 );
 const TLS_REFUSED: CounterName =
     CounterName("outrigger_tls_refused_total", "TLS handshakes that came to nothing, by reason.");
-const COUNTERS: [&CounterName; 15] = [
+const COUNTERS: [&CounterName; 16] = [
     &REQUESTS,
     &ATTEMPTS,
     &RETRIES,
     &IDEMPOTENCY,
+    &LIMITED,
     &CALLS,
     &TRANSITIONS,
     &OPENED,

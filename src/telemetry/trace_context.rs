@@ -104,6 +104,11 @@ impl TraceContext {
         self.trace_id as u64 >> 1
     }
 
+    /// The trace id.
+    pub const fn id(&self) -> u128 {
+        self.trace_id
+    }
+
     /// The trace id as OTLP wants it.
     pub const fn trace_id_bytes(&self) -> [u8; 16] {
         self.trace_id.to_be_bytes()

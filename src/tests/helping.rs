@@ -1,9 +1,12 @@
 use std::process::Command;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
 
-use outrigger::faults::{Answer, Behaviour, Hangup, Mode, Script};
+use outrigger::faults::{Answer, Behaviour, Hangup, Mode, Script, message};
 use outrigger::testing::{Program, eventually};
 use serde_json::Value;
+use tokio::net::{TcpListener, TcpStream};
 
 use crate::stage::{client, executable, policy_for, program, proxied, until, upstream};
 
@@ -93,6 +96,139 @@ async fn with_one_of_three_endpoints_dead_retries_help_and_are_not_held() {
     let retried = connect["retries"].as_u64().expect("a number");
     // A retry takes its turn, too: every second first attempt meets the dead one.
     assert!((30..=60).contains(&retried) && connect["rescued"] == retried, "{connect}");
+    let metrics = program.metrics().await;
+    assert_eq!(metrics.sum("outrigger_retries_total", &[("reason", "efficacy")]), 0.0, "never held");
+    assert_eq!(metrics.sum("outrigger_retry_verdict", &[("upstream", "up"), ("verdict", "helping")]), 1.0);
+}
+
+/// Amplification over the next requests.
+async fn amplification(program: &Program, requests: u32) -> f64 {
+    let sums = async || {
+        let metrics = program.metrics().await;
+        ["outrigger_attempts_total", "outrigger_requests_total"].map(|name| metrics.sum(name, &[("upstream", "up")]))
+    };
+    let before = sums().await;
+    let mut client = client(program).await;
+    for _ in 0..requests {
+        client.get("/").await;
+    }
+    // The last one is counted when its answer has ended.
+    let wanted = before[1] + f64::from(requests);
+    program.metrics_when("the last one", |m| m.sum("outrigger_requests_total", &[("upstream", "up")]) == wanted).await;
+    let after = sums().await;
+    (after[0] - before[0]) / (after[1] - before[1])
+}
+
+#[tokio::test]
+async fn where_no_retry_ever_helps_four_attempts_fall_to_hardly_more_than_one() {
+    let block = RETRY.replace("attempts: 1", "attempts: 3");
+    let (_server, program) = proxied(Answer::status(503), &block).await;
+    assert!(amplification(&program, 5).await > 2.0, "before anything is known they are made");
+    let mut client = client(&program).await;
+    eventually("a retry that is held", async || {
+        let mark = client.get("/").await.field("x-outrigger-retry").map(str::to_owned);
+        (mark.as_deref() == Some("denied;reason=efficacy")).then_some(())
+    })
+    .await;
+    let load = amplification(&program, 400).await;
+    assert!(load <= 1.05, "{load}");
+    let report = report(&program, "").await;
+    assert_eq!((&report["verdict"], &report["gated"]), (&"not-helping".into(), &true.into()), "{report}");
+}
+
+/// A dependency whose first attempts succeed in seven of ten cases, and whose retries in six of ten: by a lot of its
+/// own, which depends on nothing that the program does.
+struct Dice {
+    address: std::net::SocketAddr,
+    retries: Arc<AtomicU64>,
+    task: tokio::task::JoinHandle<()>,
+}
+
+impl Drop for Dice {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+impl Dice {
+    async fn start() -> Dice {
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+        let address = listener.local_addr().expect("an address");
+        let (state, retries) = (Arc::new(AtomicU64::new(17)), Arc::new(AtomicU64::new(0)));
+        let counted = Arc::clone(&retries);
+        let task = tokio::spawn(async move {
+            while let Ok((stream, _)) = listener.accept().await {
+                tokio::spawn(Dice::serve(stream, Arc::clone(&state), Arc::clone(&counted)));
+            }
+        });
+        Dice { address, retries, task }
+    }
+
+    async fn serve(stream: TcpStream, state: Arc<AtomicU64>, retries: Arc<AtomicU64>) {
+        let (mut inbox, outbox) = message::split(stream);
+        while let Ok(Some(head)) = inbox.head().await {
+            let first = head.get("x-envoy-attempt-count") == Some("1");
+            retries.fetch_add(u64::from(!first), Ordering::Relaxed);
+            let drawn = lot(state.fetch_add(1, Ordering::Relaxed));
+            let good = drawn < if first { 0.7 } else { TRUTH };
+            let answer = if good { "200 OK" } else { "503 Service Unavailable" };
+            if outbox.write(format!("HTTP/1.1 {answer}\r\nContent-Length: 0\r\n\r\n").as_bytes()).await.is_err() {
+                return;
+            }
+        }
+    }
+}
+
+/// How often a retry succeeds, in truth.
+const TRUTH: f64 = 0.6;
+
+/// Evenly from 0 to 1, by the number of the draw (SplitMix64).
+fn lot(number: u64) -> f64 {
+    let mut z = number.wrapping_mul(0x9E37_79B9_7F4A_7C15);
+    z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+    z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
+    ((z ^ (z >> 31)) >> 11) as f64 / (1_u64 << 53) as f64
+}
+
+#[tokio::test]
+async fn the_control_group_measures_what_retries_add_and_helpful_ones_are_never_held() {
+    let dice = Dice::start().await;
+    let policy = format!(
+        "upstreams:\n  up:\n    url: http://{}\n    \
+         retry: {{ attempts: 1, codes: [503], backoff: 1ms, maxBackoff: 1ms, jitter: none, holdoutPercent: 10 }}\n    \
+         retryBudget: {{ mode: observe }}\n",
+        dice.address
+    );
+    let program = program(&policy).await;
+    let mut client = client(&program).await;
+    let mut requests = 0;
+    let report = loop {
+        for _ in 0..250 {
+            client.get("/").await;
+        }
+        requests += 250;
+        let report = report(&program, "").await;
+        if report["holdout"]["control"].as_u64() >= Some(25) {
+            break report;
+        }
+        assert!(requests < 5_000, "{report}");
+    };
+    let holdout = &report["holdout"];
+    let number = |name: &str| holdout[name].as_f64().unwrap_or_else(|| panic!("no {name}: {holdout}"));
+    // Of the control group nobody is retried, so that what retries add is how often they succeed. By chance alone the
+    // bounds miss the truth in one run of twenty: twice as wide they miss it in one of ten thousand.
+    let (low, high, found) = (number("effectLowPercent"), number("effectHighPercent"), number("effectPercent"));
+    let (below, above) = (found - 2.0 * (found - low), found + 2.0 * (high - found));
+    assert!((below..=above).contains(&(TRUTH * 100.0)), "{below} to {above}, and {holdout}");
+    assert!(low > 30.0 && high - low < 40.0, "{holdout}");
+    assert_eq!(number("controlSucceeded"), 0.0, "{holdout}");
+    let share = number("control") / (number("control") + number("treated"));
+    assert!((0.04..=0.18).contains(&share), "a tenth by lot: {holdout}");
+    assert_eq!((&report["verdict"], &report["gated"]), (&"helping".into(), &false.into()), "{report}");
+    assert_eq!(report["retries"].as_u64(), Some(dice.retries.load(Ordering::Relaxed)), "{report}");
+    let metrics = program.metrics().await;
+    assert_eq!(metrics.sum("outrigger_retries_total", &[("reason", "efficacy")]), 0.0);
+    assert_eq!(metrics.sum("outrigger_retries_total", &[("reason", "holdout")]), number("control"));
 }
 
 /// The first attempt fails; the retry meets `then`. Waits for it, and leaves once `seen` holds.

@@ -43,6 +43,14 @@ mod limits;
 
 /// Adaptive limits, classes of requests, and who is shed.
 mod overload;
+/// How much each caller may send.
+mod rate_limits;
+
+/// What calls inherit from the request that they are made for.
+mod chain;
+
+/// What mechanisms in mode observe report.
+mod observing;
 
 /// Circuit breakers and the ejection of endpoints.
 mod breaking;

@@ -21,15 +21,18 @@ use tokio::sync::Notify;
 use self::endpoint::{AttemptRecord, Endpoint};
 use self::set::EndpointSet;
 use self::slots::Slots;
-use self::view::{BudgetView, CircuitView, TotalsView, UpstreamView};
+use self::view::{
+    BREAKER, BUDGET, BudgetView, CircuitView, EJECTION, LimitsView, ObservedView, THROTTLE, TotalsView, UpstreamView,
+};
 use crate::policy::{Direction, UpstreamPolicy};
 use crate::random::Random;
 use crate::reliability::attempts::Denied;
-use crate::reliability::breaker::{Hold, State, Transition};
+use crate::reliability::breaker::{Breaker, Hold, State, Transition};
 use crate::reliability::dependency::Dependency;
 use crate::reliability::efficacy;
 use crate::reliability::ejection::EndpointSignal;
 use crate::reliability::ending::Ending;
+use crate::reliability::throttle::Throttle;
 use crate::telemetry::metrics::UpstreamMeters;
 use crate::telemetry::tally::Tally;
 use crate::wire::pool::PoolLimits;
@@ -105,6 +108,8 @@ struct Resolution {
 pub struct Totals {
     pub first_attempts_failed: AtomicU64,
     pub refused: AtomicU64,
+    /// Endpoints that ejection would have taken out, had it not been in mode observe.
+    would_eject: AtomicU64,
     denied: [AtomicU64; Denied::ALL.len()],
 }
 
@@ -248,6 +253,9 @@ impl Upstream {
         };
         if let Some(until) = endpoint.record(now, &record, &policy.ejection) {
             set.recount(now, &policy.ejection);
+            if policy.ejection.observe && set.would_eject(endpoint, now, &policy.ejection) {
+                self.totals.would_eject.fetch_add(1, Ordering::Relaxed);
+            }
             // Tripped is not yet ejected: the last endpoint stays, and so do all in a panic.
             if endpoint.is_ejected() {
                 self.meters.ejected();
@@ -306,6 +314,21 @@ impl Upstream {
         Some((breaker.state(now), breaker.held(now).map(|(hold, _until)| hold)))
     }
 
+    /// What mechanisms in mode observe would have done.
+    fn observed(&self, dependency: &Dependency, policy: &UpstreamPolicy) -> Vec<ObservedView> {
+        let ejections = self.totals.would_eject.load(Ordering::Relaxed);
+        let counts = [
+            (BREAKER, dependency.breaker.as_ref().and_then(Breaker::observed)),
+            (THROTTLE, dependency.throttle.as_ref().and_then(Throttle::observed)),
+            (EJECTION, policy.ejection.observe.then_some(ejections)),
+            (BUDGET, dependency.budget.observed()),
+        ];
+        let view = |(mechanism, count): (&str, Option<u64>)| {
+            Some(ObservedView { mechanism: mechanism.to_owned(), count: count? })
+        };
+        counts.into_iter().filter_map(view).collect()
+    }
+
     /// What operators see.
     pub fn view(&self, policy: &UpstreamPolicy, now: Instant) -> UpstreamView {
         let set = self.endpoints();
@@ -317,6 +340,7 @@ impl Upstream {
             BudgetView { remaining_ratio: dependency.budget.remaining_ratio(now), gated: dependency.budget.gated() };
         let millis = |d: Option<Duration>| d.map(|d| d.as_secs_f64() * 1e3);
         let (p50_ms, p99_ms) = (millis(dependency.latency.p50(now)), millis(dependency.latency.p99(now)));
+        let observed = self.observed(&dependency, policy);
         drop(dependency);
         UpstreamView {
             name: self.name.to_string(),
@@ -332,6 +356,8 @@ impl Upstream {
             p99_ms,
             totals: self.totals.view(&self.tally),
             hedges: self.hedge_views(&policy.routes, now),
+            rate_limits: Vec::new(),
+            observed,
         }
     }
 }

@@ -9,9 +9,10 @@ use tokio::runtime::Handle;
 use tokio::task::AbortHandle;
 
 use super::line::Speech;
+use super::view::RateLimitView;
 use super::{Events, Upstream, resolve};
 use crate::clock;
-use crate::policy::{Direction, Listener, Policy, Target, UpstreamPolicy};
+use crate::policy::{Direction, Listener, Policy, RoutePolicy, Target, UpstreamPolicy, duration};
 use crate::reliability::balance::Balance;
 use crate::reliability::efficacy::RouteNumber;
 use crate::telemetry::metrics::{Metrics, RouteMeters};
@@ -35,6 +36,8 @@ pub struct Snapshot {
     pub meters: Vec<Vec<Arc<RouteMeters>>>,
     /// Parallel to `policy.upstreams` and their routes; `None` for those that neither retry nor hedge.
     pub ledgers: Vec<Vec<Option<RouteNumber>>>,
+    /// Some calls inherit from the inbound request of their trace (`deadline.fromTrace`).
+    pub inherits: bool,
     /// Which requests are exported as traces. None = no span is made.
     pub tracing: Option<Arc<Plan>>,
     /// Name under which we speak in `Proxy-Status`: `outrigger` or `outrigger/NAME`.
@@ -113,7 +116,20 @@ impl Registry {
         let pairs = policy.upstreams.iter().zip(&upstreams);
         let ledgers = pairs.map(|(wanted, upstream)| upstream.keep_ledgers(&wanted.routes, now)).collect();
         let proxy_name = policy.name.as_ref().map_or_else(|| "outrigger".to_owned(), |n| format!("outrigger/{n}"));
-        Ok(Snapshot { policy, revision, upstreams, speeches, acceptors, meters, ledgers, tracing: None, proxy_name })
+        let inherits = policy.upstreams.iter().flat_map(|u| &u.routes).any(|route| route.deadline.from_trace);
+        let tracing = None;
+        Ok(Snapshot {
+            policy,
+            revision,
+            upstreams,
+            speeches,
+            acceptors,
+            meters,
+            ledgers,
+            inherits,
+            tracing,
+            proxy_name,
+        })
     }
 
     /// What encrypted upstreams and listeners need. Reads files.
@@ -197,6 +213,29 @@ impl Snapshot {
     /// What operators see of every upstream.
     pub fn views(&self) -> Vec<super::view::UpstreamView> {
         let now = clock::now();
-        self.upstreams.iter().zip(&self.policy.upstreams).map(|(u, p)| u.view(p, now)).collect()
+        let all = self.upstreams.iter().zip(&self.policy.upstreams).zip(&self.meters);
+        let view = |((upstream, policy), meters): ((&Arc<Upstream>, &UpstreamPolicy), &Vec<Arc<RouteMeters>>)| {
+            let mut view = upstream.view(policy, now);
+            let routes = policy.routes.iter().zip(meters);
+            view.rate_limits = routes.filter_map(|(route, meters)| rate_limit(route, meters, now)).collect();
+            view
+        };
+        all.map(view).collect()
     }
+}
+
+fn rate_limit(route: &RoutePolicy, meters: &RouteMeters, now: Instant) -> Option<RateLimitView> {
+    let limit = route.rate_limit.as_ref()?;
+    let (refused, would_refuse, last) = meters.limited_so_far();
+    Some(RateLimitView {
+        route: route.name.to_string(),
+        by: limit.by.to_string(),
+        mode: limit.mode().to_owned(),
+        requests: limit.rate.requests,
+        per: duration::print(limit.rate.per),
+        burst: limit.rate.burst,
+        refused,
+        would_refuse,
+        last_seconds_ago: last.map(|last| now.saturating_duration_since(last).as_secs()),
+    })
 }

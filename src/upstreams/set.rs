@@ -106,6 +106,14 @@ impl EndpointSet {
         }
     }
 
+    /// Whether `endpoint` would sit out now, were ejection enforced.
+    pub fn would_eject(&self, endpoint: &Endpoint, now: Instant, policy: &EjectionPolicy) -> bool {
+        let tripped: Vec<&Arc<Endpoint>> =
+            self.endpoints.iter().filter(|other| other.tripped_until(now).is_some()).collect();
+        let places = ejection::enforced(tripped.len(), self.endpoints.len(), policy.max_ejected_percent);
+        tripped.iter().take(places).any(|other| other.addr == endpoint.addr)
+    }
+
     /// An endpoint answered well: not all of them are down.
     pub fn on_success(&self) {
         if self.trips.all_down_since.load(Ordering::Relaxed) != 0 {

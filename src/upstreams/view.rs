@@ -29,6 +29,12 @@ pub struct UpstreamView {
     /// Hedges, for each route that may be hedged.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub hedges: Vec<HedgeView>,
+    /// Limits per caller, by route; routes without one are left out.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub rate_limits: Vec<RateLimitView>,
+    /// What mechanisms in mode observe would have done; those that enforce are left out.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub observed: Vec<ObservedView>,
 }
 
 /// What hedges of one route have come to since the process first saw it.
@@ -103,6 +109,53 @@ impl HedgeView {
             ),
             (_, _) => format!("{won} of {sent} hedges won, for {:.1}% more load.", self.load_percent()),
         }
+    }
+}
+
+/// How many requests each caller of one route may send, and what came of it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct RateLimitView {
+    pub route: String,
+    /// `address`, `header:NAME` or `mtls:spiffe`.
+    pub by: String,
+    /// `enforce` or `observe`.
+    pub mode: String,
+    pub requests: u32,
+    /// As in the policy: `1s`.
+    pub per: String,
+    pub burst: u32,
+    /// Refused since the start of the process.
+    pub refused: u64,
+    /// Let through in mode observe that would have been refused.
+    pub would_refuse: u64,
+    /// Since the last request that was too much.
+    pub last_seconds_ago: Option<u64>,
+}
+
+/// What one mechanism in mode observe would have done.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ObservedView {
+    /// `circuitBreaker`, `throttle`, `ejection` or `retryBudget`.
+    pub mechanism: String,
+    /// Requests that it would have refused, endpoints that it would have taken out, retries that it would have denied.
+    pub count: u64,
+}
+
+/// Mechanisms that can only observe, by their blocks in the policy.
+pub const BREAKER: &str = "circuitBreaker";
+/// See [`BREAKER`].
+pub const THROTTLE: &str = "throttle";
+/// See [`BREAKER`].
+pub const EJECTION: &str = "ejection";
+/// See [`BREAKER`].
+pub const BUDGET: &str = "retryBudget";
+
+impl UpstreamView {
+    /// What a mechanism would have done so far, if it is in mode observe.
+    pub fn observed_count(&self, mechanism: &str) -> Option<u64> {
+        self.observed.iter().find(|observed| observed.mechanism == mechanism).map(|observed| observed.count)
     }
 }
 

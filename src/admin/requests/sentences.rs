@@ -7,6 +7,7 @@ use crate::reliability::attempts::{Denied, Kind, Stop};
 use crate::reliability::ending::Ending;
 use crate::reliability::failure::{Phase, Side};
 use crate::reliability::idempotency::KeyStatus;
+use crate::reliability::inheritance::DeadlineFrom;
 use crate::reliability::{Failure, Sent};
 use crate::telemetry::metrics::{AttemptEnd, RequestOutcome};
 use crate::telemetry::stories::told::{Kept, Told, ToldAttempt};
@@ -21,6 +22,7 @@ pub(super) fn sentences(told: &Told) -> Vec<String> {
         told.peer.as_ref().map(|peer| format!("It was sent by {peer}, as the certificate of its connection says.")),
     );
     said.extend(admission(told));
+    said.extend(deadline(told).map(str::to_owned));
     for (index, attempt) in told.attempts.iter().enumerate() {
         if let Some(wait) = told.backoff(index).filter(|wait| *wait >= WAIT_MIN) {
             said.push(format!("Waited {} before the next attempt.", span(wait)));
@@ -38,6 +40,17 @@ pub(super) fn sentences(told: &Told) -> Vec<String> {
         said.push("It took more than twice the p99 of its upstream.".to_owned());
     }
     said
+}
+
+/// Who cut its time short.
+fn deadline(told: &Told) -> Option<&'static str> {
+    match told.deadline_from {
+        DeadlineFrom::Policy => None,
+        DeadlineFrom::Caller => Some("Its deadline is its caller's."),
+        DeadlineFrom::Trace => {
+            Some("Its deadline is that of the inbound request that it was made for, found by its trace.")
+        }
+    }
 }
 
 /// The precision that matters.
@@ -84,6 +97,7 @@ fn admission(told: &Told) -> Option<String> {
         Failure::QueueFull | Failure::QueueTimeout | Failure::Shed | Failure::ConnectionLimit => {
             format!("by the limits of {}", target(told))
         }
+        Failure::RateLimited => format!("by the rate limit per caller of {}", target(told)),
         Failure::StoreUnavailable | Failure::StoreFull => "by the store of idempotency keys".to_owned(),
         Failure::ClientGone | Failure::ClientStalled => return None,
         failure => match (failure.side(), failure.phase()) {

@@ -142,6 +142,8 @@ pub(crate) fn payments() -> UpstreamView {
         },
         p50_ms: Some(4.1),
         p99_ms: Some(38.4),
+        rate_limits: Vec::new(),
+        observed: Vec::new(),
         totals: TotalsView {
             requests: 1_204,
             requests_failed: 1,

@@ -5,10 +5,12 @@ use std::time::Duration;
 use super::sentence::ERROR_CHARS_MAX;
 use crate::admin::words;
 use crate::reliability::verdict::finding::{Finding, Symptom};
-use crate::upstreams::view::{CircuitView, EndpointView, UpstreamView};
+use crate::upstreams::view::{BREAKER, CircuitView, EndpointView, RateLimitView, THROTTLE, UpstreamView};
 
 /// Below this share of its cap a retry budget counts as spent.
 const BUDGET_SPENT_RATIO: f64 = 0.01;
+/// A caller that has not been refused for so many seconds is no news.
+const LIMITED_RECENTLY: u64 = 60;
 /// From this share of requests on the throttle is worth a word.
 const THROTTLED_LEAST: f64 = 0.01;
 
@@ -17,7 +19,7 @@ pub(super) fn of(view: &UpstreamView, finding: Option<&Finding>) -> Vec<String> 
     let symptom = finding.map(|finding| finding.symptom);
     let mut clauses = Vec::new();
     if let Some(circuit) = &view.circuit {
-        clauses.extend(of_circuit(circuit, symptom));
+        clauses.extend(of_circuit(view, circuit, symptom));
     }
     if let Some(error) = &view.resolve_error
         && !matches!(symptom, Some(Symptom::NoEndpoint | Symptom::Unresolved))
@@ -31,6 +33,9 @@ pub(super) fn of(view: &UpstreamView, finding: Option<&Finding>) -> Vec<String> 
     if limits.in_flight_max > 0 && limits.in_flight >= limits.in_flight_max && symptom != Some(Symptom::Full) {
         clauses.push(format!("all {} request slots are taken and {} wait", limits.in_flight_max, limits.pending));
     }
+    clauses.extend(view.rate_limits.iter().filter_map(|limit| {
+        Some(format!("callers of its route {} {}", words::plain(&limit.route, 80), rate_limited(limit)?))
+    }));
     // Beside a finding the third answer tells of retries.
     if view.budget.gated {
         if finding.is_none() {
@@ -47,25 +52,44 @@ pub(super) fn of(view: &UpstreamView, finding: Option<&Finding>) -> Vec<String> 
     clauses
 }
 
-fn of_circuit(circuit: &CircuitView, symptom: Option<Symptom>) -> Vec<String> {
+/// What callers of a route do that send more than they may; nothing if none has lately.
+pub(in crate::admin) fn rate_limited(limit: &RateLimitView) -> Option<String> {
+    limit.last_seconds_ago.filter(|ago| *ago < LIMITED_RECENTLY)?;
+    let (many, refused) = match limit.mode.as_str() {
+        "observe" => (limit.would_refuse, "would have been refused"),
+        _ => (limit.refused, "were refused"),
+    };
+    let (allowed, many) = (words::grouped(u64::from(limit.requests)), words::grouped(many));
+    Some(format!("send more than {allowed} requests per {}: {many} {refused} since the start", limit.per))
+}
+
+fn of_circuit(view: &UpstreamView, circuit: &CircuitView, symptom: Option<Symptom>) -> Vec<String> {
     let mut clauses = Vec::new();
+    let attempts = view.observed_count(BREAKER);
     match (circuit.held.as_deref(), circuit.state.as_str()) {
         (Some(held), _) if !matches!(symptom, None | Some(Symptom::Held(_))) => {
             clauses.push(format!("an operator holds its circuit {held}, the breaker cannot act"));
         }
         (Some(_), _) => {}
+        (None, "open") if attempts.is_some() => clauses.push(format!(
+            "its circuit breaker only observes, else it would be open ({} attempts would have been refused)",
+            words::grouped(attempts.unwrap_or(0))
+        )),
         (None, "open") if symptom.is_some() => {
             let probe = circuit.retry_after_ms.filter(|ms| *ms > 0).map_or_else(String::new, |ms| {
                 format!(", the next probe is in {}", words::span(Duration::from_millis(ms)))
             });
             clauses.push(format!("the circuit is open, requests are refused at once{probe}"));
         }
-        (None, "half-open") => clauses.push("the circuit is half-open, probes decide".to_owned()),
+        (None, "half-open") if attempts.is_none() => clauses.push("the circuit is half-open, probes decide".to_owned()),
         (None, _) => {}
     }
     if circuit.throttle_rejection >= THROTTLED_LEAST && circuit.state != "open" {
         let rejected = words::percent(circuit.throttle_rejection * 100.0);
-        clauses.push(format!("the throttle refuses {rejected} of requests before they are sent"));
+        clauses.push(match view.observed_count(THROTTLE) {
+            None => format!("the throttle refuses {rejected} of requests before they are sent"),
+            Some(_) => format!("the throttle only observes, else it would refuse {rejected} of requests"),
+        });
     }
     clauses
 }

@@ -9,7 +9,7 @@ use crate::reliability::breaker::Hold;
 use crate::reliability::ending::Ending;
 use crate::reliability::verdict::Cause;
 use crate::reliability::verdict::finding::{Finding, Symptom};
-use crate::upstreams::view::{TotalsView, UpstreamView};
+use crate::upstreams::view::{BREAKER, TotalsView, UpstreamView};
 
 /// Longest error text repeated in a sentence, in characters.
 pub(super) const ERROR_CHARS_MAX: usize = 160;
@@ -226,7 +226,8 @@ pub(super) fn at_this_moment(view: &UpstreamView) -> Option<(Condition, Cause, S
     match (circuit.held.as_deref(), circuit.state.as_str()) {
         (Some("open"), _) => Some((Condition::Failing, Cause::Held, HELD_OPEN.to_owned())),
         (Some(_), _) => Some((Condition::Degraded, Cause::Held, HELD_CLOSED.to_owned())),
-        (None, "open") => {
+        // In mode observe it refuses nothing.
+        (None, "open") if view.observed_count(BREAKER).is_none() => {
             let said = "its circuit is open and requests are refused at once";
             Some((Condition::Failing, Cause::Down, said.to_owned()))
         }

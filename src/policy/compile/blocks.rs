@@ -100,6 +100,7 @@ impl Reader<'_> {
             envoy_timeout: headers.contains(&DeadlineHeader::XEnvoyExpectedRqTimeoutMs),
             propagate: self.take("deadline.propagate", block.pick(|d| &d.propagate), flag, true),
             margin: self.take("deadline.margin", block.pick(|d| &d.margin), between(Duration::ZERO, MINUTE), 10 * MS),
+            from_trace: self.take("deadline.fromTrace", block.pick(|d| &d.from_trace), flag, false),
         }
     }
 
@@ -227,7 +228,9 @@ impl Reader<'_> {
         let floor = self.take("retryBudget.minPerSecond", block.pick(|b| &b.min_per_second), rate, 1.0);
         // Nothing allowed means nothing, also not the tokens to begin with.
         let burst = if ratio == 0.0 && floor == 0.0 { 0 } else { BUDGET_BURST };
-        BudgetPolicy { ratio, ttl, burst, max_ratio: BUDGET_MAX_RATIO.max(ratio), floor_per_second: floor }
+        let mode = self.take("retryBudget.mode", block.pick(|b| &b.mode), |mode| Ok(*mode), ObserveMode::Enforce);
+        let (max_ratio, observe) = (BUDGET_MAX_RATIO.max(ratio), mode == ObserveMode::Observe);
+        BudgetPolicy { ratio, ttl, burst, max_ratio, floor_per_second: floor, observe }
     }
 
     /// `attempt`: the longest that an attempt of this upstream may take.

@@ -21,12 +21,18 @@ impl Context {
     pub(super) fn inbound<'a>(&mut self, index: u32, inbound: &raw::Inbound, position: Position) -> Compiled<'a> {
         let app = self.app(inbound, position);
         self.reader(index, None).note("forward", inbound.forward.position().unwrap_or(position), Layer::Own);
+        if let Some(at) = inbound.deadline.value().and_then(|deadline| deadline.from_trace.get()) {
+            let message =
+                "fromTrace belongs to upstreams, or to defaults: inbound requests are where deadlines come from";
+            self.report(Code::InvalidValue, at.position, message);
+        }
         let given = inbound.routes.value().map(Vec::as_slice).unwrap_or_default();
         let asks = inbound.tls.value().is_some_and(|tls| tls.client_ca.is_given());
         let callers = if asks { Callers::Verified } else { Callers::Strangers };
         let compile = |reader: &mut Reader<'_>, name: &str, route: &raw::InboundRoute| {
             let contract = reader.contract(route.idempotency.get());
             let keys = reader.deduplication(route.idempotency.get(), callers);
+            let rate = Layered::new(inbound.rate_limit.get(), None).under(route.rate_limit.get());
             RoutePolicy {
                 name: name.into(),
                 timeouts: reader
@@ -39,6 +45,7 @@ impl Context {
                 proxy_status: reader.proxy_status(&[(&inbound.proxy_status, Layer::Own)], ProxyStatus::Basic),
                 dead_letter: reader.dead_letter(route.dead_letter.get(), APP, name, keys.as_deref()),
                 idempotency: keys,
+                rate_limit: reader.rate_limit(rate, route.rate_limit.is_given(), callers),
             }
         };
         let (matches, mut routes) = self.routes(index, given, compile);

@@ -256,6 +256,7 @@ impl<'a> Blocks<'a> {
         let retry = self.layered(|u| &u.retry, |d| &d.retry);
         let deadline = self.layered(|u| &u.deadline, |d| &d.deadline);
         let priority = self.layered(|u| &u.priority, |d| &d.priority);
+        let rate = Layered::new(self.own.rate_limit.get(), None).under(route.rate_limit.get());
         let status = [
             (&route.proxy_status, Layer::Own),
             (&self.own.proxy_status, Layer::Own),
@@ -284,6 +285,7 @@ impl<'a> Blocks<'a> {
             proxy_status: reader.proxy_status(&status, ProxyStatus::Full),
             dead_letter: reader.dead_letter(route.dead_letter.get(), self.name, name, keys.as_deref()),
             idempotency: keys,
+            rate_limit: reader.rate_limit(rate, route.rate_limit.is_given(), Callers::App),
         };
         reader.check_holdout(retry_block, &compiled);
         compiled

@@ -112,6 +112,7 @@ fn is_treated_alike(a: &RoutePolicy, b: &RoutePolicy) -> bool {
         proxy_status,
         idempotency,
         dead_letter,
+        rate_limit,
     } = a;
     *timeouts == b.timeouts
         && *retry == b.retry
@@ -122,6 +123,7 @@ fn is_treated_alike(a: &RoutePolicy, b: &RoutePolicy) -> bool {
         && *proxy_status == b.proxy_status
         && *idempotency == b.idempotency
         && *dead_letter == b.dead_letter
+        && *rate_limit == b.rate_limit
 }
 
 /// Of a route that comes or goes: whether its duplicates are recognised.

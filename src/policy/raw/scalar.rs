@@ -227,6 +227,8 @@ kinds! {
     QueryName => { "type": "string", "pattern": "^[^&=#?;+%\\s]{1,128}$" };
     /// `header:NAME`, `mtls:spiffe`, or `none`.
     Principal => { "type": "string", "pattern": "^(none|mtls:spiffe|header:.+)$" };
+    /// `address`, `header:NAME`, or `mtls:spiffe`.
+    RateBy => { "type": "string", "pattern": "^(address|mtls:spiffe|header:.+)$" };
     /// A name: letters, digits, `.`, `_`, `-`.
     Name => { "type": "string", "pattern": "^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$" };
     /// A path that begins with `/`.

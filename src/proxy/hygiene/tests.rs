@@ -25,7 +25,13 @@ fn upgrades(request: &Request<()>, has_body: bool) -> bool {
 
 #[test]
 fn a_call_is_numbered_and_timed_for_its_server_whatever_its_caller_said() {
-    let policy = DeadlinePolicy { grpc_timeout: true, envoy_timeout: true, propagate: true, margin: Duration::ZERO };
+    let policy = DeadlinePolicy {
+        grpc_timeout: true,
+        envoy_timeout: true,
+        propagate: true,
+        margin: Duration::ZERO,
+        from_trace: false,
+    };
     let sent = |lines: &[(&str, &str)], count| {
         let mut headers = request(lines).headers().clone();
         let (present, mut own) = (Present::of(&headers), OwnFields::new());
@@ -152,8 +158,13 @@ fn what_an_attempt_is_told_replaces_what_the_client_said_and_the_attempt_before(
     let lines = [("x-envoy-attempt-count", "7"), ("x-envoy-expected-rq-timeout-ms", "9"), ("grpc-timeout", "9S")];
     let mut headers = request(&lines).headers().clone();
     let present = Present::of(&headers);
-    let policy =
-        DeadlinePolicy { grpc_timeout: true, envoy_timeout: true, propagate: true, margin: Duration::from_millis(10) };
+    let policy = DeadlinePolicy {
+        grpc_timeout: true,
+        envoy_timeout: true,
+        propagate: true,
+        margin: Duration::from_millis(10),
+        from_trace: false,
+    };
     let mut own = OwnFields::new();
     own.value(&VIA, &HeaderValue::from_static("1.1 us"));
     for count in [8, 9] {

@@ -56,7 +56,7 @@ impl Proxy {
         mut record: Box<Record>,
     ) -> Response<Body> {
         let policy = key.policy;
-        let entered = self.enter(connection, route, &request, present, &record);
+        let entered = self.enter(connection, route, &request, present, &mut record);
         let prepared = match entered {
             Ok(deadline) => {
                 // With a key all of it is waited for: it is what the key stands for.

@@ -56,6 +56,11 @@ impl Record {
         self.spans.version < Version::HTTP_2
     }
 
+    /// Whether upstreams learn of the trace, from us or because the caller's words go on.
+    pub fn is_trace_told(&self) -> bool {
+        self.spans.told || self.trace.inherited()
+    }
+
     /// What attempts tell their upstreams of the trace. None = what the caller sent goes on as it came.
     pub fn lineage(&self) -> Option<Lineage> {
         self.spans.told.then_some(Lineage { context: self.trace, seed: self.spans.seed })
@@ -103,6 +108,7 @@ impl Record {
             grpc: self.grpc,
             call: self.call,
             failure: self.failure,
+            deadline_from: self.deadline_from,
             outcome,
             attempts: self.first.iter().chain(&self.more).map(|note| self.span_of(note)).collect(),
             denied: self.denied,

@@ -246,7 +246,14 @@ fn a_reload_keeps_tokens_and_counters() {
 fn strange_numbers_in_a_policy_grant_nothing_extra() {
     let now = Instant::now();
     for strange in [f64::NAN, -1.0, f64::NEG_INFINITY] {
-        let odd = BudgetPolicy { ratio: strange, max_ratio: 1.0, floor_per_second: strange, burst: 0, ttl: SEC };
+        let odd = BudgetPolicy {
+            ratio: strange,
+            max_ratio: 1.0,
+            floor_per_second: strange,
+            burst: 0,
+            ttl: SEC,
+            observe: false,
+        };
         let mut budget = Budget::new(odd, now);
         budget.on_first_attempt(now);
         budget.on_first_success(now);

@@ -43,6 +43,7 @@ fn entry<'a>() -> AccessEntry<'a> {
         failure: Some(Failure::TryTimeout),
         sent: Some(Sent::Maybe),
         waited: Duration::from_micros(400),
+        deadline_from: Some("trace"),
         attempts: &ATTEMPTS,
         retry_denied: Some("budget"),
         idempotency: Some("unknown"),
@@ -123,6 +124,7 @@ fn a_line_tells_what_happened_and_never_the_query() {
         "outrigger.phase": "exchange",
         "outrigger.sent": "maybe",
         "outrigger.queue_ms": 0.4,
+        "outrigger.deadline_from": "trace",
         "outrigger.attempts": [
             {"endpoint": "10.0.0.1:80", "kind": "first", "at_ms": 0.5, "ms": 2.0, "status": 200, "code": "UNAVAILABLE"},
             {"endpoint": "10.0.0.2:80", "kind": "retry", "at_ms": 35.0, "backoff_ms": 32.5, "ms": 500.0, "error": "try-timeout"},

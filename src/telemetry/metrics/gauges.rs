@@ -66,6 +66,11 @@ const CERTIFICATE_REFUSED: Family = gauge(
     "1 while files of certificates hold what cannot be used; the last good ones are in use.",
 );
 
+const OBSERVED: Family = counter(
+    "outrigger_observed_total",
+    "What mechanisms in mode observe would have done: requests refused, endpoints taken out, retries denied.",
+);
+
 const RETRY_ATTEMPTS: Family = counter(
     "outrigger_retry_attempts_total",
     "Retries that have ended, by whether they rescued their request or were wasted.",
@@ -225,6 +230,12 @@ pub(super) fn upstreams(out: &mut Exposition, views: &[UpstreamView]) {
     out.samples(&BUDGET_GATED, outbound().map(|v| ([("upstream", v.name.as_str())], flag(v.budget.gated))));
     let used = views.iter().filter(|v| v.totals.requests > 0);
     out.samples(&AMPLIFICATION, used.map(|v| (labels(v), v.totals.attempts as f64 / v.totals.requests as f64)));
+
+    let observed = views.iter().flat_map(|v| {
+        let labels = |mechanism| [("direction", v.direction.as_str()), ("upstream", &v.name), ("mechanism", mechanism)];
+        v.observed.iter().map(move |o| (labels(o.mechanism.as_str()), o.count as f64))
+    });
+    out.samples(&OBSERVED, observed);
 
     let circuits = views.iter().filter_map(|v| Some((v, v.circuit.as_ref()?)));
     let states = circuits.flat_map(|(v, circuit)| {

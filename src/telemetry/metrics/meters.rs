@@ -1,14 +1,15 @@
 //! Handles that the data plane holds: counters of a route, counters of an upstream.
 
-use std::sync::{Arc, OnceLock};
-use std::time::Duration;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::time::{Duration, Instant};
 
 use metrics::Counter;
 
 use super::exposition::{Exposition, Family};
 use super::{
-    ATTEMPTS, CALLS, EJECTIONS, ERROR_FAILURE, IDEMPOTENCY, OPENED, OVERFLOW, REQUESTS, RETRIES, REUSED, Registry,
-    SET_CHANGES, TRANSITIONS,
+    ATTEMPTS, CALLS, EJECTIONS, ERROR_FAILURE, IDEMPOTENCY, LIMITED, OPENED, OVERFLOW, REQUESTS, RETRIES, REUSED,
+    Registry, SET_CHANGES, TRANSITIONS,
 };
 use crate::policy::Direction;
 use crate::reliability::Failure;
@@ -84,8 +85,17 @@ pub struct RouteMeters {
     denied: [OnceLock<Counter>; Denied::ALL.len()],
     keyed: [OnceLock<Counter>; KeyStatus::ALL.len()],
     calls: [OnceLock<Counter>; Code::ALL.len()],
+    limited: Limited,
     pub(super) server: HistogramSeries,
     pub(super) client: HistogramSeries,
+}
+
+/// Requests beyond a rate limit, refused and let through. Not on the usual path, so that a lock will do.
+#[derive(Default)]
+struct Limited {
+    counters: [OnceLock<Counter>; 2],
+    counts: [AtomicU64; 2],
+    last: Mutex<Option<Instant>>,
 }
 
 const ATTEMPT_OUTCOMES: [&str; 4] = ["success", "upstream_error", "failed", "cancelled"];
@@ -115,6 +125,7 @@ impl RouteMeters {
             denied: Default::default(),
             keyed: Default::default(),
             calls: Default::default(),
+            limited: Limited::default(),
             server: HistogramSeries::default(),
             client: HistogramSeries::default(),
             registry,
@@ -172,6 +183,30 @@ impl RouteMeters {
             self.registry.counter(&IDEMPOTENCY, &labels)
         };
         self.keyed[status as usize].get_or_init(counter).increment(1);
+    }
+
+    /// A caller sent more than its rate limit allows. `observe`: it was let through.
+    pub fn limited(&self, observe: bool, now: Instant) {
+        let counter = || {
+            let labels = [
+                ("direction", self.direction.as_str()),
+                ("upstream", self.upstream.as_str()),
+                ("route", &self.route),
+                ("mode", if observe { "observe" } else { "enforce" }),
+            ];
+            self.registry.counter(&LIMITED, &labels)
+        };
+        let at = usize::from(observe);
+        self.limited.counters[at].get_or_init(counter).increment(1);
+        self.limited.counts[at].fetch_add(1, Ordering::Relaxed);
+        *self.limited.last.lock().unwrap_or_else(PoisonError::into_inner) = Some(now);
+    }
+
+    /// Requests beyond a rate limit: those that were refused, those that were let through, and when the last one came.
+    pub fn limited_so_far(&self) -> (u64, u64, Option<Instant>) {
+        let [refused, observed] = &self.limited.counts;
+        let last = *self.limited.last.lock().unwrap_or_else(PoisonError::into_inner);
+        (refused.load(Ordering::Relaxed), observed.load(Ordering::Relaxed), last)
     }
 
     /// The client of a gRPC call was told of its end.

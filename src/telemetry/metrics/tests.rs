@@ -40,6 +40,8 @@ fn view(name: &str, direction: Direction) -> UpstreamView {
         },
         p50_ms: None,
         p99_ms: None,
+        rate_limits: Vec::new(),
+        observed: Vec::new(),
         totals: TotalsView { requests: 4, attempts: 6, ..TotalsView::default() },
         hedges: vec![HedgeView {
             route: "search".into(),

@@ -7,6 +7,7 @@ use super::*;
 use crate::policy::Direction;
 use crate::reliability::attempts::{Kind, Stop};
 use crate::reliability::ending::Ending;
+use crate::reliability::inheritance::DeadlineFrom;
 use crate::telemetry::metrics::{AttemptEnd, RequestOutcome};
 use crate::telemetry::trace_context::TraceContext;
 
@@ -40,6 +41,7 @@ pub(crate) fn rescued() -> Told {
         call: None,
         duration: Duration::from_millis(52),
         waited: Duration::ZERO,
+        deadline_from: DeadlineFrom::Policy,
         attempts: [attempt(Kind::First, 0, 12, 503), attempt(Kind::Retry, 43, 9, 200)].into(),
         denied: None,
         stop: Some(Stop::Answered),

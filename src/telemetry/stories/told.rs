@@ -10,6 +10,7 @@ use crate::reliability::attempts::{Denied, Kind, Stop};
 use crate::reliability::ending::Ending;
 use crate::reliability::grpc::Code;
 use crate::reliability::idempotency::KeyStatus;
+use crate::reliability::inheritance::DeadlineFrom;
 use crate::reliability::{Failure, Sent};
 use crate::telemetry::metrics::{AttemptEnd, RequestOutcome};
 use crate::telemetry::trace_context::TraceId;
@@ -73,6 +74,8 @@ pub struct Told {
     pub duration: Duration,
     /// How long it waited for a slot.
     pub waited: Duration,
+    /// Who set its deadline.
+    pub deadline_from: DeadlineFrom,
     pub attempts: Box<[ToldAttempt]>,
     pub denied: Option<Denied>,
     /// Why the attempts ended; `None` if they did not begin, or were dropped.

@@ -14,6 +14,7 @@ use crate::policy::{Direction, Policy};
 use crate::reliability::attempts::{Denied, Kind};
 use crate::reliability::grpc::Code;
 use crate::reliability::idempotency::KeyStatus;
+use crate::reliability::inheritance::DeadlineFrom;
 use crate::reliability::{Failure, Sent};
 use crate::telemetry::metrics::{AttemptEnd, RequestOutcome};
 
@@ -58,6 +59,8 @@ pub struct Story {
     pub call: Option<Code>,
     /// A failure of our own making.
     pub failure: Option<(Failure, Sent)>,
+    /// Who set its deadline.
+    pub deadline_from: DeadlineFrom,
     /// How it ended.
     pub outcome: RequestOutcome,
     /// In order.

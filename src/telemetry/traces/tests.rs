@@ -13,6 +13,7 @@ use http::{HeaderValue, Method, Version};
 use crate::policy::Direction;
 use crate::policy::routes::RouteId;
 use crate::reliability::attempts::Kind;
+use crate::reliability::inheritance::DeadlineFrom;
 use crate::reliability::{Failure, Sent};
 use crate::telemetry::metrics::{AttemptEnd, RequestOutcome};
 use crate::telemetry::trace_context::TraceContext;
@@ -64,6 +65,7 @@ fn story() -> Story {
         grpc: false,
         call: None,
         failure: None,
+        deadline_from: DeadlineFrom::Policy,
         outcome: RequestOutcome::Success,
         attempts: vec![
             attempt(1, Kind::First, AttemptEnd::Status(503)),

@@ -131,6 +131,7 @@ fn ours(span: &mut Span<'_>, story: &Story, place: Place<'_>) {
     span.set("outrigger.attempts", story.attempts.len() as u64);
     let decision = story.denied.map(Denied::token).or((story.attempts.len() > 1).then_some("retried"));
     span.maybe("outrigger.retry.decision", decision);
+    span.maybe("outrigger.deadline.from", story.deadline_from.word());
     span.maybe("outrigger.circuit.state", story.circuit);
     span.set("outrigger.policy.revision", story.revision);
     span.set("outrigger.policy.hash", story.policy.hash.clone());
