@@ -215,8 +215,8 @@ pub(super) fn budget(upstream: &str, budget: &BudgetView) -> (String, Tone) {
 
 pub(super) fn endpoints_up(view: &UpstreamView) -> (String, Tone) {
     let total = view.endpoints.len();
-    let up = view.endpoints.iter().filter(|endpoint| endpoint.ejected_for_ms.is_none()).count();
-    let tone = match (up, view.panic) {
+    let up = view.endpoints.iter().filter(|endpoint| !endpoint.sits_out()).count();
+    let tone = match (up, view.panic || view.checks_ignored) {
         (0, _) | (_, true) => Tone::Bad,
         (up, false) if up < total => Tone::Warn,
         _ => Tone::Plain,
@@ -227,6 +227,14 @@ pub(super) fn endpoints_up(view: &UpstreamView) -> (String, Tone) {
 fn endpoint_state(endpoint: &EndpointView) -> (String, Tone) {
     match endpoint.ejected_for_ms {
         Some(ms) => (format!("out for {}", words::span(Duration::from_millis(ms))), Tone::Warn),
-        None => ("up".to_owned(), Tone::Good),
+        None => match &endpoint.health {
+            Some(health) if health.state == "unhealthy" => {
+                let cause = health.cause.as_deref().map_or_else(String::new, |cause| format!(" ({cause})"));
+                let word = if health.sits_out { "out" } else { "up" };
+                (print::line(&format!("{word}, fails its checks{cause}")), Tone::Warn)
+            }
+            Some(health) if health.state == "unknown" => ("up, not checked yet".to_owned(), Tone::Good),
+            Some(_) | None => ("up".to_owned(), Tone::Good),
+        },
     }
 }

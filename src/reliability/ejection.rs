@@ -123,6 +123,13 @@ impl Ejection {
         self.until.filter(|until| now < *until)
     }
 
+    /// Ends the trip in force: what led to it is proven to be over. The next one is as long as if it had run out.
+    pub fn end_trip(&mut self, now: Instant) {
+        if self.tripped_until(now).is_some() {
+            self.until = Some(now);
+        }
+    }
+
     /// Clears a trip by hand, and everything that led to it.
     pub fn reset(&mut self, now: Instant) {
         *self = Ejection { window: Window::new(now, self.window.length()), run: 0, trips: 0, until: None };

@@ -29,6 +29,7 @@ pub mod ending;
 pub mod entropy;
 pub mod failure;
 pub mod grpc;
+pub mod health;
 pub mod idempotency;
 pub mod latency;
 pub mod limit;
@@ -38,5 +39,6 @@ pub mod statistics;
 pub mod throttle;
 pub mod verdict;
 pub mod window;
+pub mod zone;
 
 pub use failure::{Failure, Phase, Sent, Side};

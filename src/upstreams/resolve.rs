@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use http::HeaderValue;
 
-use super::set::EndpointSet;
+use super::set::{EndpointSet, Shape};
 use super::{Event, Upstream};
 use crate::clock;
 use crate::reliability::Failure;
@@ -21,12 +21,14 @@ const CONNECT_FAILURES_NUDGE: u64 = 2;
 
 impl Upstream {
     /// Replaces the endpoints. The same addresses change nothing.
-    pub(super) fn set_endpoints(&self, addresses: &[(SocketAddr, HeaderValue)], hash: bool, now: Instant) {
+    pub(super) fn set_endpoints(&self, addresses: &[(SocketAddr, HeaderValue)], shape: &Shape, now: Instant) {
         let old = self.endpoints();
-        let new = EndpointSet::new(addresses, hash, Some(&old), now);
+        // Whoever comes is thought to be as slow as the slower ones, until it has been measured.
+        let seed = self.lock().latency.quantile(now, 0.9);
+        let new = EndpointSet::new(addresses, shape, Some(&old), seed, now);
         let same = old.endpoints.len() == new.endpoints.len()
             && old.endpoints.iter().zip(&new.endpoints).all(|(a, b)| Arc::ptr_eq(a, b))
-            && old.ring.is_some() == new.ring.is_some();
+            && old.shape == new.shape;
         if self.settle() {
             let endpoints = new.endpoints.len();
             (self.events)(Event::Resolved { upstream: Arc::clone(&self.name), endpoints });
@@ -44,6 +46,7 @@ impl Upstream {
             .collect();
         let (before, now) = (old.endpoints.len(), new.endpoints.len());
         self.set.store(Arc::new(new));
+        self.set_changed.notify_one();
         // Requests in flight to a removed address finish; its idle connections close now.
         for endpoint in &gone {
             endpoint.retire();
@@ -111,7 +114,7 @@ pub(super) async fn keep_resolved(
     host: String,
     port: u16,
     authority: HeaderValue,
-    hash: bool,
+    shape: Shape,
 ) {
     loop {
         let answer = resolver.resolve(&host, port).await;
@@ -121,7 +124,7 @@ pub(super) async fn keep_resolved(
         let next = match answer {
             Ok(resolved) => {
                 let addresses: Vec<_> = resolved.addresses.iter().map(|a| (*a, authority.clone())).collect();
-                alive.set_endpoints(&addresses, hash, now);
+                alive.set_endpoints(&addresses, &shape, now);
                 resolved.valid_until
             }
             Err((failure, text)) => {
@@ -180,12 +183,12 @@ mod tests {
             let mut error = upstream.resolution.error.lock().unwrap();
             *error = Some((Failure::DnsError, "no such name".to_owned()));
         };
-        upstream.set_endpoints(&addresses(&[1, 2]), false, now);
+        upstream.set_endpoints(&addresses(&[1, 2]), &Shape::default(), now);
         fail();
-        upstream.set_endpoints(&addresses(&[1, 2]), false, now);
-        upstream.set_endpoints(&addresses(&[1, 2]), false, now);
+        upstream.set_endpoints(&addresses(&[1, 2]), &Shape::default(), now);
+        upstream.set_endpoints(&addresses(&[1, 2]), &Shape::default(), now);
         fail();
-        upstream.set_endpoints(&addresses(&[2, 3, 4]), false, now);
+        upstream.set_endpoints(&addresses(&[2, 3, 4]), &Shape::default(), now);
         let expected = ["0 -> 2, 2 new, 0 gone", "resolved 2", "resolved 3", "2 -> 3, 2 new, 1 gone"];
         assert_eq!(*told.lock().unwrap(), expected);
     }

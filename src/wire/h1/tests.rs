@@ -14,7 +14,8 @@ use super::*;
 use crate::wire::alarm::alarmed;
 use crate::wire::pool::{Pool, PoolLimits};
 
-const LIMITS: PoolLimits = PoolLimits { connections_max: 4, idle_max: 4, idle_timeout: Duration::from_secs(60) };
+const LIMITS: PoolLimits =
+    PoolLimits { connections_max: 4, idle_max: 4, idle_timeout: Duration::from_secs(60), age_max: None };
 
 async fn pair(pool: &Arc<Pool>) -> (Link, TcpStream) {
     let listener = TcpListener::bind(SocketAddr::from(([127, 0, 0, 1], 0))).await.unwrap();

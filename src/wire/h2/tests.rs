@@ -18,7 +18,8 @@ use crate::wire::alarm::alarmed;
 use crate::wire::pool::{Pool, PoolLimits};
 use crate::wire::{Alarm, Answer, Head, OwnFields, RequestBody, SendError, Terms};
 
-const LIMITS: PoolLimits = PoolLimits { connections_max: 1, idle_max: 4, idle_timeout: Duration::from_secs(60) };
+const LIMITS: PoolLimits =
+    PoolLimits { connections_max: 1, idle_max: 4, idle_timeout: Duration::from_secs(60), age_max: None };
 const LONG: Duration = Duration::from_secs(20);
 
 /// One endpoint.
@@ -177,7 +178,7 @@ async fn a_peer_that_is_silent_for_a_whole_try_gets_no_more_requests() {
     };
     let (reset, ()) = tokio::join!(peer.until(|frame| frame.kind == kind::RST_STREAM), waited);
     assert_eq!(reset.code(), code::CANCEL);
-    assert!(stage.shared.place().is_none());
+    assert!(stage.shared.place(clock::now()).is_none());
     // Nobody needs it any more: it is closed, and its place is free for another one.
     let last = peer.rest().await.pop().unwrap();
     assert_eq!((last.kind, last.code()), (kind::GOAWAY, code::NO_ERROR));
