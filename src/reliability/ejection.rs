@@ -165,6 +165,16 @@ impl Ejection {
     }
 }
 
+/// Median failure percent of an endpoint's peers, each with its samples. One without samples knows nothing: it is idle,
+/// or sits out. None = there is nobody to compare with.
+pub fn peer_median(peers: impl Iterator<Item = (u32, f64)>) -> Option<f64> {
+    let mut percents: Vec<f64> = peers.filter(|(samples, _)| *samples > 0).map(|(_, percent)| percent).collect();
+    percents.sort_by(f64::total_cmp);
+    let upper = percents.get(percents.len() / 2)?;
+    let lower = percents.get(percents.len().saturating_sub(1) / 2)?;
+    Some((lower + upper) / 2.0)
+}
+
 /// Whether ejection is enforced for a set of endpoints.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum SetState {

@@ -68,6 +68,10 @@ impl Upstream {
 
     fn checked(&self, endpoint: &Endpoint, result: Result<(), Miss>, policy: &HealthCheckPolicy, now: Instant) {
         self.meters.health_checked(result.is_ok());
+        if let Err(Miss::Refused | Miss::Unreachable) = result {
+            // Nobody is there: the address may be stale.
+            self.on_connect_failure();
+        }
         let tripped = endpoint.tripped_until(now).is_some();
         let change = endpoint.record_check(now, result, &policy.timing);
         let ended = tripped && endpoint.tripped_until(now).is_none();

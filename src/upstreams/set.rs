@@ -211,19 +211,14 @@ impl EndpointSet {
         }
     }
 
-    /// Median failure percent of the endpoints other than `except`; `None` below three endpoints.
+    /// Median failure percent of the endpoints other than `except`; `None` below three endpoints, and where the others
+    /// have no samples.
     pub fn peer_failure_percent(&self, except: &Endpoint, now: Instant) -> Option<f64> {
         if self.endpoints.len() < 3 {
             return None;
         }
-        let mut percents: Vec<f64> = self
-            .endpoints
-            .iter()
-            .filter(|e| !std::ptr::eq(Arc::as_ptr(e), except))
-            .map(|e| e.failure_percent(now).1)
-            .collect();
-        percents.sort_by(f64::total_cmp);
-        percents.get(percents.len() / 2).copied()
+        let peers = self.endpoints.iter().filter(|e| !std::ptr::eq(Arc::as_ptr(e), except));
+        ejection::peer_median(peers.map(|e| e.failure_percent(now)))
     }
 
     fn nanos(&self, at: Instant) -> u64 {

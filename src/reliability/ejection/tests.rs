@@ -78,6 +78,17 @@ fn a_rate_trips_only_if_it_is_twice_the_median_of_the_peers() {
 }
 
 #[test]
+fn the_median_of_the_peers_leaves_out_who_has_no_samples() {
+    let of = |peers: &[(u32, f64)]| peer_median(peers.iter().copied());
+    assert_eq!(of(&[]), None);
+    assert_eq!(of(&[(0, 0.0), (0, 0.0)]), None);
+    assert_eq!(of(&[(5, 40.0)]), Some(40.0));
+    assert_eq!(of(&[(5, 60.0), (5, 0.0)]), Some(30.0));
+    assert_eq!(of(&[(5, 90.0), (5, 0.0), (1, 10.0)]), Some(10.0));
+    assert_eq!(of(&[(20, 70.0), (0, 0.0), (20, 70.0), (0, 0.0)]), Some(70.0), "those that sit out");
+}
+
+#[test]
 fn each_trip_doubles_up_to_the_maximum_and_a_clean_minute_takes_one_back() {
     let mut endpoint = Endpoint::new(None);
     let mut at = 0.0;
