@@ -28,6 +28,9 @@ const CHECKS_MAX: usize = 64;
 /// How long a task sleeps that has nothing to check.
 const IDLE: Duration = Duration::from_secs(60);
 
+/// How soon after a check of theirs endpoints are looked through.
+const SOON: Duration = Duration::from_millis(50);
+
 /// Room for checks that run at once.
 pub type Places = Arc<Semaphore>;
 
@@ -105,10 +108,14 @@ pub(super) async fn keep_checked(upstream: Weak<Upstream>, checking: Checking, p
         }
         let changed = Arc::clone(&alive.set_changed);
         drop(alive);
-        tokio::select! {
-            () = changed.notified() => {}
-            () = sleep_until(next.into()) => {}
-            Some(_ended) = running.join_next() => {}
+        loop {
+            tokio::select! {
+                () = changed.notified() => break,
+                () = sleep_until(next.into()) => break,
+                // Whoever has been checked is due again, and not at once: a thousand endpoints are not looked through
+                // for each of them.
+                Some(_ended) = running.join_next() => next = next.min(clock::now() + SOON),
+            }
         }
     }
 }

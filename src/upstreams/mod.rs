@@ -335,7 +335,7 @@ impl Upstream {
             endpoint_set_age_seconds: now.saturating_duration_since(set.since).as_secs(),
             resolve_error,
             panic: set.in_panic(now),
-            checks_ignored: set.ignores_checks(),
+            checks_ignored: set.ignores_checks(policy),
             circuit,
             budget,
             limits: LimitsView {

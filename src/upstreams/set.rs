@@ -112,7 +112,10 @@ impl EndpointSet {
     }
 
     /// Whether so many endpoints fail their health checks that these are ignored.
-    pub fn ignores_checks(&self) -> bool {
+    pub fn ignores_checks(&self, policy: &UpstreamPolicy) -> bool {
+        if policy.health_check.as_ref().is_none_or(|check| check.observe) {
+            return false;
+        }
         let failing = self.endpoints.iter().filter(|e| e.fails_checks()).count();
         failing > 0 && ejection::set_state(failing, self.endpoints.len()) == SetState::Panic
     }

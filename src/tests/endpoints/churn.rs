@@ -106,3 +106,28 @@ async fn a_request_that_is_under_way_to_an_endpoint_that_goes_is_answered() {
         until(&servers[0], |counts| counts.open == 0).await;
     }
 }
+
+#[tokio::test]
+async fn forty_reloads_that_exchange_endpoints_cost_no_request() {
+    let pace = |_| Script::always(Behaviour::from(Answer::ok("well")).after(Duration::from_millis(2)));
+    let (servers, _) = servers(6, pace).await;
+    let policy = |round: usize| {
+        // Another pair each time, and never one of the pair before.
+        let urls: Vec<String> = (0..2).map(|at| servers[(round * 2 + at) % 6].url()).collect();
+        format!("upstreams:\n  up:\n    endpoints: [{}]\n", urls.join(", "))
+    };
+    let mut program = crate::stage::program(&policy(0)).await;
+    let load = Load::start(program.listen(), 8, "GET / HTTP/1.1\r\nHost: a\r\n\r\n");
+    for round in 1..=40 {
+        let new = &servers[round * 2 % 6];
+        let before = new.observed().counts().answered;
+        program.write_policy(&policy(round));
+        until(new, |counts| counts.answered > before).await;
+        let gone = &servers[(round - 1) * 2 % 6];
+        until(gone, |counts| counts.open == 0).await;
+    }
+    load.stop().await.assert_all(200);
+    for server in &servers {
+        assert_eq!(server.observed().counts().abandoned, 0);
+    }
+}
