@@ -156,6 +156,16 @@ fn describe(view: &UpstreamView) -> String {
     );
     let age = words::whole(view.endpoint_set_age_seconds);
     fact("endpoints", format!("{} up, set unchanged for {age}", endpoints_up(view).0));
+    let zoned = view.endpoints.iter().filter(|endpoint| endpoint.zone.is_some()).count();
+    if zoned > 0 {
+        let near: Vec<&EndpointView> =
+            view.endpoints.iter().filter(|endpoint| endpoint.zone.as_deref() == Some("local")).collect();
+        let well = near.iter().filter(|endpoint| !endpoint.sits_out()).count();
+        fact("zone", format!("{} of {zoned} endpoints are in our zone, {well} of these up", near.len()));
+    }
+    if view.checks_ignored {
+        fact("checks", "most endpoints fail them, so they are ignored".to_owned());
+    }
     if let Some(error) = &view.resolve_error {
         fact("resolving", format!("failed, last good set is kept: {error}"));
     }

@@ -1,7 +1,9 @@
 //! Ejection by comparison with peers, its panic rule, and the slow start after it.
 
-use outrigger::faults::{Answer, Script};
-use outrigger::testing::{Program, eventually};
+use std::time::Duration;
+
+use outrigger::faults::{Answer, Behaviour, Script};
+use outrigger::testing::{Load, Program, eventually};
 
 use super::{its_number, numbered, policy, spread, started};
 use crate::stage::client;
@@ -86,4 +88,26 @@ async fn an_endpoint_that_joins_others_starts_slowly() {
         assert!((least..=most).contains(&seen[2]), "slowStart: {slow_start}: {seen:?}");
         assert!(seen[0].abs_diff(seen[1]) < 60, "the others share what is left: {seen:?}");
     }
+}
+
+/// linkerd issue 11669: a pod that fails at once looks like the fastest one, and draws traffic and retries.
+#[tokio::test]
+async fn p5_a_pod_that_fails_at_once_gets_little_traffic_and_costs_hardly_a_request() {
+    let well = |number: usize| Script::always(Behaviour::from(its_answer(number)).after(Duration::from_millis(100)));
+    let (servers, endpoints) = numbered(3, well).await;
+    let program = started(&format!("{endpoints}\nretry: {{ attempts: 1, codes: [500, 502, 503, 504] }}")).await;
+    let get = "GET / HTTP/1.1\r\nHost: a\r\n\r\n";
+    Load::run(program.listen(), 40, 5, get).await.assert_all(200);
+    let before: Vec<u64> = servers.iter().map(|server| server.observed().counts().requests).collect();
+    servers[0].set(Answer::status(500));
+    let report = Load::run(program.listen(), 40, 100, get).await;
+    let met: Vec<u64> = servers.iter().zip(before).map(|(s, before)| s.observed().counts().requests - before).collect();
+    let share = met[0] as f64 / met.iter().sum::<u64>() as f64;
+    assert!(share < 0.05, "the bad pod met {share:.3} of all: {met:?}");
+    let success = report.with(200) as f64 / report.answers() as f64;
+    assert!(success >= 0.999, "{success}: {:?} {:?}", report.statuses, report.failures);
+}
+
+fn its_answer(number: usize) -> Answer {
+    Answer::ok(number.to_string())
 }

@@ -206,7 +206,10 @@ impl Connection {
         }
         if begun != care.begun || self.in_use() > 0 {
             (care.begun, care.used_at) = (begun, now);
-        } else if now.saturating_duration_since(care.used_at) >= idle_timeout || self.is_aged(now) {
+        } else if now.saturating_duration_since(care.used_at) >= idle_timeout {
+            return Fate::Leave;
+        }
+        if self.in_use() == 0 && self.is_aged(now) {
             return Fate::Leave;
         }
         match care.asked {
