@@ -192,4 +192,36 @@ mod tests {
         let expected = ["0 -> 2, 2 new, 0 gone", "resolved 2", "resolved 3", "2 -> 3, 2 new, 1 gone"];
         assert_eq!(*told.lock().unwrap(), expected);
     }
+
+    #[test]
+    fn an_endpoint_that_joins_others_is_thought_to_be_as_slow_as_the_slower_ones_and_starts_slowly() {
+        let text = "version: 1\nupstreams:\n  payments:\n    url: http://payments.test\n";
+        let policy = compile::load("policy.yaml", text).unwrap_or_else(|findings| panic!("{findings}")).policy;
+        let now = Instant::now();
+        let meters = Metrics::new().upstream(Direction::Outbound, "payments");
+        let upstream = Upstream::new(&policy.upstreams[0], meters, Arc::new(|_| {}), now);
+        let addresses = |last: &[u8]| -> Vec<(SocketAddr, HeaderValue)> {
+            let address = |last: &u8| (SocketAddr::from(([10, 0, 0, *last], 80)), HeaderValue::from_static("p"));
+            last.iter().map(address).collect()
+        };
+        upstream.set_endpoints(&addresses(&[1, 2]), &Shape::default(), now);
+        upstream.decide(|dependency| {
+            (1..=100).for_each(|ms| dependency.latency.record(now, Duration::from_millis(ms)));
+        });
+        upstream.set_endpoints(&addresses(&[1, 2, 3]), &Shape::default(), now);
+        let set = upstream.endpoints();
+        let window = Duration::from_secs(10);
+        let seen: Vec<(u64, f64)> = set
+            .endpoints
+            .iter()
+            .map(|e| ((e.balance_view(now, false, None).ewma * 1e3).round() as u64, e.ramp(now, window)))
+            .collect();
+        assert_eq!((seen[0], seen[1]), ((30, 1.0), (30, 1.0)), "the first ones came to nobody");
+        assert!((88..=92).contains(&seen[2].0) && seen[2].1 == 0.1, "{seen:?}");
+        set.refresh(now + Duration::from_secs(1), &policy.upstreams[0]);
+        let (company, _) = set.company(&policy.upstreams[0]).expect("one starts slowly");
+        assert!((company.top, company.lift) == (1.0, 0.0), "{company:?}");
+        set.refresh(now + Duration::from_secs(11), &policy.upstreams[0]);
+        assert_eq!(set.company(&policy.upstreams[0]), None, "it is over");
+    }
 }

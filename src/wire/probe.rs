@@ -1,18 +1,18 @@
 //! One question to one endpoint over a connection of its own, for health checks. What it answers is judged elsewhere.
 
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Instant;
 
-use bytes::Bytes;
 use http::header::{ACCEPT, CONNECTION, HOST, USER_AGENT};
 use http::uri::{Authority, PathAndQuery, Scheme};
 use http::{HeaderValue, Method, Request, Uri};
-use http_body_util::Empty;
 use hyper::client::conn::http1;
 use hyper_util::rt::TokioIo;
 
-use super::dial;
 use super::h2::{HEALTH_PATH, call_health, get_status};
+use super::traffic::Counted;
+use super::{RequestBody, dial};
 use crate::reliability::Failure;
 use crate::reliability::grpc::Code;
 use crate::tls::{Connector, Offer, Transport};
@@ -99,8 +99,10 @@ impl Probe<'_> {
 
     async fn get(&self, stream: Transport, path: &str) -> Result<Heard, Failure> {
         let broken = |_| Failure::ConnectionTerminated;
+        // As requests that stream are sent: a program has no room for a second way.
+        let stream = Counted { inner: stream, traffic: Arc::default() };
         let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await.map_err(broken)?;
-        let mut request = Request::new(Empty::<Bytes>::new());
+        let mut request = Request::new(RequestBody::Empty);
         *request.method_mut() = Method::GET;
         *request.uri_mut() = path.parse().map_err(|_| Failure::ConnectFailed)?;
         let headers = request.headers_mut();

@@ -2,9 +2,10 @@
 
 use outrigger::faults::{Answer, FaultServer, Mode, Script, ServerTls};
 use outrigger::testing::certificates::{Authority, Leaf};
-use outrigger::testing::{Program, eventually};
+use outrigger::testing::{Load, Program, eventually};
 
 use super::{endpoints_when, healthy, its_number, numbered, of, policy, spread, started};
+use crate::stage::until;
 
 /// Fast, so that a verdict takes less than a second.
 const FAST: &str = "interval: 500ms, timeout: 300ms";
@@ -178,4 +179,26 @@ async fn a_trip_for_want_of_a_connection_ends_when_checks_connect_again() {
         (seen[0] > 0).then_some(())
     })
     .await;
+}
+
+#[tokio::test]
+async fn servers_that_say_so_before_they_go_cost_no_request_without_a_single_retry() {
+    let (servers, endpoints) = numbered(3, |number| checked(number, 200)).await;
+    let program = started(&format!("{endpoints}\nhealthCheck: {{ {FAST} }}")).await;
+    let load = Load::start(program.listen(), 8, "GET / HTTP/1.1\r\nHost: a\r\n\r\n");
+    for (number, server) in servers.iter().enumerate() {
+        load.progress(50).await;
+        server.set(checked(number, 503));
+        all_are(&program, &[(server, "unhealthy")]).await;
+        until(server, |counts| counts.serving == 0).await;
+        server.die().await.expect("the port is ours");
+        load.progress(50).await;
+        server.set(checked(number, 200));
+        server.mode(Mode::Accept).await.expect("the port is ours");
+        all_are(&program, &[(server, "healthy")]).await;
+        let serves = || server.observed().last().is_some_and(|seen| seen.head.target() != "/healthz");
+        eventually("it serves again", async || serves().then_some(())).await;
+    }
+    load.stop().await.assert_all(200);
+    assert_eq!(program.metrics().await.sum("outrigger_attempts_total", &[("kind", "retry")]), 0.0);
 }

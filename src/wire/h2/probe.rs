@@ -1,6 +1,7 @@
 //! A question over a connection of its own.
 
 use std::pin::pin;
+use std::sync::Arc;
 
 use bytes::Bytes;
 use h2::RecvStream;
@@ -13,6 +14,7 @@ use crate::reliability::Failure;
 use crate::reliability::grpc::{self, Code};
 use crate::tls::Transport;
 use crate::wire::probe::Heard;
+use crate::wire::traffic::Counted;
 
 /// The method that is called.
 pub(in crate::wire) const HEALTH_PATH: &str = grpc::CHECK_PATH;
@@ -66,6 +68,7 @@ type Answer = (Parts, Vec<u8>, Option<HeaderMap>);
 /// `message`: of a call, whose answer is read to its end.
 async fn exchange(stream: Transport, request: Request<()>, message: Option<Bytes>) -> Result<Answer, Failure> {
     let broken = |_: h2::Error| Failure::ConnectionTerminated;
+    let stream = Counted { inner: stream, traffic: Arc::default() };
     let (sender, connection) = client::handshake(stream).await.map_err(broken)?;
     let asked = async {
         let mut sender = sender.ready().await?;
