@@ -228,3 +228,6 @@ impl EndpointSet {
         at.saturating_duration_since(self.trips.origin).as_nanos() as u64
     }
 }
+
+#[cfg(test)]
+mod tests;
