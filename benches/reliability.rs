@@ -234,7 +234,13 @@ mod pick {
 
     fn bench(bencher: Bencher<'_, '_>, by: Balance, endpoints: usize, available: impl Fn(usize) -> bool) {
         let mut entropy = SplitMix::new(3);
-        let view = |index| View { available: available(index), used: false, pending: index as u32 % 7, ewma: 0.005 };
+        let view = |index| View {
+            available: available(index),
+            used: false,
+            pending: index as u32 % 7,
+            ewma: 0.005,
+            weight: 1.0,
+        };
         let views: Vec<View> = (0..endpoints).map(view).collect();
         bencher.bench_local(|| balance::pick(by, views.len(), 0, |index| views[index], &mut entropy));
     }

@@ -161,6 +161,17 @@ fn emit(event: &Event) -> Option<Repeatable> {
             let line = format!("{upstream}: endpoint {endpoint} ejected for {for_ms} ms ({failure})");
             by_itself(ChangeKind::Ejection, upstream, String::new(), line)
         }
+        Event::Health { upstream, endpoint, miss, enforced } => {
+            let cause = miss.map(|miss| miss.to_string()).unwrap_or_default();
+            let action = if *enforced { "enforce" } else { "observe" };
+            let state = if miss.is_some() { "unhealthy" } else { "healthy" };
+            events::Event::Health { upstream, endpoint, state, cause: &cause, action }.emit();
+            let line = match miss {
+                Some(_) => format!("{upstream}: endpoint {endpoint} fails its health check ({cause}, {action})"),
+                None => format!("{upstream}: endpoint {endpoint} passes its health check again"),
+            };
+            by_itself(ChangeKind::Ejection, upstream, state.to_owned(), line)
+        }
         Event::Endpoints { upstream, added, removed, before, now } => {
             events::Event::Endpoints { upstream, added, removed, total: *now }.emit();
             let line =

@@ -14,12 +14,14 @@ use crate::policy::{Direction, UpstreamPolicy};
 use crate::reliability::efficacy::Harm;
 use crate::reliability::ending::Ending;
 use crate::reliability::failure::Failure;
+use crate::reliability::health::Miss;
 use crate::reliability::verdict::app::Blame;
 use crate::reliability::verdict::finding::{Change, EndpointSeen, Finding, RouteSeen, Seen};
 use crate::reliability::verdict::history::{COARSE, FINE, STEPS, Tick};
 use crate::reliability::verdict::watch::Watch;
 use crate::telemetry::metrics::RouteMeters;
 use crate::upstreams::Upstream;
+use crate::upstreams::endpoint::Place;
 use crate::upstreams::reconcile::Snapshot;
 
 /// Routes of one upstream that are looked at, at most.
@@ -171,8 +173,8 @@ fn endpoints(upstream: &Upstream) -> Vec<EndpointSeen> {
             endings: endpoint.tally.read(),
             answered,
             answered_in,
-            ejected: endpoint.is_ejected(),
-            last_failure: endpoint.last_failure().map(ending),
+            ejected: endpoint.place() != Place::In,
+            last_failure: endpoint.miss().map(Miss::ending).or_else(|| endpoint.last_failure().map(ending)),
         }
     });
     seen.collect()

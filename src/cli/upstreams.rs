@@ -164,6 +164,16 @@ fn describe(view: &UpstreamView) -> String {
     }
     let age = words::whole(view.endpoint_set_age_seconds);
     fact("endpoints", format!("{} up, set unchanged for {age}", endpoints_up(view).0));
+    let zoned = view.endpoints.iter().filter(|endpoint| endpoint.zone.is_some()).count();
+    if zoned > 0 {
+        let near: Vec<&EndpointView> =
+            view.endpoints.iter().filter(|endpoint| endpoint.zone.as_deref() == Some("local")).collect();
+        let well = near.iter().filter(|endpoint| !endpoint.sits_out()).count();
+        fact("zone", format!("{} of {zoned} endpoints are in our zone, {well} of these up", near.len()));
+    }
+    if view.checks_ignored {
+        fact("checks", "most endpoints fail them, so they are ignored".to_owned());
+    }
     if let Some(error) = &view.resolve_error {
         fact("resolving", format!("failed, last good set is kept: {error}"));
     }
@@ -285,8 +295,8 @@ pub(super) fn budget(upstream: &str, budget: &BudgetView) -> (String, Tone) {
 
 pub(super) fn endpoints_up(view: &UpstreamView) -> (String, Tone) {
     let total = view.endpoints.len();
-    let up = view.endpoints.iter().filter(|endpoint| endpoint.ejected_for_ms.is_none()).count();
-    let tone = match (up, view.panic) {
+    let up = view.endpoints.iter().filter(|endpoint| !endpoint.sits_out()).count();
+    let tone = match (up, view.panic || view.checks_ignored) {
         (0, _) | (_, true) => Tone::Bad,
         (up, false) if up < total => Tone::Warn,
         _ => Tone::Plain,
@@ -297,6 +307,14 @@ pub(super) fn endpoints_up(view: &UpstreamView) -> (String, Tone) {
 fn endpoint_state(endpoint: &EndpointView) -> (String, Tone) {
     match endpoint.ejected_for_ms {
         Some(ms) => (format!("out for {}", words::span(Duration::from_millis(ms))), Tone::Warn),
-        None => ("up".to_owned(), Tone::Good),
+        None => match &endpoint.health {
+            Some(health) if health.state == "unhealthy" => {
+                let cause = health.cause.as_deref().map_or_else(String::new, |cause| format!(" ({cause})"));
+                let word = if health.sits_out { "out" } else { "up" };
+                (print::line(&format!("{word}, fails its checks{cause}")), Tone::Warn)
+            }
+            Some(health) if health.state == "unknown" => ("up, not checked yet".to_owned(), Tone::Good),
+            Some(_) | None => ("up".to_owned(), Tone::Good),
+        },
     }
 }

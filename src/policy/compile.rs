@@ -7,6 +7,7 @@
 mod admin;
 mod blocks;
 mod dead_letter;
+mod endpoints;
 mod environment;
 mod hedge;
 mod idempotency;

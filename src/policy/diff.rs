@@ -146,7 +146,8 @@ fn differences(old: &[Setting], new: &[Setting]) -> Vec<Difference> {
 }
 
 /// Blocks that can be switched, and their names in words.
-const SWITCHES: [(&str, &str); 2] = [("circuitBreaker", "circuit breaker"), ("throttle", "throttle")];
+const SWITCHES: [(&str, &str); 3] =
+    [("circuitBreaker", "circuit breaker"), ("throttle", "throttle"), ("healthCheck", "health checks")];
 
 /// What is read at the start only.
 const AT_START: [&str; 11] = [

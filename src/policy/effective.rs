@@ -4,6 +4,7 @@
 //! difference. Structs are taken apart without `..`, so that a new field cannot be forgotten here.
 
 mod dead_letter;
+mod endpoints;
 mod hedge;
 mod idempotency;
 mod overload;
@@ -51,6 +52,10 @@ fn set(key: &'static str, value: impl Into<String>) -> Setting {
 
 fn time(key: &'static str, value: Duration) -> Setting {
     set(key, duration::print(value))
+}
+
+fn time_or_none(key: &'static str, value: Option<Duration>) -> Setting {
+    set(key, value.map_or("none".to_owned(), duration::print))
 }
 
 fn count(key: &'static str, value: u32) -> Setting {
@@ -131,6 +136,10 @@ pub fn upstream(policy: &UpstreamPolicy) -> Vec<Setting> {
         limits,
         dependency,
         ejection,
+        health_check,
+        slow_start,
+        zones,
+        connection_age_max,
         connect_timeout: _,
         idle_connections_max,
         idle_connection_timeout,
@@ -162,10 +171,14 @@ pub fn upstream(policy: &UpstreamPolicy) -> Vec<Setting> {
             settings.extend(self::breaker(breaker.as_ref()));
             settings.extend(self::throttle(throttle.as_ref()));
             settings.extend(self::ejection(ejection));
+            settings.extend(self::endpoints::health_check(health_check.as_deref()));
             settings.push(set("balance.by", balance_word(*balance)));
             settings.extend(hash_on.as_ref().map(|name| set("balance.hashOn", format!("header:{name}"))));
+            settings.extend((*balance != Balance::Hash).then(|| time_or_none("balance.slowStart", *slow_start)));
+            settings.extend(self::endpoints::zones(zones.as_deref()));
             settings.push(count("keepAlive.connections", *idle_connections_max));
             settings.push(time("keepAlive.idle", *idle_connection_timeout));
+            settings.push(time_or_none("keepAlive.maxAge", *connection_age_max));
         }
     }
     settings
@@ -399,6 +412,9 @@ pub fn reach(reach: Option<Reach<'_>>) -> Vec<Setting> {
         settings.push(set("match.hosts", hosts_text(hosts)));
     }
     settings.extend(path_prefix.as_ref().map(|prefix| set("match.pathPrefix", prefix.as_ref())));
+    if listener.direction == Direction::Inbound {
+        settings.push(time_or_none("keepAlive.maxAge", listener.age_max));
+    }
     settings.extend(listener.tls.as_deref().map(|tls| self::tls::server(&OWN, tls)).unwrap_or_default());
     settings
 }

@@ -4,6 +4,7 @@
 mod admin;
 mod code;
 mod dead_letter;
+mod endpoints;
 mod hedge;
 mod idempotency;
 mod overload;
@@ -39,6 +40,7 @@ pub(super) fn policy(policy: &Policy, origins: &Origins, findings: &mut Vec<Diag
     for (index, upstream) in policy.upstreams.iter().enumerate() {
         lint.upstream(index as u32, upstream);
         lint.overload(index as u32, upstream);
+        lint.endpoints(index as u32, upstream);
         // The default route first: what is inherited is reported there, once.
         for (number, route) in upstream.routes.iter().enumerate().rev() {
             lint.route(index as u32, upstream, number as u32, route);

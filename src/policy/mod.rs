@@ -7,6 +7,7 @@ pub mod diagnostic;
 pub mod diff;
 pub mod duration;
 pub mod effective;
+pub mod endpoints;
 pub mod explain;
 pub mod idempotency;
 pub mod journal;
@@ -133,6 +134,8 @@ pub struct Listener {
     pub connections_max: u32,
     /// How long an idle client connection is kept; also the limit for reading a head. `timeouts.idle`.
     pub idle: Duration,
+    /// `inbound.keepAlive.maxAge`: an older client connection is asked to end. None = any age.
+    pub age_max: Option<Duration>,
     /// Encrypted. None: HTTP/1.1 and HTTP/2 with prior knowledge in clear.
     pub tls: Option<Arc<tls::ServerTls>>,
 }
@@ -151,6 +154,14 @@ pub struct UpstreamPolicy {
     pub limits: Limits,
     pub dependency: DependencyPolicy,
     pub ejection: EjectionPolicy,
+    /// How endpoints are checked. None = they are not.
+    pub health_check: Option<Arc<endpoints::HealthCheckPolicy>>,
+    /// `balance.slowStart`. None = endpoints get their whole share at once.
+    pub slow_start: Option<Duration>,
+    /// `balance.zone`. None = zones are not told apart.
+    pub zones: Option<Arc<endpoints::ZonePolicy>>,
+    /// `keepAlive.maxAge`: an older connection takes no new request. None = any age.
+    pub connection_age_max: Option<Duration>,
     /// Encrypted. Some iff the target is `https`.
     pub tls: Option<Arc<tls::ClientTls>>,
     /// Which HTTP is spoken.

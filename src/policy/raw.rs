@@ -5,6 +5,7 @@
 //! editors show, because the JSON Schema is generated from them.
 
 mod dead_letter;
+mod endpoints;
 mod hedge;
 mod idempotency;
 mod overload;
@@ -20,6 +21,7 @@ use serde::de::Error as _;
 use serde::{Deserialize, Deserializer};
 
 pub use dead_letter::{Capture, DeadLetter, RouteDeadLetter};
+pub use endpoints::{HealthCheck, Zone};
 pub use hedge::Hedge;
 pub use idempotency::Idempotency;
 pub use overload::{Adaptive, Priority, Queue};
@@ -30,7 +32,7 @@ pub use tracing::Tracing;
 
 use scalar::{
     Address, AddressOrNone, At, FilePath, Flag, GrpcCode, HashOn, Host, Key, Method, Name, Named, Path, Percent, Rate,
-    Ratio, Size, Text, Time, UpstreamUrl, Url, Version, Whole,
+    Ratio, Size, Text, Time, TimeOrNone, UpstreamUrl, Url, Version, Whole,
 };
 
 /// An Outrigger policy: how requests to dependencies, and to the app itself, are protected.
@@ -141,6 +143,8 @@ pub struct Defaults {
     pub circuit_breaker: Key<CircuitBreaker>,
     /// Takes failing endpoints out of rotation. Always on, without effect on a single endpoint.
     pub ejection: Key<Ejection>,
+    /// Asks endpoints how they do, without waiting for requests to fail. Present = on.
+    pub health_check: Key<HealthCheck>,
     /// Refuses a growing share of requests while most of them fail. On where circuitBreaker is on.
     pub throttle: Key<Throttle>,
     /// Which endpoint gets a request.
@@ -192,6 +196,8 @@ pub struct Upstream {
     pub circuit_breaker: Key<CircuitBreaker>,
     /// Takes failing endpoints out of rotation. Always on, without effect on a single endpoint.
     pub ejection: Key<Ejection>,
+    /// Asks endpoints how they do, without waiting for requests to fail. Present = on.
+    pub health_check: Key<HealthCheck>,
     /// Refuses a growing share of requests while most of them fail. On where circuitBreaker is on.
     pub throttle: Key<Throttle>,
     /// Which endpoint gets a request.
@@ -405,6 +411,10 @@ pub struct Balance {
     pub by: Key<BalanceBy>,
     /// hash only: header:NAME, whose value decides.
     pub hash_on: Key<Text<HashOn>>,
+    /// How long an endpoint that joins others, or comes back, starts slowly: from a tenth of its share to all of it; or none. Not with hash. Default 10s.
+    pub slow_start: Key<Text<TimeOrNone>>,
+    /// Endpoints of our own zone first. Default: zones are not told apart.
+    pub zone: Key<Zone>,
 }
 
 #[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
@@ -429,6 +439,15 @@ pub struct KeepAlive {
     pub connections: Key<Text<Whole>>,
     /// An idle connection is closed after this time; stay below the server's own limit. Default 30s.
     pub idle: Key<Text<Time>>,
+    /// A connection older than this, give or take a tenth, takes no new request and ends when it is idle; or none. Default none.
+    pub max_age: Key<Text<TimeOrNone>>,
+}
+
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields, default)]
+pub struct InboundKeepAlive {
+    /// A caller's connection older than this, give or take a tenth, is asked to end: its caller opens another one, and may reach another instance; or none. Default none.
+    pub max_age: Key<Text<TimeOrNone>>,
 }
 
 /// caller -> Outrigger -> app. Inbound never retries or balances.
@@ -447,6 +466,8 @@ pub struct Inbound {
     pub limits: Key<Limits>,
     /// How important requests are, in an overload.
     pub priority: Key<Priority>,
+    /// Connections of callers.
+    pub keep_alive: Key<InboundKeepAlive>,
     /// Time limits.
     pub timeouts: Key<InboundTimeouts>,
     /// Deadlines taken over from callers and handed on.
@@ -494,7 +515,7 @@ pub struct InboundRoute {
 scalar::blocks! {
     Admin Metrics Drain AccessLog ProcessLimits PolicyBlock Defaults Upstream
     UpstreamMatch Route RouteMatch Timeouts Deadline Retry RetryBudget CircuitBreaker
-    SlowCall Ejection Throttle Balance Limits KeepAlive Inbound InboundTimeouts
+    SlowCall Ejection Throttle Balance Limits KeepAlive InboundKeepAlive Inbound InboundTimeouts
     InboundRoute
 }
 
@@ -521,6 +542,7 @@ words! {
     ProxyStatus { Full = "full", Basic = "basic", None = "none" }
     LogFormat { Json = "json" }
     LogErrors { Always = "always", Sampled = "sampled" }
+    CheckProtocol { Http = "http", Grpc = "grpc" }
     Protocol { Auto = "auto", Http1 = "http1", Http2 = "http2" }
     Guard { Warn = "warn", Rollback = "rollback", None = "none" }
     RetryOn {

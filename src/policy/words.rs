@@ -54,6 +54,15 @@ const FOREIGN: &[Foreign] = &[
     foreign("minretryconcurrency", "Envoy's word", "retryBudget.minPerSecond"),
     foreign("outlierdetection", "Envoy's and Istio's word", "ejection"),
     foreign("failureaccrual", "Linkerd's word", "ejection"),
+    foreign("activehealthcheck", "Envoy Gateway's word", "healthCheck"),
+    foreign("healthchecks", "Envoy's word", "healthCheck"),
+    foreign("healthythreshold", "Envoy's word", "healthCheck.healthy"),
+    foreign("unhealthythreshold", "Envoy's word", "healthCheck.unhealthy"),
+    foreign("expectedstatuses", "Envoy's word", "healthCheck.codes"),
+    foreign("slowstartconfig", "Envoy's word", "balance.slowStart, a duration"),
+    foreign("warmupdurationsecs", "Istio's word", "balance.slowStart, a duration"),
+    foreign("localitylbsetting", "Istio's word", "balance.zone"),
+    foreign("maxconnectionduration", "Envoy's word", "keepAlive.maxAge"),
     foreign("passivehealthcheck", "Envoy Gateway's word", "ejection"),
     foreign("maxejectionpercent", "Envoy's word", "ejection.maxEjectedPercent"),
     foreign("baseejectiontime", "Envoy's word", "ejection.baseDuration"),
@@ -263,7 +272,7 @@ const FOREIGN: &[Foreign] = &[
 ];
 
 /// Keys that the format has, or will have, and this version does not act on.
-const LATER: &[&str] = &["http3", "callers", "healthcheck"];
+const LATER: &[&str] = &["http3", "callers"];
 
 /// What stands at the caret under a word that is not known where it is.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -122,8 +122,11 @@ impl Attempt<'_> {
         fresh: bool,
     ) -> Result<Way, Failure> {
         if tongue != Tongue::Http1 && !(tongue == Tongue::Either && line.is_known_http1()) {
-            if let Some(place) = line.shared.place() {
+            if let Some(place) = line.shared.place(now) {
                 self.route.state.meters.connection_reused();
+                if place.is_aged(now) {
+                    self.replace(endpoint, line, tongue, now);
+                }
                 let reused = place.was_idle();
                 return Ok(Way::Shared { place, reused });
             }
@@ -142,7 +145,8 @@ impl Attempt<'_> {
 
     fn dial(&self, endpoint: &Endpoint, line: &Arc<Line>, tongue: Tongue, by: Instant) -> Dial {
         let named = line.speech.connector.as_ref().and_then(|connector| connector.spec.server_name.as_deref());
-        let name = named.map_or_else(|| host_of(endpoint), Box::from);
+        let authority = endpoint.authority.to_str().unwrap_or_default();
+        let name = named.map_or_else(|| dial::host_of(authority).into(), Box::from);
         let (state, line) = (Arc::clone(self.route.state), Arc::clone(line));
         Dial { state, line, addr: endpoint.addr, name, offer: tongue.offer(), by }
     }
@@ -165,6 +169,17 @@ impl Attempt<'_> {
         }
     }
 
+    /// Opens a connection in place of one that has become old.
+    #[cold]
+    fn replace(&self, endpoint: &Arc<Endpoint>, line: &Arc<Line>, tongue: Tongue, now: Instant) {
+        let limits = pool_limits(self.route.upstream);
+        let by = now + self.route.upstream.connect_timeout;
+        line.shared.replace(now, by, self.tasks, || {
+            let opening = line.pool.open(&limits)?;
+            Some(self.dial(endpoint, line, tongue, by).open_shared(opening, limits.idle_max))
+        });
+    }
+
     /// A place on a connection that all wait for. `None`: the endpoint speaks HTTP/1.1.
     async fn join(&self, endpoint: &Arc<Endpoint>, line: &Arc<Line>, tongue: Tongue) -> Result<Option<Way>, Failure> {
         let limits = pool_limits(self.route.upstream);
@@ -185,14 +200,4 @@ impl Attempt<'_> {
             }
         }
     }
-}
-
-/// The host of an endpoint's authority: without port, and without the brackets of an address.
-fn host_of(endpoint: &Endpoint) -> Box<str> {
-    let authority = endpoint.authority.to_str().unwrap_or_default();
-    let host = match authority.rsplit_once(':') {
-        Some((host, port)) if port.bytes().all(|digit| digit.is_ascii_digit()) => host,
-        _ => authority,
-    };
-    host.trim_start_matches('[').trim_end_matches(']').into()
 }

@@ -46,6 +46,8 @@ pub struct Connection {
     idle_max: Duration,
     alarm: Alarm,
     closing: AtomicBool,
+    /// From then on the next answer is the last one.
+    ages_at: Option<Instant>,
     cut: AtomicBool,
     framing: Framing,
     /// Of an HTTP/2 stream: the connection that carries it.
@@ -91,6 +93,7 @@ impl Connection {
             idle_max,
             alarm: Alarm::new(),
             closing: AtomicBool::new(false),
+            ages_at: None,
             cut: AtomicBool::new(false),
             framing: Framing::default(),
             carrier: None,
@@ -99,6 +102,22 @@ impl Connection {
             served: AtomicBool::new(false),
             _place: place,
         }
+    }
+
+    /// It is asked to end when it is so old.
+    pub fn with_age(mut self, most: Option<Duration>) -> Connection {
+        self.ages_at = most.map(|most| self.opened + most);
+        self
+    }
+
+    /// When it has become old; `None`: never.
+    pub const fn ages_at(&self) -> Option<Instant> {
+        self.ages_at
+    }
+
+    /// Whether it is to end because of its age.
+    pub fn is_aged(&self, now: Instant) -> bool {
+        self.ages_at.is_some_and(|at| now >= at)
     }
 
     /// One more stream on this HTTP/2 connection.
@@ -170,7 +189,9 @@ impl Connection {
         if self.streams.fetch_sub(1, Ordering::Relaxed) == 1 {
             let now = clock::now();
             self.rest(now);
-            self.alarm.ask(now + self.idle_max);
+            let idle = now + self.idle_max;
+            // The last one who asks counts: the moment at which it is old must not be forgotten for this one.
+            self.alarm.ask(self.ages_at.map_or(idle, |at| at.min(idle)));
         }
     }
 

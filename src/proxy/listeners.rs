@@ -15,6 +15,8 @@ use super::connection::Connection;
 use super::{Proxy, accept};
 use crate::drain::Stop;
 use crate::policy::{Direction, Listener};
+use crate::random::Random;
+use crate::reliability::entropy::Entropy;
 
 /// Connections that wait to be accepted.
 const BACKLOG: u32 = 1_024;
@@ -62,6 +64,8 @@ struct Bounds {
     farewells: AtomicU32,
     connections_max: AtomicU32,
     idle_ms: AtomicU32,
+    /// How old connections become; 0 = any age.
+    age_ms: AtomicU64,
 }
 
 /// Listeners that are bound and not yet started.
@@ -110,7 +114,9 @@ impl Listeners {
             prepared.fresh.into_iter().map(|(addr, socket, inherited)| (addr, (socket, inherited))).collect();
         for listener in wanted {
             let idle_ms = AtomicU32::new(u32::try_from(listener.idle.as_millis()).unwrap_or(u32::MAX));
+            let age = listener.age_max.map_or(0, |age| u64::try_from(age.as_millis()).unwrap_or(u64::MAX));
             if let Some(known) = running.get(&listener.addr) {
+                known.bounds.age_ms.store(age, Ordering::Relaxed);
                 known.bounds.connections_max.store(listener.connections_max, Ordering::Relaxed);
                 known.bounds.idle_ms.store(idle_ms.into_inner(), Ordering::Relaxed);
                 continue;
@@ -124,6 +130,7 @@ impl Listeners {
                 farewells: AtomicU32::new(0),
                 connections_max,
                 idle_ms,
+                age_ms: AtomicU64::new(age),
             });
             let loop_ = accept_loop(Arc::clone(proxy), socket, listener.addr, stop.clone(), Arc::clone(&bounds));
             let _inside = self.data_plane.enter();
@@ -207,7 +214,7 @@ async fn accept_loop(proxy: Arc<Proxy>, socket: TcpListener, addr: SocketAddr, s
                     let idle = Duration::from_millis(u64::from(bounds.idle_ms.load(Ordering::Relaxed)));
                     // A socket for both families names callers of IPv4 in the words of IPv6.
                     let peer = SocketAddr::new(peer.ip().to_canonical(), peer.port());
-                    let connection = Connection::new(peer, addr, idle, Some(place));
+                    let connection = Connection::new(peer, addr, idle, Some(place)).with_age(age(&bounds));
                     proxy.tasks.spawn_plain(accept::serve(Arc::clone(&proxy), stream, connection, stop.clone()));
                 }
                 None => refuse(&proxy, stream, &bounds),
@@ -217,6 +224,15 @@ async fn accept_loop(proxy: Arc<Proxy>, socket: TcpListener, addr: SocketAddr, s
                 tokio::time::sleep(ACCEPT_PAUSE).await;
             }
         }
+    }
+}
+
+/// How old a connection becomes: as the policy says, give or take a tenth, so that those that came together do not all
+/// come again together.
+fn age(bounds: &Bounds) -> Option<Duration> {
+    match bounds.age_ms.load(Ordering::Relaxed) {
+        0 => None,
+        age => Some(Duration::from_millis(age).mul_f64(Random.between(0.9, 1.1))),
     }
 }
 

@@ -6,6 +6,10 @@
 
 use super::entropy::Entropy;
 
+mod slow_start;
+
+pub use slow_start::{Company, ramp};
+
 /// Pairs drawn before all endpoints are looked at. Outside panic at least half are available, so four pairs
 /// miss with probability 0.5^8 = 0.4 % (Finagle: effort e such that u^2e ≤ 1 %, 4 at u = 0.5).
 const EFFORT: usize = 4;
@@ -34,21 +38,21 @@ pub struct View {
     pub pending: u32,
     /// decayed EWMA in seconds
     pub ewma: f64,
+    /// 1 = a full member of the set; less while it starts slowly: a draw of it is accepted with this probability
+    pub weight: f64,
 }
 
 impl View {
-    /// Lower is better. A used endpoint that is available beats an ejected one that is not used.
-    fn rank(&self) -> u8 {
+    /// Lower is better. A used endpoint that is available beats an ejected one that is not used. One that starts
+    /// slowly draws lots, each time it is asked.
+    fn rank(&self, entropy: &mut impl Entropy) -> u8 {
         match (self.available, self.used) {
-            (true, false) => 0,
-            (true, true) => 1,
-            (false, false) => 2,
-            (false, true) => 3,
+            (true, false) if self.weight >= 1.0 || entropy.unit() < self.weight => 0,
+            (true, false) => 1,
+            (true, true) => 2,
+            (false, false) => 3,
+            (false, true) => 4,
         }
-    }
-
-    fn is_best_rank(&self) -> bool {
-        self.rank() == 0
     }
 
     fn cost(&self, by: Balance) -> f64 {
@@ -72,20 +76,21 @@ pub fn pick(
 ) -> Option<usize> {
     match by {
         Balance::PeakEwma | Balance::LeastRequest => two_choices(by, n, view, entropy),
-        Balance::RoundRobin => {
-            let start = turn.checked_rem(n)?;
-            first_available((start..n).chain(0..start), view)
-        }
-        Balance::Hash => first_available(0..n, view),
+        Balance::RoundRobin => in_turn(n, turn, view, entropy),
+        Balance::Hash => first_available(0..n, view, entropy),
     }
 }
 
 /// `order`: endpoints in ring order of preference (hash). The first of the best rank, see [`pick`]; None only
 /// if `order` is empty.
-pub fn first_available(order: impl Iterator<Item = usize>, view: impl Fn(usize) -> View) -> Option<usize> {
+pub fn first_available(
+    order: impl Iterator<Item = usize>,
+    view: impl Fn(usize) -> View,
+    entropy: &mut impl Entropy,
+) -> Option<usize> {
     let mut best: Option<(u8, usize)> = None;
     for index in order {
-        let rank = view(index).rank();
+        let rank = view(index).rank(entropy);
         if rank == 0 {
             return Some(index);
         }
@@ -94,6 +99,18 @@ pub fn first_available(order: impl Iterator<Item = usize>, view: impl Fn(usize) 
         }
     }
     best.map(|(_, index)| index)
+}
+
+/// The one whose turn it is. What it does not take is dealt out by lot: its neighbour alone would bear it twice.
+fn in_turn(n: usize, turn: usize, view: impl Fn(usize) -> View, entropy: &mut impl Entropy) -> Option<usize> {
+    let mut start = turn.checked_rem(n)?;
+    for _ in 0..=EFFORT {
+        if view(start).rank(entropy) == 0 {
+            return Some(start);
+        }
+        start = entropy.below(n);
+    }
+    first_available((start..n).chain(0..start), view, entropy)
 }
 
 fn two_choices(by: Balance, n: usize, view: impl Fn(usize) -> View, entropy: &mut impl Entropy) -> Option<usize> {
@@ -107,7 +124,7 @@ fn two_choices(by: Balance, n: usize, view: impl Fn(usize) -> View, entropy: &mu
         let second = (first + 1 + entropy.below(n - 1)) % n;
         for index in [first, second] {
             let candidate = view(index);
-            if !candidate.is_best_rank() {
+            if candidate.rank(entropy) != 0 {
                 continue;
             }
             match held {
@@ -127,11 +144,12 @@ fn scan(by: Balance, n: usize, view: impl Fn(usize) -> View, entropy: &mut impl 
     let mut drawn: [Option<(usize, View)>; 2] = [None, None];
     for index in 0..n {
         let candidate = view(index);
-        if candidate.rank() > best {
+        let rank = candidate.rank(entropy);
+        if rank > best {
             continue;
         }
-        if candidate.rank() < best {
-            best = candidate.rank();
+        if rank < best {
+            best = rank;
             seen = 0;
             drawn = [None, None];
         }

@@ -123,6 +123,13 @@ impl Ejection {
         self.until.filter(|until| now < *until)
     }
 
+    /// Ends the trip in force: what led to it is proven to be over. The next one is as long as if it had run out.
+    pub fn end_trip(&mut self, now: Instant) {
+        if self.tripped_until(now).is_some() {
+            self.until = Some(now);
+        }
+    }
+
     /// Clears a trip by hand, and everything that led to it.
     pub fn reset(&mut self, now: Instant) {
         *self = Ejection { window: Window::new(now, self.window.length()), run: 0, trips: 0, until: None };
@@ -156,6 +163,16 @@ impl Ejection {
         self.window.clear();
         until
     }
+}
+
+/// Median failure percent of an endpoint's peers, each with its samples. One without samples knows nothing: it is idle,
+/// or sits out. None = there is nobody to compare with.
+pub fn peer_median(peers: impl Iterator<Item = (u32, f64)>) -> Option<f64> {
+    let mut percents: Vec<f64> = peers.filter(|(samples, _)| *samples > 0).map(|(_, percent)| percent).collect();
+    percents.sort_by(f64::total_cmp);
+    let upper = percents.get(percents.len() / 2)?;
+    let lower = percents.get(percents.len().saturating_sub(1) / 2)?;
+    Some((lower + upper) / 2.0)
 }
 
 /// Whether ejection is enforced for a set of endpoints.

@@ -5,9 +5,11 @@
 //! that is down as one that is well.
 
 mod framing;
+mod health;
 mod message;
 
 pub use framing::Messages;
+pub use health::{CHECK_PATH, check_request, is_serving};
 pub use message::encode_message;
 
 use super::breaker::Signal;

@@ -30,6 +30,7 @@ pub mod ending;
 pub mod entropy;
 pub mod failure;
 pub mod grpc;
+pub mod health;
 pub mod hedge;
 pub mod idempotency;
 pub mod inheritance;
@@ -43,5 +44,6 @@ pub mod statistics;
 pub mod throttle;
 pub mod verdict;
 pub mod window;
+pub mod zone;
 
 pub use failure::{Failure, Phase, Sent, Side};

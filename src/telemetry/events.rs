@@ -109,6 +109,9 @@ pub enum Event<'a> {
     },
     /// An endpoint was taken out of rotation.
     Ejected { upstream: &'a str, endpoint: &'a str, cause: &'a str, for_ms: u64 },
+    /// An endpoint fails its health checks, or passes them again (`cause` is empty then). `action`: whether it sits out
+    /// for that (`enforce`), or would (`observe`).
+    Health { upstream: &'a str, endpoint: &'a str, state: &'a str, cause: &'a str, action: &'a str },
     /// An ejected endpoint is back.
     Returned { upstream: &'a str, endpoint: &'a str },
     /// The set of addresses changed.
@@ -154,6 +157,7 @@ impl Event<'_> {
             Event::Circuit { .. } => "circuit",
             Event::Verdict { .. } => "verdict",
             Event::Ejected { .. } => "ejected",
+            Event::Health { .. } => "health-check",
             Event::Returned { .. } => "returned",
             Event::Endpoints { .. } => "endpoints",
             Event::ResolveFailed { .. } => "resolve-failed",
@@ -228,6 +232,7 @@ impl Event<'_> {
             Event::Circuit { .. }
             | Event::Verdict { .. }
             | Event::Ejected { .. }
+            | Event::Health { .. }
             | Event::Returned { .. }
             | Event::Endpoints { .. }
             | Event::ResolveFailed { .. }
@@ -252,6 +257,12 @@ impl Event<'_> {
             }
             Event::Ejected { upstream, endpoint, cause, for_ms } => {
                 warn!(target: "outrigger", event, upstream, endpoint, cause, for_ms, "endpoint ejected");
+            }
+            Event::Health { upstream, endpoint, state, cause, action } if state == "unhealthy" => {
+                warn!(target: "outrigger", event, upstream, endpoint, state, cause, action, "endpoint fails its health check");
+            }
+            Event::Health { upstream, endpoint, state, cause, action } => {
+                info!(target: "outrigger", event, upstream, endpoint, state, cause, action, "endpoint passes its health check again");
             }
             Event::Returned { upstream, endpoint } => {
                 info!(target: "outrigger", event, upstream, endpoint, "endpoint is back");
@@ -364,7 +375,7 @@ pub(crate) mod tests {
         String::from_utf8(bytes).unwrap()
     }
 
-    const EVENTS: [Event<'static>; 27] = [
+    const EVENTS: [Event<'static>; 28] = [
         Event::Started { version: "1", policy_revision: 1, policy_hash: "h" },
         Event::PolicyApplied { revision: 1, hash: "h", source: "s", author: "a", effect: &[] },
         Event::PolicyRejected { source: "s", author: "a", error: "e" },
@@ -375,6 +386,7 @@ pub(crate) mod tests {
         Event::StoreDegraded { store: "redis", reason: "r" },
         Event::Circuit { upstream: "u", from: "closed", to: "open", cause: "c", failure_percent: 50.0, samples: 20 },
         Event::Ejected { upstream: "u", endpoint: "e", cause: "c", for_ms: 1 },
+        Event::Health { upstream: "u", endpoint: "e", state: "unhealthy", cause: "c", action: "enforce" },
         Event::Returned { upstream: "u", endpoint: "e" },
         Event::Endpoints { upstream: "u", added: &[], removed: &[], total: 0 },
         Event::ResolveFailed { upstream: "u", error: "e" },

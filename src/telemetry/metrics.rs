@@ -71,6 +71,12 @@ const OPENED: CounterName = CounterName("outrigger_connections_opened_total", "C
 const REUSED: CounterName =
     CounterName("outrigger_connections_reused_total", "Attempts that were sent on a kept connection.");
 const EJECTIONS: CounterName = CounterName("outrigger_ejections_total", "Endpoints taken out of rotation.");
+const HEALTH_CHECKS: CounterName =
+    CounterName("outrigger_health_checks_total", "Health checks of endpoints, by whether they passed.");
+const ZONES: CounterName = CounterName(
+    "outrigger_zone_attempts_total",
+    "Attempts by whether they stayed in our zone, where the policy knows zones.",
+);
 const SET_CHANGES: CounterName =
     CounterName("outrigger_endpoint_set_changes_total", "Changes of the set of addresses of the upstream.");
 const UNROUTED: CounterName =
@@ -85,7 +91,7 @@ const LETTERS_LOST: CounterName = CounterName(
 );
 const TLS_REFUSED: CounterName =
     CounterName("outrigger_tls_refused_total", "TLS handshakes that came to nothing, by reason.");
-const COUNTERS: [&CounterName; 16] = [
+const COUNTERS: [&CounterName; 18] = [
     &REQUESTS,
     &ATTEMPTS,
     &RETRIES,
@@ -96,6 +102,8 @@ const COUNTERS: [&CounterName; 16] = [
     &OPENED,
     &REUSED,
     &EJECTIONS,
+    &HEALTH_CHECKS,
+    &ZONES,
     &SET_CHANGES,
     &UNROUTED,
     &ADMIN_REFUSED,

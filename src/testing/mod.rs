@@ -11,6 +11,7 @@
 
 pub mod certificates;
 mod client;
+mod dns;
 pub mod frames;
 pub mod http2;
 mod load;
@@ -26,6 +27,7 @@ use std::time::Duration;
 
 pub use certificates::{Authority, Identity, IdentityFiles, Leaf};
 pub use client::{Answer, Client, get};
+pub use dns::NameServer;
 pub use frames::{Frame, Frames, FramesServer};
 pub use http2::{Exchange, Http2, Http2Answer};
 pub use load::{Load, Report};

@@ -55,6 +55,9 @@ mod observing;
 /// Circuit breakers and the ejection of endpoints.
 mod breaking;
 
+/// The care of endpoints: who is checked, who sits out, who starts slowly, who is near, who comes and goes.
+mod endpoints;
+
 /// What `outrigger status` says of real faults.
 mod verdicts;
 

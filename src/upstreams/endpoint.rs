@@ -1,7 +1,7 @@
 //! One address of an upstream: its connections, its health, what is in flight to it.
 
 use std::net::SocketAddr;
-use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::sync::atomic::{AtomicU8, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -9,10 +9,13 @@ use arc_swap::ArcSwap;
 use http::HeaderValue;
 
 use super::line::{Line, Speech};
-use super::view::EndpointView;
+use super::view::{EndpointView, HealthView};
 use crate::random::Random;
-use crate::reliability::balance::View;
+use crate::reliability::Failure;
+use crate::reliability::balance::{self, Company, View};
 use crate::reliability::ejection::{Ejection, EjectionPolicy, EndpointSignal};
+use crate::reliability::failure::Phase;
+use crate::reliability::health::{Change, Health as Checks, HealthPolicy, Miss, Standing};
 use crate::reliability::latency::PeakEwma;
 use crate::telemetry::tally::EndingTally;
 use crate::wire::pool::PoolLimits;
@@ -34,9 +37,30 @@ pub struct Endpoint {
     /// How attempts to it ended.
     pub tally: EndingTally,
     pending: AtomicU32,
-    /// Tripped, and the set may do without it.
-    ejected: AtomicBool,
+    /// Why it sits out: one of [`IN`], [`EJECTED`], [`FAILING`].
+    out: AtomicU8,
+    born: Instant,
+    /// Nanoseconds since `born`, and one, since when it starts slowly; 0 = it is established.
+    warms_since: AtomicU64,
     health: Mutex<Health>,
+}
+
+/// It takes traffic.
+const IN: u8 = 0;
+/// Tripped, and the set may do without it.
+const EJECTED: u8 = 1;
+/// It fails its checks, and the set may do without it.
+const FAILING: u8 = 2;
+
+/// Whether an endpoint takes traffic, and why not.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Place {
+    /// It does.
+    In,
+    /// It sits out because requests to it failed.
+    Ejected,
+    /// It sits out because its health checks do.
+    Failing,
 }
 
 #[derive(Debug)]
@@ -46,6 +70,19 @@ struct Health {
     last_failure: Option<&'static str>,
     /// Successful attempts so far, and how long they took together.
     answered: (u64, Duration),
+    /// Where it is checked.
+    checks: Option<Checks>,
+    /// Why the last check did not pass, while it fails or may fail.
+    miss: Option<Miss>,
+}
+
+/// What a check is for an endpoint that may be due for one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Due {
+    /// It is due, and has begun.
+    Now,
+    /// Not before this moment.
+    At(Instant),
 }
 
 /// An attempt in flight to an endpoint; counted until dropped.
@@ -72,20 +109,24 @@ impl Drop for InFlight {
 }
 
 impl Endpoint {
-    /// A healthy endpoint without connections.
-    pub fn new(addr: SocketAddr, authority: HeaderValue, now: Instant) -> Endpoint {
+    /// A healthy endpoint without connections. `seed`: what it is assumed to need for an answer, where others are known.
+    pub fn new(addr: SocketAddr, authority: HeaderValue, seed: Option<Duration>, now: Instant) -> Endpoint {
         Endpoint {
             addr,
             authority,
             line: ArcSwap::default(),
             tally: EndingTally::default(),
             pending: AtomicU32::new(0),
-            ejected: AtomicBool::new(false),
+            out: AtomicU8::new(IN),
+            born: now,
+            warms_since: AtomicU64::new(0),
             health: Mutex::new(Health {
                 ejection: Ejection::new(now),
-                ewma: PeakEwma::new(now, EWMA_START, EWMA_DECAY),
+                ewma: PeakEwma::new(now, seed.unwrap_or(EWMA_START), EWMA_DECAY),
                 last_failure: None,
                 answered: (0, Duration::ZERO),
+                checks: None,
+                miss: None,
             }),
         }
     }
@@ -127,24 +168,113 @@ impl Endpoint {
         self.pending.load(Ordering::Relaxed)
     }
 
-    /// What a balancer may know.
-    pub fn balance_view(&self, now: Instant, used: bool) -> View {
+    /// What a balancer may know. `company`: where some of the set start slowly, and over which time.
+    pub fn balance_view(&self, now: Instant, used: bool, company: Option<(Company, Duration)>) -> View {
         View {
-            available: !self.ejected.load(Ordering::Relaxed),
+            available: self.out.load(Ordering::Relaxed) == IN,
             used,
             pending: self.pending(),
             ewma: self.health().ewma.value(now),
+            weight: company.map_or(1.0, |(company, window)| company.weight(self.ramp(now, window))),
         }
     }
 
-    /// Whether it is out of rotation.
-    pub fn is_ejected(&self) -> bool {
-        self.ejected.load(Ordering::Relaxed)
+    /// Whether it is out of rotation, and why.
+    pub fn place(&self) -> Place {
+        match self.out.load(Ordering::Relaxed) {
+            EJECTED => Place::Ejected,
+            FAILING => Place::Failing,
+            _ => Place::In,
+        }
     }
 
-    /// Takes it out of rotation, or back in.
-    pub fn set_ejected(&self, ejected: bool) {
-        self.ejected.store(ejected, Ordering::Relaxed);
+    /// Whether it is out of rotation because requests to it failed.
+    pub fn is_ejected(&self) -> bool {
+        self.place() == Place::Ejected
+    }
+
+    /// Takes it out of rotation, or back in. Returns whether it was out.
+    pub fn set_place(&self, place: Place) -> bool {
+        let word = match place {
+            Place::In => IN,
+            Place::Ejected => EJECTED,
+            Place::Failing => FAILING,
+        };
+        self.out.swap(word, Ordering::Relaxed) != IN
+    }
+
+    /// From now on it starts slowly.
+    pub fn start_slowly(&self, now: Instant) {
+        let since = now.saturating_duration_since(self.born).as_nanos();
+        self.warms_since.store(u64::try_from(since).unwrap_or(u64::MAX).saturating_add(1), Ordering::Relaxed);
+    }
+
+    /// How far its slow start over `window` has come, 1 = it is over.
+    pub fn ramp(&self, now: Instant, window: Duration) -> f64 {
+        match self.warms_since.load(Ordering::Relaxed) {
+            0 => 1.0,
+            since => {
+                let from = self.born + Duration::from_nanos(since - 1);
+                balance::ramp(now.saturating_duration_since(from), window)
+            }
+        }
+    }
+
+    /// Whether a check is due; one that is, has begun.
+    pub fn check_due(&self, now: Instant, policy: &HealthPolicy) -> Due {
+        let mut health = self.health();
+        let checks = health.checks.get_or_insert_with(|| Checks::new(now, policy, &mut Random));
+        if checks.due() > now {
+            return Due::At(checks.due());
+        }
+        checks.begin(now, policy);
+        Due::Now
+    }
+
+    /// Takes in how a check ended. A check that passes tries what a trip for want of a connection stands for: after
+    /// as many of them as let an endpoint in, such a trip ends. It says nothing of requests that are answered with
+    /// errors, so other trips run out.
+    pub fn record_check(&self, now: Instant, result: Result<(), Miss>, policy: &HealthPolicy) -> Option<Change> {
+        let mut health = self.health();
+        let Health { checks, miss, ejection, last_failure, .. } = &mut *health;
+        let checks = checks.as_mut()?;
+        let change = checks.record(now, result.is_ok(), policy, &mut Random);
+        match result {
+            Err(why) => *miss = Some(why),
+            Ok(()) if checks.standing() != Standing::Unhealthy => *miss = None,
+            Ok(()) => {}
+        }
+        let connects = |token: &str| {
+            Failure::ALL.iter().any(|failure| failure.token() == token && failure.phase() == Phase::Connect)
+        };
+        if checks.passed() >= policy.healthy && last_failure.is_some_and(connects) {
+            ejection.end_trip(now);
+        }
+        change
+    }
+
+    /// Another block than before: its first check comes soon, what was said stays until then.
+    pub fn ask_anew(&self, now: Instant, policy: &HealthPolicy) {
+        if let Some(checks) = &mut self.health().checks {
+            checks.ask_anew(now, policy, &mut Random);
+        }
+    }
+
+    /// It is not checked any more.
+    pub fn forget_checks(&self) {
+        let mut health = self.health();
+        (health.checks, health.miss) = (None, None);
+    }
+
+    /// Whether it fails its checks.
+    pub fn fails_checks(&self) -> bool {
+        self.health().checks.as_ref().is_some_and(|checks| checks.standing() == Standing::Unhealthy)
+    }
+
+    /// Why it fails its checks, if it does.
+    pub fn miss(&self) -> Option<Miss> {
+        let health = self.health();
+        health.miss.filter(|_| health.checks.as_ref().is_some_and(|checks| checks.standing() == Standing::Unhealthy))
     }
 
     /// Takes in how an attempt ended. A failure is charged at least `penalty`: an endpoint that fails fast
@@ -216,6 +346,12 @@ impl Endpoint {
                 .filter(|_| self.is_ejected())
                 .map(|t| t.saturating_duration_since(now).as_millis() as u64),
             last_failure: health.last_failure.map(str::to_owned),
+            health: health.checks.as_ref().map(|checks| HealthView {
+                state: checks.standing().as_str().to_owned(),
+                cause: health.miss.map(|miss| miss.to_string()),
+                sits_out: self.place() == Place::Failing,
+            }),
+            zone: None,
         }
     }
 }

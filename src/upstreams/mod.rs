@@ -1,5 +1,6 @@
 //! Living state of dependencies: budget, breaker, limits, endpoints. It outlives policy revisions.
 
+pub mod checks;
 pub mod endpoint;
 pub mod line;
 pub mod pick;
@@ -10,6 +11,8 @@ pub mod ring;
 pub mod set;
 pub mod slots;
 pub mod view;
+mod warming;
+mod zones;
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -19,7 +22,7 @@ use arc_swap::ArcSwap;
 use tokio::sync::Notify;
 
 use self::endpoint::{AttemptRecord, Endpoint};
-use self::set::EndpointSet;
+use self::set::{EndpointSet, Shape};
 use self::slots::Slots;
 use self::view::{
     BREAKER, BUDGET, BudgetView, CircuitView, EJECTION, LimitsView, ObservedView, THROTTLE, TotalsView, UpstreamView,
@@ -32,6 +35,7 @@ use crate::reliability::dependency::Dependency;
 use crate::reliability::efficacy;
 use crate::reliability::ejection::EndpointSignal;
 use crate::reliability::ending::Ending;
+use crate::reliability::health;
 use crate::reliability::throttle::Throttle;
 use crate::telemetry::metrics::UpstreamMeters;
 use crate::telemetry::tally::Tally;
@@ -68,6 +72,8 @@ pub struct Upstream {
     /// An endpoint agreed on HTTP/2 when it was asked last.
     shares: AtomicBool,
     resolution: Resolution,
+    /// Whoever checks endpoints is told that there are others.
+    set_changed: Arc<Notify>,
     events: Events,
 }
 
@@ -87,6 +93,8 @@ pub enum Event {
     ResolveFailed { upstream: Arc<str>, error: String },
     /// Whether retries of a route help after one class of failure is judged differently now.
     Retries { upstream: Arc<str>, route: Arc<str>, change: efficacy::Change },
+    /// An endpoint fails its health checks, and why; or passes them again.
+    Health { upstream: Arc<str>, endpoint: String, miss: Option<health::Miss>, enforced: bool },
     /// The name, which could not be resolved, can be again.
     Resolved { upstream: Arc<str>, endpoints: usize },
 }
@@ -152,6 +160,7 @@ pub fn pool_limits(policy: &UpstreamPolicy) -> PoolLimits {
         connections_max: policy.limits.connections,
         idle_max: policy.idle_connections_max,
         idle_timeout: policy.idle_connection_timeout,
+        age_max: policy.connection_age_max,
     }
 }
 
@@ -166,11 +175,12 @@ impl Upstream {
             totals: Totals::default(),
             dependency: Mutex::new(Dependency::new(&policy.dependency, now)),
             numbers: Mutex::default(),
-            set: ArcSwap::from_pointee(EndpointSet::new(&[], false, None, now)),
+            set: ArcSwap::from_pointee(EndpointSet::new(&[], &Shape::default(), None, None, now)),
             turn: AtomicU64::new(0),
             slow_above: AtomicU64::new(0),
             shares: AtomicBool::new(false),
             resolution: Resolution::default(),
+            set_changed: Arc::default(),
             events,
         }
     }
@@ -252,7 +262,7 @@ impl Upstream {
             peer_failure_percent: set.peer_failure_percent(endpoint, now),
         };
         if let Some(until) = endpoint.record(now, &record, &policy.ejection) {
-            set.recount(now, &policy.ejection);
+            set.recount(now, policy);
             if policy.ejection.observe && set.would_eject(endpoint, now, &policy.ejection) {
                 self.totals.would_eject.fetch_add(1, Ordering::Relaxed);
             }
@@ -345,10 +355,11 @@ impl Upstream {
         UpstreamView {
             name: self.name.to_string(),
             direction: self.direction.as_str().to_owned(),
-            endpoints: set.endpoints.iter().map(|e| e.view(now)).collect(),
+            endpoints: set.endpoints.iter().map(|e| view_of(e, policy, now)).collect(),
             endpoint_set_age_seconds: now.saturating_duration_since(set.since).as_secs(),
             resolve_error,
             panic: set.in_panic(now),
+            checks_ignored: set.ignores_checks(policy),
             circuit,
             budget,
             limits,
@@ -360,6 +371,11 @@ impl Upstream {
             observed,
         }
     }
+}
+
+fn view_of(endpoint: &Endpoint, policy: &UpstreamPolicy, now: Instant) -> view::EndpointView {
+    let zone = policy.zones.as_ref().map(|zones| zones.word(endpoint.addr.ip()));
+    view::EndpointView { zone, ..endpoint.view(now) }
 }
 
 fn circuit_view(dependency: &mut Dependency, now: Instant) -> Option<CircuitView> {

@@ -8,7 +8,9 @@ use http::HeaderValue;
 use tokio::runtime::Handle;
 use tokio::task::AbortHandle;
 
+use super::checks::{self, Checking, Places};
 use super::line::Speech;
+use super::set::Shape;
 use super::view::RateLimitView;
 use super::{Events, Upstream, resolve};
 use crate::clock;
@@ -51,6 +53,8 @@ pub struct Registry {
     tls: Arc<tls::Registry>,
     events: Events,
     resolver: Arc<Resolver>,
+    /// How many health checks run at once.
+    places: Places,
     /// Where names are looked up: not on the data plane's runtime.
     control: Handle,
 }
@@ -61,14 +65,19 @@ type Encryption = (Vec<Option<Arc<Connector>>>, Vec<Option<Arc<Acceptor>>>);
 struct Entry {
     upstream: Arc<Upstream>,
     target: Target,
-    hash: bool,
+    shape: Shape,
     speech: Arc<Speech>,
     resolving: Option<AbortHandle>,
+    /// What its endpoints are asked, and the task that asks.
+    checking: Option<(Checking, AbortHandle)>,
 }
 
 impl Drop for Entry {
     fn drop(&mut self) {
         if let Some(task) = &self.resolving {
+            task.abort();
+        }
+        if let Some((_, task)) = &self.checking {
             task.abort();
         }
     }
@@ -81,7 +90,7 @@ impl Registry {
             let _inside = control.enter();
             Arc::new(Resolver::from_system())
         };
-        Registry { alive: Mutex::default(), metrics, tls, events, resolver, control }
+        Registry { alive: Mutex::default(), metrics, tls, events, resolver, places: checks::places(), control }
     }
 
     /// Brings the living state in line with `policy`.
@@ -157,21 +166,23 @@ impl Registry {
         connector: Option<Arc<Connector>>,
         now: Instant,
     ) -> (Arc<Upstream>, Arc<Speech>) {
-        let hash = wanted.balance == Balance::Hash;
+        let shape = Shape { hash: wanted.balance == Balance::Hash, zones: wanted.zones.clone() };
         let entry = alive.entry((wanted.direction, Arc::clone(&wanted.name))).or_insert_with(|| {
             let meters = self.metrics.upstream(wanted.direction, &wanted.name);
             let upstream = Arc::new(Upstream::new(wanted, meters, Arc::clone(&self.events), now));
             // An impossible target, so that the first comparison below differs.
             let target = Target::Fixed(Vec::new());
-            Entry { upstream, target, hash, speech: Arc::default(), resolving: None }
+            let shape = shape.clone();
+            Entry { upstream, target, shape, speech: Arc::default(), resolving: None, checking: None }
         });
         entry.upstream.decide(|d| d.reconfigure(&wanted.dependency, now));
-        if entry.target != wanted.target || entry.hash != hash {
+        if entry.target != wanted.target || entry.shape != shape {
             entry.target = wanted.target.clone();
-            entry.hash = hash;
+            entry.shape = shape;
             self.follow_target(entry, now);
         }
         entry.speech = entry.speech.or_next(connector, wanted.protocol);
+        self.follow_checks(entry, wanted, now);
         (Arc::clone(&entry.upstream), Arc::clone(&entry.speech))
     }
 
@@ -183,7 +194,7 @@ impl Registry {
             Target::Fixed(fixed) => {
                 let addresses: Vec<_> =
                     fixed.iter().filter_map(|f| Some((f.addr, HeaderValue::from_str(&f.authority).ok()?))).collect();
-                entry.upstream.set_endpoints(&addresses, entry.hash, now);
+                entry.upstream.set_endpoints(&addresses, &entry.shape, now);
             }
             Target::Dns { host, port, authority } => {
                 // The compiler of the policy has checked the authority; an odd one must still not panic.
@@ -195,9 +206,36 @@ impl Registry {
                     host.clone(),
                     *port,
                     authority,
-                    entry.hash,
+                    entry.shape.clone(),
                 );
                 entry.resolving = Some(self.control.spawn(task).abort_handle());
+            }
+        }
+    }
+
+    /// Checks go on as they are while the block and what is spoken stay. With another block they begin anew, and what
+    /// was found holds until they have found something; without one it is forgotten.
+    fn follow_checks(&self, entry: &mut Entry, wanted: &UpstreamPolicy, now: Instant) {
+        let upstream = &entry.upstream;
+        let checking = wanted
+            .health_check
+            .as_ref()
+            .map(|policy| Checking { policy: Arc::clone(policy), speech: Arc::clone(&entry.speech) });
+        if entry.checking.as_ref().map(|(before, _)| before) == checking.as_ref() {
+            return;
+        }
+        let before = entry.checking.take();
+        if let Some((_, task)) = &before {
+            task.abort();
+        }
+        match checking {
+            None => upstream.forget_checks(),
+            Some(checking) => {
+                if before.is_some_and(|(before, _)| before.policy != checking.policy) {
+                    upstream.check_anew(&checking, now);
+                }
+                let task = checks::keep_checked(Arc::downgrade(upstream), checking.clone(), Arc::clone(&self.places));
+                entry.checking = Some((checking, self.control.spawn(task).abort_handle()));
             }
         }
     }

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use http::HeaderValue;
 
-use super::set::EndpointSet;
+use super::set::{EndpointSet, Shape};
 use super::{Event, Upstream};
 use crate::clock;
 use crate::reliability::Failure;
@@ -21,12 +21,14 @@ const CONNECT_FAILURES_NUDGE: u64 = 2;
 
 impl Upstream {
     /// Replaces the endpoints. The same addresses change nothing.
-    pub(super) fn set_endpoints(&self, addresses: &[(SocketAddr, HeaderValue)], hash: bool, now: Instant) {
+    pub(super) fn set_endpoints(&self, addresses: &[(SocketAddr, HeaderValue)], shape: &Shape, now: Instant) {
         let old = self.endpoints();
-        let new = EndpointSet::new(addresses, hash, Some(&old), now);
+        // Whoever comes is thought to be as slow as the slower ones, until it has been measured.
+        let seed = self.lock().latency.quantile(now, 0.9);
+        let new = EndpointSet::new(addresses, shape, Some(&old), seed, now);
         let same = old.endpoints.len() == new.endpoints.len()
             && old.endpoints.iter().zip(&new.endpoints).all(|(a, b)| Arc::ptr_eq(a, b))
-            && old.ring.is_some() == new.ring.is_some();
+            && old.shape == new.shape;
         if self.settle() {
             let endpoints = new.endpoints.len();
             (self.events)(Event::Resolved { upstream: Arc::clone(&self.name), endpoints });
@@ -44,6 +46,7 @@ impl Upstream {
             .collect();
         let (before, now) = (old.endpoints.len(), new.endpoints.len());
         self.set.store(Arc::new(new));
+        self.set_changed.notify_one();
         // Requests in flight to a removed address finish; its idle connections close now.
         for endpoint in &gone {
             endpoint.retire();
@@ -111,7 +114,7 @@ pub(super) async fn keep_resolved(
     host: String,
     port: u16,
     authority: HeaderValue,
-    hash: bool,
+    shape: Shape,
 ) {
     loop {
         let answer = resolver.resolve(&host, port).await;
@@ -121,7 +124,7 @@ pub(super) async fn keep_resolved(
         let next = match answer {
             Ok(resolved) => {
                 let addresses: Vec<_> = resolved.addresses.iter().map(|a| (*a, authority.clone())).collect();
-                alive.set_endpoints(&addresses, hash, now);
+                alive.set_endpoints(&addresses, &shape, now);
                 resolved.valid_until
             }
             Err((failure, text)) => {
@@ -180,13 +183,45 @@ mod tests {
             let mut error = upstream.resolution.error.lock().unwrap();
             *error = Some((Failure::DnsError, "no such name".to_owned()));
         };
-        upstream.set_endpoints(&addresses(&[1, 2]), false, now);
+        upstream.set_endpoints(&addresses(&[1, 2]), &Shape::default(), now);
         fail();
-        upstream.set_endpoints(&addresses(&[1, 2]), false, now);
-        upstream.set_endpoints(&addresses(&[1, 2]), false, now);
+        upstream.set_endpoints(&addresses(&[1, 2]), &Shape::default(), now);
+        upstream.set_endpoints(&addresses(&[1, 2]), &Shape::default(), now);
         fail();
-        upstream.set_endpoints(&addresses(&[2, 3, 4]), false, now);
+        upstream.set_endpoints(&addresses(&[2, 3, 4]), &Shape::default(), now);
         let expected = ["0 -> 2, 2 new, 0 gone", "resolved 2", "resolved 3", "2 -> 3, 2 new, 1 gone"];
         assert_eq!(*told.lock().unwrap(), expected);
+    }
+
+    #[test]
+    fn an_endpoint_that_joins_others_is_thought_to_be_as_slow_as_the_slower_ones_and_starts_slowly() {
+        let text = "version: 1\nupstreams:\n  payments:\n    url: http://payments.test\n";
+        let policy = compile::load("policy.yaml", text).unwrap_or_else(|findings| panic!("{findings}")).policy;
+        let now = Instant::now();
+        let meters = Metrics::new().upstream(Direction::Outbound, "payments");
+        let upstream = Upstream::new(&policy.upstreams[0], meters, Arc::new(|_| {}), now);
+        let addresses = |last: &[u8]| -> Vec<(SocketAddr, HeaderValue)> {
+            let address = |last: &u8| (SocketAddr::from(([10, 0, 0, *last], 80)), HeaderValue::from_static("p"));
+            last.iter().map(address).collect()
+        };
+        upstream.set_endpoints(&addresses(&[1, 2]), &Shape::default(), now);
+        upstream.decide(|dependency| {
+            (1..=100).for_each(|ms| dependency.latency.record(now, Duration::from_millis(ms)));
+        });
+        upstream.set_endpoints(&addresses(&[1, 2, 3]), &Shape::default(), now);
+        let set = upstream.endpoints();
+        let window = Duration::from_secs(10);
+        let seen: Vec<(u64, f64)> = set
+            .endpoints
+            .iter()
+            .map(|e| ((e.balance_view(now, false, None).ewma * 1e3).round() as u64, e.ramp(now, window)))
+            .collect();
+        assert_eq!((seen[0], seen[1]), ((30, 1.0), (30, 1.0)), "the first ones came to nobody");
+        assert!((88..=92).contains(&seen[2].0) && seen[2].1 == 0.1, "{seen:?}");
+        set.refresh(now + Duration::from_secs(1), &policy.upstreams[0]);
+        let (company, _) = set.company(&policy.upstreams[0]).expect("one starts slowly");
+        assert!((company.top, company.lift) == (1.0, 0.0), "{company:?}");
+        set.refresh(now + Duration::from_secs(11), &policy.upstreams[0]);
+        assert_eq!(set.company(&policy.upstreams[0]), None, "it is over");
     }
 }

@@ -1,4 +1,4 @@
-//! The endpoints an upstream has right now, and whether ejection may be enforced among them.
+//! The endpoints an upstream has right now: who of them sits out, who starts slowly, and which are of our zone.
 
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -7,9 +7,24 @@ use std::time::{Duration, Instant};
 
 use http::HeaderValue;
 
-use super::endpoint::Endpoint;
+use super::endpoint::{Endpoint, Place};
 use super::ring::Ring;
-use crate::reliability::ejection::{self, EjectionPolicy, SetState};
+use super::warming::Warming;
+use super::zones::Zones;
+use crate::policy::UpstreamPolicy;
+use crate::policy::endpoints::ZonePolicy;
+use crate::reliability::balance::Company;
+use crate::reliability::ejection::{self, SetState};
+use crate::reliability::health;
+
+/// What a policy says of how a set is laid out.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Shape {
+    /// Requests are hashed.
+    pub hash: bool,
+    /// Whose zone is whose.
+    pub zones: Option<Arc<ZonePolicy>>,
+}
 
 /// One endpoint set. Replaced as a whole when addresses come or go; endpoints that stay are shared.
 #[derive(Debug)]
@@ -18,9 +33,14 @@ pub struct EndpointSet {
     pub endpoints: Box<[Arc<Endpoint>]>,
     /// Present where the policy hashes.
     pub ring: Option<Ring>,
+    /// Present where the policy knows zones.
+    pub zones: Option<Zones>,
+    /// How it is laid out.
+    pub shape: Shape,
     /// When this set came into force.
     pub since: Instant,
     trips: Trips,
+    warming: Warming,
 }
 
 /// Which endpoints sit out, counted anew only when one trips or a trip may have ended.
@@ -35,16 +55,26 @@ struct Trips {
 }
 
 impl EndpointSet {
-    /// A set of `addresses`; endpoints that `old` had are kept.
+    /// A set of `addresses`; endpoints that `old` had are kept, and where it had any, those that come start slowly.
+    /// `seed`: what they are assumed to need for an answer.
     pub fn new(
         addresses: &[(SocketAddr, HeaderValue)],
-        hash: bool,
+        shape: &Shape,
         old: Option<&EndpointSet>,
+        seed: Option<Duration>,
         now: Instant,
     ) -> EndpointSet {
         let mut sorted: Vec<&(SocketAddr, HeaderValue)> = addresses.iter().collect();
         sorted.sort_by_key(|(addr, _)| *addr);
         sorted.dedup_by_key(|(addr, _)| *addr);
+        let serves = old.is_some_and(|old| !old.endpoints.is_empty());
+        let come = |addr: &SocketAddr, authority: &HeaderValue| {
+            let endpoint = Endpoint::new(*addr, authority.clone(), seed, now);
+            if serves {
+                endpoint.start_slowly(now);
+            }
+            Arc::new(endpoint)
+        };
         let endpoints: Box<[Arc<Endpoint>]> = sorted
             .into_iter()
             .map(|(addr, authority)| {
@@ -52,12 +82,14 @@ impl EndpointSet {
                     let at = o.endpoints.binary_search_by_key(addr, |e| e.addr).ok()?;
                     o.endpoints.get(at).filter(|e| e.authority == *authority)
                 });
-                known.map_or_else(|| Arc::new(Endpoint::new(*addr, authority.clone(), now)), Arc::clone)
+                known.map_or_else(|| come(addr, authority), Arc::clone)
             })
             .collect();
         let addresses: Vec<SocketAddr> = endpoints.iter().map(|e| e.addr).collect();
         EndpointSet {
-            ring: hash.then(|| Ring::new(&addresses)).flatten(),
+            ring: shape.hash.then(|| Ring::new(&addresses)).flatten(),
+            zones: shape.zones.as_ref().map(|zones| Zones::new(zones, &addresses)),
+            shape: shape.clone(),
             endpoints,
             since: now,
             trips: Trips {
@@ -67,35 +99,78 @@ impl EndpointSet {
                 recount_at: AtomicU64::new(1),
                 all_down_since: AtomicU64::new(0),
             },
+            warming: Warming::default(),
         }
     }
 
     /// Whether so many endpoints are tripped that ejection is ignored.
     pub fn in_panic(&self, now: Instant) -> bool {
-        let tripped = self.endpoints.iter().filter(|e| e.tripped_until(now).is_some()).count();
-        ejection::set_state(tripped, self.endpoints.len()) == SetState::Panic
+        let ill = |e: &&Arc<Endpoint>| e.tripped_until(now).is_some() || e.place() == Place::Failing;
+        let tripped = self.endpoints.iter().any(|e| e.tripped_until(now).is_some());
+        let ill = self.endpoints.iter().filter(ill).count();
+        tripped && ejection::set_state(ill, self.endpoints.len()) == SetState::Panic
     }
 
-    /// Lets endpoints back in whose trip has ended. One load when nothing is tripped.
-    pub fn refresh(&self, now: Instant, policy: &EjectionPolicy) {
+    /// Whether so many endpoints fail their health checks that these are ignored.
+    pub fn ignores_checks(&self, policy: &UpstreamPolicy) -> bool {
+        if policy.health_check.as_ref().is_none_or(|check| check.observe) {
+            return false;
+        }
+        let failing = self.endpoints.iter().filter(|e| e.fails_checks()).count();
+        failing > 0 && ejection::set_state(failing, self.endpoints.len()) == SetState::Panic
+    }
+
+    /// Lets endpoints back in whose trip has ended. Two loads when nothing is tripped and nobody starts slowly.
+    pub fn refresh(&self, now: Instant, policy: &UpstreamPolicy) {
         let recount_at = self.trips.recount_at.load(Ordering::Acquire);
         if recount_at != 0 && self.nanos(now) >= recount_at {
             self.recount(now, policy);
         }
+        if self.warming.is_due(self.nanos(now)) {
+            self.warm(now, policy);
+        }
     }
 
-    /// Decides anew which of the tripped endpoints sit out; called when one trips.
-    pub fn recount(&self, now: Instant, policy: &EjectionPolicy) {
+    /// Who starts slowly, in the company of the others; `None`: nobody does.
+    pub fn company(&self, policy: &UpstreamPolicy) -> Option<(Company, Duration)> {
+        Some((self.warming.company()?, policy.slow_start?))
+    }
+
+    fn warm(&self, now: Instant, policy: &UpstreamPolicy) {
+        let Some(window) = policy.slow_start else { return self.warming.end() };
+        // Whoever counts at this moment has a reason to come back.
+        let Ok(_one) = self.trips.counting.try_lock() else { return };
+        let ramps = self.endpoints.iter().filter(|e| e.place() == Place::In).map(|e| e.ramp(now, window));
+        self.warming.look(ramps, self.nanos(now), window);
+    }
+
+    /// Has the next request decide anew who sits out.
+    pub fn recount_soon(&self) {
+        let _one = self.trips.counting.lock().unwrap_or_else(PoisonError::into_inner);
+        self.trips.recount_at.store(1, Ordering::Release);
+    }
+
+    /// Decides anew which endpoints sit out; called when one trips.
+    pub fn recount(&self, now: Instant, policy: &UpstreamPolicy) {
         // One count at a time: an older view stored last would let an endpoint sit out for good.
         let _one = self.trips.counting.lock().unwrap_or_else(PoisonError::into_inner);
         let until: Vec<Option<Instant>> = self.endpoints.iter().map(|e| e.tripped_until(now)).collect();
+        let checked = policy.health_check.as_ref().is_some_and(|check| !check.observe);
+        let failing: Vec<bool> = self.endpoints.iter().map(|e| checked && e.fails_checks()).collect();
         let (tripped, total) = (until.iter().flatten().count(), until.len());
-        let mut places =
-            if policy.observe { 0 } else { ejection::enforced(tripped, total, policy.max_ejected_percent) };
-        for (endpoint, until) in self.endpoints.iter().zip(&until) {
-            let ejected = until.is_some() && places > 0;
-            places -= usize::from(ejected);
-            endpoint.set_ejected(ejected);
+        let (heeded, mut places) = self.bench(&until, &failing, policy);
+        for ((endpoint, until), fails) in self.endpoints.iter().zip(&until).zip(&failing) {
+            let place = match (heeded && *fails, until.is_some() && places > 0) {
+                (true, _) => Place::Failing,
+                (false, true) => Place::Ejected,
+                (false, false) => Place::In,
+            };
+            places -= usize::from(place == Place::Ejected);
+            // Who is let in because too many are out is needed as it is.
+            if endpoint.set_place(place) && until.is_none() && !fails {
+                endpoint.start_slowly(now);
+                self.warming.begin();
+            }
         }
         let next = until.iter().flatten().min().map_or(0, |t| self.nanos(*t).max(1));
         self.trips.recount_at.store(next, Ordering::Release);
@@ -104,6 +179,24 @@ impl EndpointSet {
         } else if self.trips.all_down_since.load(Ordering::Acquire) == 0 {
             self.trips.all_down_since.store(self.nanos(now).max(1), Ordering::Release);
         }
+        if let Some(zones) = &self.zones {
+            zones.weigh(&self.endpoints);
+        }
+    }
+
+    /// Whether checks are heeded, and how many of those that pass them are ejected.
+    fn bench(&self, until: &[Option<Instant>], failing: &[bool], policy: &UpstreamPolicy) -> (bool, usize) {
+        let most = policy.ejection.max_ejected_percent;
+        let count = |tripped: usize| if policy.ejection.observe { 0 } else { tripped };
+        let fail = failing.iter().filter(|fails| **fails).count();
+        let passing = until.iter().zip(failing).filter(|(until, fails)| until.is_some() && !**fails).count();
+        let heeding = health::bench(fail, count(passing), until.len(), most);
+        if heeding.failing || fail == 0 {
+            return (heeding.failing, heeding.ejected);
+        }
+        // Ignored, checks speak neither for nor against anybody.
+        let tripped = until.iter().flatten().count();
+        (false, health::bench(0, count(tripped), until.len(), most).ejected)
     }
 
     /// Whether `endpoint` would sit out now, were ejection enforced.
@@ -129,22 +222,20 @@ impl EndpointSet {
         }
     }
 
-    /// Median failure percent of the endpoints other than `except`; `None` below three endpoints.
+    /// Median failure percent of the endpoints other than `except`; `None` below three endpoints, and where the others
+    /// have no samples.
     pub fn peer_failure_percent(&self, except: &Endpoint, now: Instant) -> Option<f64> {
         if self.endpoints.len() < 3 {
             return None;
         }
-        let mut percents: Vec<f64> = self
-            .endpoints
-            .iter()
-            .filter(|e| !std::ptr::eq(Arc::as_ptr(e), except))
-            .map(|e| e.failure_percent(now).1)
-            .collect();
-        percents.sort_by(f64::total_cmp);
-        percents.get(percents.len() / 2).copied()
+        let peers = self.endpoints.iter().filter(|e| !std::ptr::eq(Arc::as_ptr(e), except));
+        ejection::peer_median(peers.map(|e| e.failure_percent(now)))
     }
 
     fn nanos(&self, at: Instant) -> u64 {
         at.saturating_duration_since(self.trips.origin).as_nanos() as u64
     }
 }
+
+#[cfg(test)]
+mod tests;

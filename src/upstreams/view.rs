@@ -18,6 +18,9 @@ pub struct UpstreamView {
     pub resolve_error: Option<String>,
     /// Most endpoints are tripped: ejection is ignored.
     pub panic: bool,
+    /// Most endpoints fail their health checks: checks are ignored.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub checks_ignored: bool,
     pub circuit: Option<CircuitView>,
     pub budget: BudgetView,
     pub limits: LimitsView,
@@ -173,6 +176,36 @@ pub struct EndpointView {
     pub ejected_for_ms: Option<u64>,
     /// Why it was tripped last, or the last failure's token.
     pub last_failure: Option<String>,
+    /// Where it is checked.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub health: Option<HealthView>,
+    /// Where the policy knows zones: `local`, or the name of another one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub zone: Option<String>,
+}
+
+/// What health checks say of an endpoint.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct HealthView {
+    /// `unknown`, `healthy` or `unhealthy`.
+    pub state: String,
+    /// Why the last check did not pass.
+    pub cause: Option<String>,
+    /// It gets no traffic for that.
+    pub sits_out: bool,
+}
+
+impl EndpointView {
+    /// It gets no ordinary traffic.
+    pub fn sits_out(&self) -> bool {
+        self.ejected_for_ms.is_some() || self.health.as_ref().is_some_and(|health| health.sits_out)
+    }
+
+    /// It fails its health checks, whatever follows from that.
+    pub fn fails_checks(&self) -> bool {
+        self.health.as_ref().is_some_and(|health| health.state == "unhealthy")
+    }
 }
 
 #[derive(Clone, Debug, Serialize, Deserialize)]

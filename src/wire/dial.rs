@@ -25,6 +25,15 @@ pub async fn tcp(addr: SocketAddr, by: Instant) -> Result<TcpStream, Failure> {
     }
 }
 
+/// The host of an authority: without port, and without the brackets of an address.
+pub fn host_of(authority: &str) -> &str {
+    let host = match authority.rsplit_once(':') {
+        Some((host, port)) if port.bytes().all(|digit| digit.is_ascii_digit()) => host,
+        _ => authority,
+    };
+    host.trim_start_matches('[').trim_end_matches(']')
+}
+
 fn refused(error: &io::Error) -> Failure {
     match error.kind() {
         io::ErrorKind::ConnectionRefused => Failure::ConnectionRefused,

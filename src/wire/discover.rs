@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use hickory_resolver::TokioResolver;
 use hickory_resolver::config::ResolverOpts;
 use hickory_resolver::net::NetError;
+use hickory_resolver::net::runtime::TokioRuntimeProvider;
 
 use crate::clock;
 use crate::reliability::Failure;
@@ -18,6 +19,10 @@ pub const TTL_CAP: Duration = Duration::from_secs(30);
 const LOOKUP_TIMEOUT: Duration = Duration::from_secs(3);
 /// Addresses of one name beyond this are ignored.
 const ADDRESSES_MAX: usize = 1_024;
+
+/// Asked instead of the system's name servers, in programs that are built for tests.
+#[cfg(feature = "testing")]
+const TEST_NAME_SERVER: &str = "OUTRIGGER_TEST_NAME_SERVER";
 
 /// A resolved name.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -40,7 +45,7 @@ pub enum Resolver {
 impl Resolver {
     /// Reads the system's configuration (`/etc/resolv.conf`, `/etc/hosts`).
     pub fn from_system() -> Resolver {
-        let built = TokioResolver::builder_tokio().and_then(|mut builder| {
+        let built = builder().and_then(|mut builder| {
             let options: &mut ResolverOpts = builder.options_mut();
             options.timeout = LOOKUP_TIMEOUT;
             // We keep the last good answer ourselves and ask when the TTL is over.
@@ -89,6 +94,22 @@ impl Resolver {
         let valid_until = valid_until.clamp(now + TTL_FLOOR, now + TTL_CAP);
         Ok(Resolved { addresses, valid_until })
     }
+}
+
+type Builder = hickory_resolver::ResolverBuilder<TokioRuntimeProvider>;
+
+/// On the system's configuration; in tests, on the name server that the test plays.
+fn builder() -> Result<Builder, NetError> {
+    #[cfg(feature = "testing")]
+    if let Some(address) = std::env::var(TEST_NAME_SERVER).ok().and_then(|address| address.parse::<SocketAddr>().ok()) {
+        use hickory_resolver::config::{ConnectionConfig, NameServerConfig, ResolverConfig};
+        let mut connection = ConnectionConfig::udp();
+        connection.port = address.port();
+        let server = NameServerConfig::new(address.ip(), true, vec![connection]);
+        let config = ResolverConfig::from_parts(None, Vec::new(), vec![server]);
+        return Ok(TokioResolver::builder_with_config(config, TokioRuntimeProvider::default()));
+    }
+    TokioResolver::builder_tokio()
 }
 
 /// The resolver's error as an operator reads it: its own words for the usual ones show its internals.

@@ -18,7 +18,7 @@ pub mod whole;
 use std::io;
 use std::pin::Pin;
 use std::task::{Context, Poll};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use bytes::BytesMut;
 use http::{Method, Response, StatusCode};
@@ -109,6 +109,16 @@ impl Link {
     /// When this connection was last given back.
     pub fn idle_since(&self) -> Instant {
         self.0.idle_since
+    }
+
+    /// Whether it has been idle for less than `idle_timeout`, and is not too old.
+    pub fn is_fresh(&self, now: Instant, idle_timeout: Duration) -> bool {
+        now.saturating_duration_since(self.idle_since()) < idle_timeout && !self.0.opening.is_aged(now)
+    }
+
+    /// Whether it was too old when it was given back.
+    pub(super) fn is_aged(&self) -> bool {
+        self.0.opening.is_aged(self.0.idle_since)
     }
 
     /// Whether the peer has neither closed nor sent anything unasked, as far as the reactor has seen. Costs no

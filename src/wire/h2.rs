@@ -9,6 +9,7 @@ mod body;
 mod connection;
 mod connections;
 mod exchange;
+mod probe;
 mod request;
 mod tunnel;
 mod upload;
@@ -16,6 +17,7 @@ mod upload;
 pub(in crate::wire) use body::Received;
 pub use connections::{Connections, Joined, Opened, Patience};
 pub use exchange::Place;
+pub(in crate::wire) use probe::{HEALTH_PATH, call_health, get_status};
 pub use tunnel::Tunnel;
 
 /// Streams on one connection, if the peer allows as many. More open a further connection, and with it a further task.

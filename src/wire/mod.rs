@@ -10,6 +10,7 @@ pub mod h1;
 pub mod h2;
 pub mod pool;
 pub mod post;
+pub mod probe;
 mod spawned;
 pub mod switched;
 mod traffic;

@@ -27,11 +27,18 @@ function circuitWord(circuit) {
   return circuit.state === 'closed' ? 'closed' : badge(tone, plain(circuit.state, 20), probe);
 }
 
+function endpointState({ ejectedForMs, health }) {
+  if (ejectedForMs !== null && ejectedForMs !== undefined) return badge('degraded', `out for ${span(ejectedForMs)}`);
+  if (health?.state !== 'unhealthy') return 'up';
+  return badge('degraded', `${health.sitsOut ? 'out' : 'up'}, fails its checks`, health.cause ? ` · ${plain(health.cause, 60)}` : '');
+}
+
+const sitsOut = (one) => (one.ejectedForMs !== null && one.ejectedForMs !== undefined) || one.health?.sitsOut === true;
+
 function endpointRow(endpoint) {
-  const out = endpoint.ejectedForMs;
   return h('tr', { key: endpoint.address },
     h('th', { scope: 'row' }, said(endpoint.address, 80)),
-    td(out === null || out === undefined ? 'up' : badge('degraded', `out for ${span(out)}`)),
+    td(endpointState(endpoint)),
     td(millis(endpoint.ewmaMs)), td(percent(endpoint.failurePercent)),
     td(grouped(endpoint.samples)), td(endpoint.pending),
     td(`${endpoint.openConnections} (${endpoint.idleConnections} idle)`),
@@ -65,7 +72,7 @@ function upstreamRow(upstream, told, now) {
   const seen = watched.get(keyOf(upstream));
   const recent = seen.series.recent(now, 60000);
   const { limits, endpoints, budget } = upstream;
-  const up = endpoints.filter((one) => one.ejectedForMs === null || one.ejectedForMs === undefined).length;
+  const up = endpoints.filter((one) => !sitsOut(one)).length;
   const tone = toneOf(told?.condition ?? 'healthy');
   const cause = told?.cause ?? (tone === 'healthy' ? null : tone);
   const full = limits.inFlightMax > 0 && limits.inFlight >= limits.inFlightMax;

@@ -128,6 +128,7 @@ pub(crate) fn payments() -> UpstreamView {
         endpoint_set_age_seconds: 3_725,
         resolve_error: None,
         panic: false,
+        checks_ignored: false,
         circuit: Some(closed()),
         budget: BudgetView { remaining_ratio: 0.8, gated: false },
         limits: LimitsView {
@@ -169,6 +170,8 @@ pub(crate) fn endpoint(address: &str) -> EndpointView {
         samples: 60,
         ejected_for_ms: None,
         last_failure: None,
+        health: None,
+        zone: None,
     }
 }
 

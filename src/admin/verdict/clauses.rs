@@ -29,6 +29,7 @@ pub(super) fn of(view: &UpstreamView, finding: Option<&Finding>) -> Vec<String> 
         clauses.push(format!("its name no longer resolves ({error}), the last good endpoints are kept"));
     }
     clauses.extend(of_endpoints(view, finding));
+    clauses.extend(of_checks(view));
     let limits = &view.limits;
     if limits.in_flight_max > 0 && limits.in_flight >= limits.in_flight_max && symptom != Some(Symptom::Full) {
         clauses.push(format!("all {} request slots are taken and {} wait", limits.in_flight_max, limits.pending));
@@ -94,9 +95,25 @@ fn of_circuit(view: &UpstreamView, circuit: &CircuitView, symptom: Option<Sympto
     clauses
 }
 
+/// `2 of 3 endpoints fail their health check: connection refused`.
+fn of_checks(view: &UpstreamView) -> Option<String> {
+    let failing: Vec<&EndpointView> = view.endpoints.iter().filter(|e| e.fails_checks()).collect();
+    let total = view.endpoints.len();
+    let cause = failing.iter().find_map(|e| e.health.as_ref()?.cause.as_deref());
+    let cause = cause.map_or_else(String::new, |cause| format!(": {}", words::plain(cause, 80)));
+    let said = match (failing.len(), total) {
+        (0, _) => return None,
+        (1, 1) => format!("it fails its health check{cause}"),
+        (1, total) => format!("1 of {total} endpoints fails its health check{cause}"),
+        (count, total) => format!("{count} of {total} endpoints fail their health check{cause}"),
+    };
+    // Of a single endpoint it says nothing: it is never out.
+    Some(if view.checks_ignored && total > 1 { format!("{said} (most do, so checks are ignored)") } else { said })
+}
+
 fn of_endpoints(view: &UpstreamView, finding: Option<&Finding>) -> Option<String> {
     let total = view.endpoints.len();
-    let ejected: Vec<&EndpointView> = view.endpoints.iter().filter(|e| e.ejected_for_ms.is_some()).collect();
+    let ejected: Vec<&EndpointView> = view.endpoints.iter().filter(|e| e.sits_out()).collect();
     if view.panic {
         // Of a single endpoint it says nothing: it is never out.
         return (total > 1).then(|| format!("most of {total} endpoints are tripped, so ejection is ignored"));
@@ -107,6 +124,10 @@ fn of_endpoints(view: &UpstreamView, finding: Option<&Finding>) -> Option<String
     }
     let cause =
         first.last_failure.as_deref().map_or_else(String::new, |cause| format!(", {}", words::plain(cause, 80)));
+    if ejected.iter().all(|e| e.ejected_for_ms.is_none()) {
+        // Said of their checks.
+        return None;
+    }
     let verb = if ejected.len() == 1 { "sits" } else { "sit" };
     Some(format!("{} of {total} endpoints {verb} out ({}{cause})", ejected.len(), words::plain(&first.address, 80)))
 }

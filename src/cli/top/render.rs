@@ -210,7 +210,11 @@ fn inside(model: &Model, view: &UpstreamView) -> Vec<Line> {
 }
 
 fn endpoint(view: &EndpointView) -> Line {
-    let ejected = view.ejected_for_ms.map_or_else(|| "-".to_owned(), |ms| format!("{} s", ms.div_ceil(1_000)));
+    let ejected = match view.ejected_for_ms {
+        Some(ms) => format!("{} s", ms.div_ceil(1_000)),
+        None if view.fails_checks() => if view.sits_out() { "unhealthy" } else { "in, ill" }.to_owned(),
+        None => "-".to_owned(),
+    };
     let text = format!(
         "{:<24} {:>8} {:>12} {:>9} {:>8} {ejected:<12} {}",
         view.address,
@@ -220,7 +224,7 @@ fn endpoint(view: &EndpointView) -> Line {
         words::percent(view.failure_percent),
         view.last_failure.as_deref().unwrap_or("-"),
     );
-    toned(text, if view.ejected_for_ms.is_some() { Tone::Bad } else { Tone::Plain })
+    toned(text, if view.sits_out() { Tone::Bad } else { Tone::Plain })
 }
 
 fn troubled(line: &RequestLine) -> Line {

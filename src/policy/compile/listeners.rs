@@ -109,7 +109,7 @@ impl Context {
             .collect();
         let table = self.table(entries, upstreams);
         let direction = Direction::Outbound;
-        Some(Listener { addr, direction, table, connections_max: OUTBOUND_CONNECTIONS, idle, tls: None })
+        Some(Listener { addr, direction, table, connections_max: OUTBOUND_CONNECTIONS, idle, age_max: None, tls: None })
     }
 
     /// The hosts by which each member is found. Written ones first; a member without any is found by its
@@ -180,7 +180,7 @@ impl Context {
         self.take_address(taken, Taken { addr, what, position: Some(at.position) }, Code::PortTaken);
         let table = self.single(index, upstream);
         let (direction, connections_max) = (Direction::Outbound, OUTBOUND_CONNECTIONS);
-        Some(Listener { addr, direction, table, connections_max, idle: idle(upstream), tls: None })
+        Some(Listener { addr, direction, table, connections_max, idle: idle(upstream), age_max: None, tls: None })
     }
 
     fn inbound_listener(
@@ -196,11 +196,14 @@ impl Context {
         let addr = reader.take("listen", found, |text| read::address(&text.text), INBOUND);
         let default = super::blocks::INBOUND_LIMITS;
         let limits = reader.limits(read::Layered::own(inbound.limits.get()), default);
+        let age = inbound.keep_alive.value().and_then(|kept| kept.max_age.get()).map(|at| (at, Layer::Own));
+        let age_max = reader.max_age(age);
         let tls = reader.server_tls(&OWN, inbound.tls.get());
         let position = inbound.listen.position().or(Some(app.position));
         self.take_address(taken, Taken { addr, what: "inbound".to_owned(), position }, Code::PortTaken);
         let (table, direction) = (self.single(index, app), Direction::Inbound);
-        Some(Listener { addr, direction, table, connections_max: limits.connections, idle: idle(app), tls })
+        let (connections_max, idle) = (limits.connections, idle(app));
+        Some(Listener { addr, direction, table, connections_max, idle, age_max, tls })
     }
 
     fn single(&mut self, index: u32, upstream: &Compiled<'_>) -> RouteTable {

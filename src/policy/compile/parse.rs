@@ -73,7 +73,7 @@ fn key_before(line: &str, column: u32) -> Option<&str> {
 /// How a block that can be switched is written.
 fn switch(key: &str) -> Option<String> {
     let off = match key {
-        "circuitBreaker" | "throttle" => "`mode: none`",
+        "circuitBreaker" | "throttle" | "healthCheck" => "`mode: none`",
         "retry" => "`attempts: 0`",
         _ => return None,
     };

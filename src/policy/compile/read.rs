@@ -134,6 +134,11 @@ impl<'c> Reader<'c> {
         place.is_some()
     }
 
+    /// Values of environment variables.
+    pub(super) fn environment(&self) -> super::environment::Environment {
+        self.context.environment
+    }
+
     /// Which stores the file configures.
     pub(super) fn stores(&self) -> StorePlaces {
         self.context.store_places

@@ -356,6 +356,7 @@ fn the_hash_is_the_one_of_sha256sum() {
 }
 
 mod dead_letter;
+mod endpoints;
 mod files;
 mod hostile;
 mod idempotency;

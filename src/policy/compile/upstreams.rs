@@ -84,11 +84,17 @@ impl Context {
         blocks.dependency(&mut scratch.reader(0, None), Duration::from_secs(15), Duration::from_secs(15));
         let mut reader = scratch.reader(0, None);
         reader.ejection(blocks.layered(|u| &u.ejection, |d| &d.ejection));
-        reader.balance(blocks.layered(|u| &u.balance, |d| &d.balance));
+        let layered = blocks.layered(|u| &u.balance, |d| &d.balance);
+        let (balance, _) = reader.balance(layered);
+        reader.slow_start(layered, balance);
+        reader.zones(layered, balance);
+        reader.health_check(blocks.layered(|u| &u.health_check, |d| &d.health_check));
         let limits_block = blocks.layered(|u| &u.limits, |d| &d.limits);
         let limits = reader.limits(limits_block, OUTBOUND_LIMITS);
         reader.overload(limits_block, limits, Algorithm::Aimd, raw::Mode::Enforce);
-        reader.keep_alive(blocks.layered(|u| &u.keep_alive, |d| &d.keep_alive), limits);
+        let kept = blocks.layered(|u| &u.keep_alive, |d| &d.keep_alive);
+        reader.keep_alive(kept, limits);
+        reader.max_age(kept.pick(|k| &k.max_age));
         reader.client_block(&OWN, blocks.layered(|u| &u.tls, |d| &d.tls));
         self.findings.append(&mut scratch.findings);
     }
@@ -121,8 +127,12 @@ impl Context {
         let limits_block = blocks.layered(|u| &u.limits, |d| &d.limits);
         let limits = reader.limits(limits_block, OUTBOUND_LIMITS);
         let limits = reader.overload(limits_block, limits, Algorithm::Aimd, raw::Mode::Enforce);
-        let (balance, hash_on) = reader.balance(blocks.layered(|u| &u.balance, |d| &d.balance));
-        let keep_alive = reader.keep_alive(blocks.layered(|u| &u.keep_alive, |d| &d.keep_alive), limits);
+        let layered = blocks.layered(|u| &u.balance, |d| &d.balance);
+        let (balance, hash_on) = reader.balance(layered);
+        let (slow_start, zones) = (reader.slow_start(layered, balance), reader.zones(layered, balance));
+        let kept = blocks.layered(|u| &u.keep_alive, |d| &d.keep_alive);
+        let keep_alive = reader.keep_alive(kept, limits);
+        let connection_age_max = reader.max_age(kept.pick(|k| &k.max_age));
         let preserve = |word: &raw::HostHeader| match word {
             raw::HostHeader::Upstream => Ok(false),
             raw::HostHeader::Preserve => Ok(true),
@@ -131,6 +141,7 @@ impl Context {
         let preserve_host = reader.take("hostHeader", host_header, preserve, false);
         let dependency = blocks.dependency(&mut reader, request, attempt);
         let ejection = reader.ejection(blocks.layered(|u| &u.ejection, |d| &d.ejection));
+        let health_check = reader.health_check(blocks.layered(|u| &u.health_check, |d| &d.health_check));
         let policy = UpstreamPolicy {
             name: name.value.as_str().into(),
             direction: Direction::Outbound,
@@ -141,6 +152,10 @@ impl Context {
             limits,
             dependency,
             ejection,
+            health_check,
+            slow_start,
+            zones,
+            connection_age_max,
             connect_timeout: routes.last().map(|route| route.timeouts.connect).unwrap_or_default(),
             idle_connections_max: keep_alive.0,
             idle_connection_timeout: keep_alive.1,

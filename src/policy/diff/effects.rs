@@ -27,6 +27,12 @@ pub(super) fn effect(setting: &Difference) -> Option<&'static str> {
             Some("records stay behind: their duplicates are executed again")
         }
         "stores.redis.url" => Some("another address or password"),
+        "healthCheck.mode" => match (old, new) {
+            (_, "enforce") => Some("endpoints that fail their checks get no requests"),
+            ("enforce", "observe") => Some("endpoints that fail their checks get requests again"),
+            _ => None,
+        },
+        "balance.slowStart" if new == "none" => Some("endpoints that come get their whole share at once"),
         "policy.guard" => match new {
             "rollback" => Some("a revision that makes matters clearly worse is taken back by itself"),
             "none" => Some("nobody looks whether a revision makes matters worse"),

@@ -321,3 +321,20 @@ fn a_change_of_scheme_version_or_protocol_is_told() {
     let http2 = of("http://a", "protocol: http2");
     assert!(lines(&clear, &http2)[0].contains("protocol auto -> http2 (a server that speaks no HTTP/2 fails"));
 }
+
+#[test]
+fn checks_that_are_switched_on_or_off_are_told_as_that() {
+    let with = |block: &str| {
+        let text = format!("version: 1\nupstreams:\n  a:\n    url: http://a\n    {block}\n");
+        crate::policy::compile::load("p.yaml", &text).unwrap_or_else(|errors| panic!("{errors}")).policy
+    };
+    let told = |old: &str, new: &str| -> Vec<String> {
+        diff(&with(old), &with(new)).iter().map(ToString::to_string).collect()
+    };
+    assert_eq!(told("retry: {}", "retry: {}\n    healthCheck: {}"), ["a: health checks on"]);
+    assert_eq!(told("healthCheck: {}", "hostHeader: upstream"), ["a: health checks off"]);
+    let watched = told("healthCheck: { mode: observe }", "healthCheck: {}");
+    assert_eq!(watched, ["a: healthCheck.mode observe -> enforce (endpoints that fail their checks get no requests)"]);
+    let slow = told("hostHeader: upstream", "balance: { slowStart: none }");
+    assert_eq!(slow, ["a: balance.slowStart 10s -> none (endpoints that come get their whole share at once)"]);
+}

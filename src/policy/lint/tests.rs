@@ -64,6 +64,17 @@ const CASES: &[(Code, u32, &str)] = &[
     ),
     (Code::UnusedDefaults, 2, "defaults: { retry: {} }\ninbound: { forward: 'http://127.0.0.1:1' }\n"),
     (Code::UnusedListener, 2, "listen: 127.0.0.1:4400\nupstreams: { a: { url: http://a, listen: '127.0.0.1:9' } }\n"),
+    (
+        Code::SlowStartWithHash,
+        3,
+        "upstreams:\n  a: { url: http://a, balance: { by: hash, hashOn: 'header:x', slowStart: 5s } }\n",
+    ),
+    (
+        Code::LocalZoneUnknown,
+        3,
+        "upstreams:\n  a: { url: http://a, balance: { zone: { local: a, zones: { b: [10.0.0.0/8] } } } }\n",
+    ),
+    (Code::CheckWithoutChoice, 3, "upstreams:\n  a: { url: 'http://10.0.0.1', healthCheck: {} }\n"),
     (Code::BalanceWithoutChoice, 3, "upstreams:\n  a: { url: 'http://10.0.0.1', balance: { by: roundRobin } }\n"),
     (Code::QueueLongerThanLimit, 3, "upstreams:\n  a: { url: http://a, limits: { requests: 8, pending: 9 } }\n"),
     (

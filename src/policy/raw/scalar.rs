@@ -239,6 +239,12 @@ kinds! {
     Method => { "type": "string", "pattern": "^[A-Z][A-Z-]*$" };
     /// `UNAVAILABLE`, or `unavailable` as Envoy writes it.
     GrpcCode => { "type": "string", "pattern": "^([A-Z_]+|[a-z-]+)$" };
+    /// `10.4.0.0/20`.
+    Cidr => { "type": "string", "pattern": "^[0-9A-Fa-f.:]+(/[0-9]{1,3})?$" };
+    /// A name of a zone, or `${env:NAME}`.
+    ZoneName => { "type": "string", "pattern": "^([A-Za-z0-9][A-Za-z0-9._-]{0,62}|[$][{]env:[A-Z0-9_]+[}])$" };
+    /// `grpc.health.v1.Health`, or nothing.
+    GrpcService => { "type": "string", "pattern": "^[A-Za-z0-9._/-]{0,200}$" };
     /// `header:NAME`.
     HashOn => { "type": "string", "pattern": "^header:.+$" };
 }

@@ -65,7 +65,10 @@ impl Client {
             let (proxy, connection) = (Arc::clone(&proxy), Arc::clone(&connection));
             async move {
                 let mut response = proxy.handle(&connection, request).await;
-                if connection.is_closing() && response.status() != StatusCode::SWITCHING_PROTOCOLS {
+                // An idle one is left alone: closed by us, it could lose the request that is on its way.
+                if (connection.is_closing() || connection.ages_at().is_some_and(|at| clock::now() >= at))
+                    && response.status() != StatusCode::SWITCHING_PROTOCOLS
+                {
                     response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
                 }
                 Ok::<_, Infallible>(response)

@@ -73,7 +73,10 @@ impl Client {
         let mut stopping = pin!(self.stop.clone().cancelled_owned());
         let mut forced = pin!(self.force.cancelled());
         let (mut bell, mut registered, mut leaving) = (Bell::default(), false, false);
-        connection.alarm().ask(connection.idle_until());
+        let aged = |now| connection.is_aged(now);
+        // The nearer of the two moments at which there is something to do.
+        let next = |idle: Instant| connection.ages_at().map_or(idle, |at| at.min(idle));
+        connection.alarm().ask(next(connection.idle_until()));
         std::future::poll_fn(|cx| {
             loop {
                 if let Poll::Ready(ended) = serving.as_mut().poll(cx) {
@@ -97,9 +100,9 @@ impl Client {
                     if leaving && !open && !connection.has_written() {
                         return Poll::Ready(());
                     }
-                    if leaving || open || now < connection.idle_until() {
+                    if leaving || (open || now < connection.idle_until()) && !aged(now) {
                         let idle = if open { now + connection.idle_max() } else { connection.idle_until() };
-                        connection.alarm().ask(if leaving { now + FAREWELL } else { idle });
+                        connection.alarm().ask(if leaving { now + FAREWELL } else { next(idle) });
                         continue;
                     }
                 }

@@ -7,7 +7,9 @@ use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 use std::time::{Duration, Instant};
 
-const WELL: View = View { available: true, used: false, pending: 0, ewma: 0.03 };
+mod scale_out;
+
+const WELL: View = View { available: true, used: false, pending: 0, ewma: 0.03, weight: 1.0 };
 const ALL: [Balance; 4] = [Balance::PeakEwma, Balance::LeastRequest, Balance::RoundRobin, Balance::Hash];
 const EJECTED: View = View { available: false, ..WELL };
 const USED: View = View { used: true, ..WELL };
@@ -31,7 +33,7 @@ fn only_an_empty_set_has_no_pick() {
             assert_eq!(counts(by, &[view; 3], 50).iter().sum::<usize>(), 50);
         }
     }
-    assert_eq!(first_available(std::iter::empty(), |_| WELL), None);
+    assert_eq!(first_available(std::iter::empty(), |_| WELL, &mut SplitMix::new(1)), None);
 }
 
 #[test]
@@ -73,7 +75,7 @@ fn round_robin_takes_turns_and_skips_the_ejected() {
 #[test]
 fn hash_takes_the_first_of_the_ring_that_may_be_used() {
     let views = [EJECTED, USED, WELL, WELL];
-    let first = |order: &[usize]| first_available(order.iter().copied(), |index| views[index]);
+    let first = |order: &[usize]| first_available(order.iter().copied(), |index| views[index], &mut SplitMix::new(1));
     assert_eq!(first(&[0, 1, 3, 2]), Some(3));
     assert_eq!(first(&[0, 1]), Some(1));
     assert_eq!(first(&[0]), Some(0));
@@ -112,6 +114,18 @@ fn the_two_are_never_the_same_one() {
     let mut views = [EJECTED; 50];
     (views[7], views[33]) = (View { ewma: 0.5, ..WELL }, WELL);
     assert_eq!(counts(Balance::PeakEwma, &views, 10_000)[33], 10_000);
+}
+
+/// Finagle's effort: so many pairs that all of them miss with a probability of at most one in a hundred.
+fn effort(unhealthy: f64) -> u32 {
+    (1..).find(|pairs| unhealthy.powi(2 * pairs) <= 0.01 + 1e-12).map_or(0, |pairs| pairs as u32)
+}
+
+#[test]
+fn p4_four_pairs_are_enough_for_half_of_a_set_and_more_than_that_is_panic() {
+    let efforts: Vec<u32> = [0.1, 0.3, 0.4, 0.5].into_iter().map(effort).collect();
+    assert_eq!(efforts, [1, 2, 3, 4]);
+    assert_eq!(effort(0.5), EFFORT as u32);
 }
 
 #[test]
@@ -189,6 +203,7 @@ impl Pool {
             used: used == Some(index),
             pending: endpoints[index].pending,
             ewma: endpoints[index].ewma.value(now),
+            weight: 1.0,
         };
         let index = pick(self.by, endpoints.len(), 0, view, &mut self.entropy).expect("an endpoint");
         let endpoint = &mut self.endpoints[index];

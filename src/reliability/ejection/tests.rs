@@ -78,6 +78,17 @@ fn a_rate_trips_only_if_it_is_twice_the_median_of_the_peers() {
 }
 
 #[test]
+fn the_median_of_the_peers_leaves_out_who_has_no_samples() {
+    let of = |peers: &[(u32, f64)]| peer_median(peers.iter().copied());
+    assert_eq!(of(&[]), None);
+    assert_eq!(of(&[(0, 0.0), (0, 0.0)]), None);
+    assert_eq!(of(&[(5, 40.0)]), Some(40.0));
+    assert_eq!(of(&[(5, 60.0), (5, 0.0)]), Some(30.0));
+    assert_eq!(of(&[(5, 90.0), (5, 0.0), (1, 10.0)]), Some(10.0));
+    assert_eq!(of(&[(20, 70.0), (0, 0.0), (20, 70.0), (0, 0.0)]), Some(70.0), "those that sit out");
+}
+
+#[test]
 fn each_trip_doubles_up_to_the_maximum_and_a_clean_minute_takes_one_back() {
     let mut endpoint = Endpoint::new(None);
     let mut at = 0.0;
@@ -171,4 +182,50 @@ fn for_every_set_at_most_the_share_is_ejected_and_never_the_last() {
         }
     }
     assert_eq!(enforced(3, 10, 10), 1);
+}
+
+/// Envoy's rule for success rates, as a model: whoever is below the mean less 1.9 deviations of the population. Returns
+/// mean, deviation and threshold.
+fn envoy_threshold(rates: &[f64]) -> (f64, f64, f64) {
+    let count = rates.len() as f64;
+    let mean = rates.iter().sum::<f64>() / count;
+    let deviation = (rates.iter().map(|rate| (rate - mean).powi(2)).sum::<f64>() / count).sqrt();
+    (mean, deviation, mean - 1.9 * deviation)
+}
+
+#[test]
+fn c7_envoys_success_rate_rule_ejects_what_stands_out_however_well_it_does() {
+    let mut ten = [1.0; 10];
+    ten[9] = 0.7;
+    let five = [1.0, 1.0, 1.0, 1.0, 0.9];
+    for (rates, expected) in [(&ten[..], [0.97, 0.09, 0.799]), (&five[..], [0.98, 0.04, 0.904])] {
+        let (mean, deviation, threshold) = envoy_threshold(rates);
+        for (found, expected) in [mean, deviation, threshold].into_iter().zip(expected) {
+            assert!((found - expected).abs() < 1e-3, "{found} is not {expected}");
+        }
+        let worst = rates.last().expect("a rate");
+        assert!(*worst < threshold, "ejected");
+    }
+}
+
+#[test]
+fn c7_ours_lets_an_endpoint_be_that_stands_out_and_does_most_of_its_work() {
+    // The same tenth of Envoy's cases: 30% of failures cost less as retries than a tenth of the capacity.
+    assert_eq!(Endpoint::new(Some(0.0)).feed(0.0, &[[Success; 70].as_slice(), &[Soft; 30]].concat()), None);
+    // Half of its work is the line, and then it must stand out.
+    let half = [[Success; 50].as_slice(), &[Soft; 50]].concat();
+    assert_eq!(Endpoint::new(Some(0.0)).feed(0.0, &half), Some(1.0));
+    assert_eq!(Endpoint::new(Some(30.0)).feed(0.0, &half), None, "its peers do little better");
+}
+
+#[test]
+fn a_trip_that_is_ended_early_is_over_and_the_next_one_is_as_long_as_if_it_had_run_out() {
+    let mut endpoint = Endpoint::new(None);
+    assert_eq!(endpoint.feed(0.0, &[Hard; 5]), Some(1.0));
+    endpoint.ejection.end_trip(endpoint.t0 + Duration::from_millis(300));
+    assert_eq!(endpoint.ejection.tripped_until(endpoint.t0 + Duration::from_millis(300)), None);
+    assert_eq!(endpoint.feed(0.3, &[Hard; 5]), Some(2.0));
+    let later = endpoint.t0 + Duration::from_secs(60);
+    endpoint.ejection.end_trip(later);
+    assert_eq!(endpoint.feed(2.5, &[Hard; 5]), Some(4.0), "one that is over is not touched");
 }

@@ -38,7 +38,7 @@ const CIRCUIT: Family =
     gauge("outrigger_circuit_state", "1 for the state the circuit breaker is in, 0 for the others.");
 const ENDPOINTS: Family = gauge("outrigger_endpoints", "Endpoints of the upstream, by whether they take traffic.");
 const PANIC: Family =
-    gauge("outrigger_endpoints_panic", "1 while ejection is ignored because most endpoints are ejected.");
+    gauge("outrigger_endpoints_panic", "1 while ejection or health checks are ignored because most endpoints are ill.");
 const CONNECTIONS: Family = gauge("outrigger_connections", "Connections to the upstream, by whether they are in use.");
 const RESOLVE_FAILED: Family = gauge(
     "outrigger_resolve_failed",
@@ -219,7 +219,7 @@ pub(super) fn upstreams(out: &mut Exposition, views: &[UpstreamView]) {
     per_upstream(out, views, &INFLIGHT_LIMIT, |v| f64::from(v.limits.in_flight_max));
     per_upstream(out, views, &PENDING, |v| f64::from(v.limits.pending));
     per_upstream(out, views, &PENDING_LIMIT, |v| f64::from(v.limits.pending_max));
-    per_upstream(out, views, &PANIC, |v| flag(v.panic));
+    per_upstream(out, views, &PANIC, |v| flag(v.panic || v.checks_ignored));
     per_upstream(out, views, &RESOLVE_FAILED, |v| flag(v.resolve_error.is_some()));
 
     limits(out, views);
@@ -246,9 +246,16 @@ pub(super) fn upstreams(out: &mut Exposition, views: &[UpstreamView]) {
 
     let endpoints = views.iter().flat_map(|v| {
         let ejected = v.endpoints.iter().filter(|e| e.ejected_for_ms.is_some()).count();
-        by_state(v, ("available", (v.endpoints.len() - ejected) as f64), ("ejected", ejected as f64))
+        let available = v.endpoints.iter().filter(|e| !e.sits_out()).count();
+        by_state(v, ("available", available as f64), ("ejected", ejected as f64))
     });
-    out.samples(&ENDPOINTS, endpoints);
+    let checked = views.iter().filter(|v| v.endpoints.iter().any(|e| e.health.is_some()));
+    let failing = checked.map(|v| {
+        let failing = v.endpoints.iter().filter(|e| e.fails_checks()).count();
+        let labels = [("direction", v.direction.as_str()), ("upstream", &v.name), ("state", "unhealthy")];
+        (labels, failing as f64)
+    });
+    out.samples(&ENDPOINTS, endpoints.chain(failing));
 
     let connections = views.iter().flat_map(|v| {
         let open: u32 = v.endpoints.iter().map(|e| e.open_connections).sum();

@@ -8,8 +8,8 @@ use metrics::Counter;
 
 use super::exposition::{Exposition, Family};
 use super::{
-    ATTEMPTS, CALLS, EJECTIONS, ERROR_FAILURE, IDEMPOTENCY, LIMITED, OPENED, OVERFLOW, REQUESTS, RETRIES, REUSED,
-    Registry, SET_CHANGES, TRANSITIONS,
+    ATTEMPTS, CALLS, EJECTIONS, ERROR_FAILURE, HEALTH_CHECKS, IDEMPOTENCY, LIMITED, OPENED, OVERFLOW, REQUESTS,
+    RETRIES, REUSED, Registry, SET_CHANGES, TRANSITIONS, ZONES,
 };
 use crate::policy::Direction;
 use crate::reliability::Failure;
@@ -303,6 +303,10 @@ pub struct UpstreamMeters {
     reused: Counter,
     ejections: Counter,
     set_changes: Counter,
+    /// Health checks that passed, and that did not; and attempts in our zone, and elsewhere. Of those upstreams that
+    /// have them.
+    checks: [OnceLock<Counter>; 2],
+    zones: [OnceLock<Counter>; 2],
     /// From (row) to (column).
     transitions: [[OnceLock<Counter>; STATES.len()]; STATES.len()],
 }
@@ -318,6 +322,8 @@ impl UpstreamMeters {
             reused: counter(&REUSED),
             ejections: counter(&EJECTIONS),
             set_changes: counter(&SET_CHANGES),
+            checks: Default::default(),
+            zones: Default::default(),
             transitions: Default::default(),
             upstream: upstream.to_owned(),
             registry,
@@ -343,6 +349,22 @@ impl UpstreamMeters {
             self.registry.counter(&TRANSITIONS, &labels)
         };
         self.transitions[from][to].get_or_init(new).increment(1);
+    }
+
+    /// A health check has ended.
+    pub fn health_checked(&self, passed: bool) {
+        let [good, bad] = &self.checks;
+        let (counter, result) = if passed { (good, "passed") } else { (bad, "failed") };
+        let new = || self.registry.counter(&HEALTH_CHECKS, &[("upstream", self.upstream.as_str()), ("result", result)]);
+        counter.get_or_init(new).increment(1);
+    }
+
+    /// An attempt stays in our zone, or leaves it.
+    pub fn zone(&self, local: bool) {
+        let [here, there] = &self.zones;
+        let (counter, zone) = if local { (here, "local") } else { (there, "elsewhere") };
+        let new = || self.registry.counter(&ZONES, &[("upstream", self.upstream.as_str()), ("zone", zone)]);
+        counter.get_or_init(new).increment(1);
     }
 
     /// An endpoint was taken out of rotation.

@@ -18,6 +18,7 @@ fn view(name: &str, direction: Direction) -> UpstreamView {
         endpoint_set_age_seconds: 1,
         resolve_error: None,
         panic: false,
+        checks_ignored: false,
         circuit: Some(CircuitView {
             state: "half-open".into(),
             held: None,
@@ -66,6 +67,8 @@ fn endpoint(ejected_for_ms: Option<u64>) -> EndpointView {
         samples: 0,
         ejected_for_ms,
         last_failure: None,
+        health: None,
+        zone: None,
     }
 }
 

@@ -14,13 +14,18 @@ use super::*;
 use crate::wire::alarm::alarmed;
 use crate::wire::pool::{Pool, PoolLimits};
 
-const LIMITS: PoolLimits = PoolLimits { connections_max: 4, idle_max: 4, idle_timeout: Duration::from_secs(60) };
+const LIMITS: PoolLimits =
+    PoolLimits { connections_max: 4, idle_max: 4, idle_timeout: Duration::from_secs(60), age_max: None };
 
 async fn pair(pool: &Arc<Pool>) -> (Link, TcpStream) {
+    pair_under(pool, &LIMITS).await
+}
+
+async fn pair_under(pool: &Arc<Pool>, limits: &PoolLimits) -> (Link, TcpStream) {
     let listener = TcpListener::bind(SocketAddr::from(([127, 0, 0, 1], 0))).await.unwrap();
     let stream = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
     let (peer, _) = listener.accept().await.unwrap();
-    (Link::new(Transport::Plain(stream), pool.open(&LIMITS).unwrap()), peer)
+    (Link::new(Transport::Plain(stream), pool.open(limits).unwrap()), peer)
 }
 
 async fn ask(link: Link, method: Method, body: RequestBody, time: Duration) -> Result<Answer, SendError> {
@@ -77,6 +82,29 @@ async fn a_body_in_parts_frees_its_connection_at_its_end_and_not_before() {
     peer.write_all(b"0\r\nX-Sum: 7\r\n\r\n").await.unwrap();
     assert_eq!(body.frame().await.unwrap().unwrap().into_trailers().unwrap()["x-sum"], "7");
     assert_eq!(pool.idle_count(), 1);
+}
+
+#[tokio::test]
+async fn a_connection_that_is_too_old_is_neither_handed_out_nor_kept() {
+    let pool = Arc::new(Pool::default());
+    let aging = PoolLimits { age_max: Some(Duration::from_secs(10)), ..LIMITS };
+    let now = clock::now();
+    for (seconds, kept) in [(8, true), (12, false)] {
+        let (link, _peer) = pair_under(&pool, &aging).await;
+        link.into_idle(4);
+        let found = pool.checkout(now + Duration::from_secs(seconds), &aging);
+        assert_eq!(found.is_some(), kept, "{seconds} s");
+        drop(found);
+        assert_eq!(pool.open_count(), 0);
+    }
+    let (link, _peer) = pair_under(&pool, &aging).await;
+    link.into_idle(4);
+    pool.sweep(now + Duration::from_secs(12), &aging);
+    assert_eq!(pool.open_count(), 0, "idle ones end without a request");
+    let ages: Vec<Instant> = (0..100).filter_map(|_| pool.open(&aging)?.ages_at()).collect();
+    let spread = ages.iter().max().unwrap().saturating_duration_since(*ages.iter().min().unwrap());
+    assert!(ages.iter().all(|at| (Duration::from_secs(9)..Duration::from_secs(12)).contains(&(*at - now))));
+    assert!(spread > Duration::from_secs(1), "opened together, they do not all end together: {spread:?}");
 }
 
 #[tokio::test]

@@ -52,6 +52,8 @@ pub(super) struct Connection {
     begun: AtomicU64,
     /// It gets no more streams.
     forsaken: AtomicBool,
+    /// From then on it gets streams only while there is no other.
+    ages_at: Option<Instant>,
     care: Mutex<Care>,
     /// Taken: the task ends at once. Dropped with the connection: the task says farewell.
     hold: Mutex<Option<oneshot::Sender<()>>>,
@@ -130,6 +132,7 @@ impl Connection {
             in_use: AtomicU32::new(0),
             begun: AtomicU64::new(0),
             forsaken: AtomicBool::new(false),
+            ages_at: opening.ages_at(),
             care: Mutex::new(care),
             hold: Mutex::new(Some(hold)),
         });
@@ -177,6 +180,11 @@ impl Connection {
         self.forsaken.load(Ordering::Relaxed)
     }
 
+    /// Whether it is so old that another one should take its place.
+    pub(super) fn is_aged(&self, now: Instant) -> bool {
+        self.ages_at.is_some_and(|at| now >= at)
+    }
+
     /// Ends its task, and with it every stream.
     pub(super) fn end(&self) {
         let hold = self.hold.lock().unwrap_or_else(PoisonError::into_inner).take();
@@ -199,6 +207,9 @@ impl Connection {
         if begun != care.begun || self.in_use() > 0 {
             (care.begun, care.used_at) = (begun, now);
         } else if now.saturating_duration_since(care.used_at) >= idle_timeout {
+            return Fate::Leave;
+        }
+        if self.in_use() == 0 && self.is_aged(now) {
             return Fate::Leave;
         }
         match care.asked {

@@ -17,6 +17,9 @@ use crate::reliability::Failure;
 use crate::tls::Transport;
 use crate::wire::pool::Opening;
 
+/// An old connection that could not be replaced is not tried to be sooner.
+const REPLACE_AGAIN: Duration = Duration::from_secs(1);
+
 /// Connections that several requests use at a time.
 #[derive(Debug, Default)]
 pub struct Connections {
@@ -29,6 +32,8 @@ struct State {
     open: Vec<Arc<Connection>>,
     /// One is being opened: what became of it.
     flight: Option<watch::Receiver<Option<Landing>>>,
+    /// When it was last tried to replace an old one.
+    replaced_at: Option<Instant>,
 }
 
 /// What became of a connection that was to be opened.
@@ -87,9 +92,28 @@ impl Connections {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// A place on a connection that is there.
-    pub fn place(&self) -> Option<Place> {
-        self.state().place()
+    /// A place on a connection that is there: on an old one only if there is no other.
+    pub fn place(&self, now: Instant) -> Option<Place> {
+        self.state().place(now)
+    }
+
+    /// Opens a connection in place of one that is old and still used, unless that has just been tried. Requests go on
+    /// to use the old one until there is another: who is asked to open it does not wait for it.
+    pub fn replace<F>(self: &Arc<Self>, now: Instant, by: Instant, tasks: &Tasks, open: impl FnOnce() -> Option<F>)
+    where
+        F: Future<Output = Result<Opened, Failure>> + Send + 'static,
+    {
+        let mut state = self.state();
+        let opening = state.flight.as_ref().is_some_and(|landing| landing.has_changed().is_ok());
+        let tried = state.replaced_at.is_some_and(|at| now.saturating_duration_since(at) < REPLACE_AGAIN);
+        let other = state.open.iter().any(|connection| !connection.is_aged(now) && !connection.is_forsaken());
+        if opening || tried || other {
+            return;
+        }
+        state.replaced_at = Some(now);
+        if let Some(opening) = open() {
+            self.take_off(&mut state, opening, by, tasks);
+        }
     }
 
     /// A place, on a connection that is opened with `open` if need be. `open` says `None` if there may be no more.
@@ -138,13 +162,27 @@ impl Connections {
         F: Future<Output = Result<Opened, Failure>> + Send + 'static,
     {
         let mut state = self.state();
-        if let Some(place) = state.place() {
+        if let Some(place) = state.place(clock::now()) {
             return Found::Place(place);
         }
         if let Some(landing) = state.flight.clone().filter(|landing| landing.has_changed().is_ok()) {
             return Found::Flight { landing, ours: false };
         }
         let Some(opening) = open() else { return Found::Full };
+        let landing = self.take_off(&mut state, opening, by, tasks);
+        Found::Flight { landing, ours: true }
+    }
+
+    fn take_off<F>(
+        self: &Arc<Self>,
+        state: &mut State,
+        opening: F,
+        by: Instant,
+        tasks: &Tasks,
+    ) -> watch::Receiver<Option<Landing>>
+    where
+        F: Future<Output = Result<Opened, Failure>> + Send + 'static,
+    {
         let (told, landing) = watch::channel(None);
         state.flight = Some(landing.clone());
         let (connections, of) = (Arc::clone(self), tasks.clone());
@@ -157,7 +195,7 @@ impl Connections {
                 () = force.cancelled() => {}
             }
         });
-        Found::Flight { landing, ours: true }
+        landing
     }
 
     /// Closes connections that are idle, dead or unwanted; asks silent ones whether they live.
@@ -207,12 +245,13 @@ impl Connections {
 }
 
 impl State {
-    /// The first that has room: the others may become idle, and be closed.
-    fn place(&mut self) -> Option<Place> {
+    /// The first that has room: the others may become idle, and be closed. Old ones last.
+    fn place(&mut self, now: Instant) -> Option<Place> {
         if self.open.iter().any(|connection| connection.is_forsaken()) {
             self.open.retain(|connection| !connection.is_forsaken());
         }
-        self.open.iter().find_map(Connection::reserve)
+        let fresh = self.open.iter().filter(|connection| !connection.is_aged(now)).find_map(Connection::reserve);
+        fresh.or_else(|| self.open.iter().find_map(Connection::reserve))
     }
 }
 

@@ -3,6 +3,7 @@
 use std::pin::Pin;
 use std::sync::{Arc, OnceLock};
 use std::task::{Context, Poll, ready};
+use std::time::Instant;
 
 use bytes::Bytes;
 use h2::client::ResponseFuture;
@@ -56,6 +57,11 @@ impl Place {
     /// Whether nobody used the connection: its peer may have closed it meanwhile.
     pub fn was_idle(&self) -> bool {
         self.was_idle
+    }
+
+    /// Whether the connection is so old that another one should take its place.
+    pub fn is_aged(&self, now: Instant) -> bool {
+        self.connection.is_aged(now)
     }
 
     /// Tells, also when the place is gone, whether its connection takes no more requests.

@@ -18,7 +18,8 @@ use crate::wire::alarm::alarmed;
 use crate::wire::pool::{Pool, PoolLimits};
 use crate::wire::{Alarm, Answer, Head, OwnFields, RequestBody, SendError, Terms};
 
-const LIMITS: PoolLimits = PoolLimits { connections_max: 1, idle_max: 4, idle_timeout: Duration::from_secs(60) };
+const LIMITS: PoolLimits =
+    PoolLimits { connections_max: 1, idle_max: 4, idle_timeout: Duration::from_secs(60), age_max: None };
 const LONG: Duration = Duration::from_secs(20);
 
 /// One endpoint.
@@ -177,7 +178,7 @@ async fn a_peer_that_is_silent_for_a_whole_try_gets_no_more_requests() {
     };
     let (reset, ()) = tokio::join!(peer.until(|frame| frame.kind == kind::RST_STREAM), waited);
     assert_eq!(reset.code(), code::CANCEL);
-    assert!(stage.shared.place().is_none());
+    assert!(stage.shared.place(clock::now()).is_none());
     // Nobody needs it any more: it is closed, and its place is free for another one.
     let last = peer.rest().await.pop().unwrap();
     assert_eq!((last.kind, last.code()), (kind::GOAWAY, code::NO_ERROR));
@@ -227,4 +228,51 @@ async fn idle_connections_are_closed_when_their_time_is_over_and_when_the_proces
     drop(place);
     assert!(stage.tasks.finish(LONG).await);
     assert_eq!(peer.rest().await.pop().unwrap().kind, kind::GOAWAY);
+}
+
+#[tokio::test]
+async fn an_old_connection_serves_until_another_is_there_and_then_gets_nothing_more() {
+    let stage = Stage::new().await;
+    let aging = PoolLimits { connections_max: 4, age_max: Some(Duration::from_secs(60)), ..LIMITS };
+    let ageless = PoolLimits { age_max: None, ..aging };
+    let address = stage.server.address();
+    let opened_under = |limits: PoolLimits| {
+        let opening = stage.pool.open(&limits)?;
+        Some(async move {
+            let stream = TcpStream::connect(address).await.map_err(|_| Failure::ConnectionRefused)?;
+            Ok(Opened::Http2(Transport::Plain(stream), opening))
+        })
+    };
+    let patience = Patience { cutoff: clock::now() + LONG, connect: LONG };
+    let joining = async {
+        match stage.shared.join(patience, &stage.tasks, || opened_under(aging)).await {
+            Ok(Joined::Place { place, .. }) => place,
+            other => panic!("{other:?}"),
+        }
+    };
+    let (first, mut old) = tokio::join!(joining, stage.server.accept(&[]));
+    let now = clock::now();
+    assert!(!first.is_aged(now + Duration::from_secs(53)), "give or take a tenth");
+    let later = now + Duration::from_secs(67);
+    assert!(first.is_aged(later));
+    // Nobody waits for the other one: until it is there, the old one takes requests.
+    let meanwhile = stage.shared.place(later).expect("a place on the old one");
+    assert!(meanwhile.is_aged(later));
+    stage.shared.replace(later, clock::now() + LONG, &stage.tasks, || opened_under(ageless));
+    stage.shared.replace(later, clock::now() + LONG, &stage.tasks, || opened_under(ageless));
+    let _new = stage.server.accept(&[]).await;
+    let fresh = async {
+        loop {
+            match stage.shared.place(later) {
+                Some(place) if !place.is_aged(later) => break place,
+                _ => tokio::task::yield_now().await,
+            }
+        }
+    };
+    let fresh = tokio::time::timeout(LONG, fresh).await.expect("the other one is open");
+    assert_eq!(stage.pool.open_count(), 2, "one was opened for two that asked");
+    drop((first, meanwhile));
+    stage.shared.sweep(later, LONG * 10);
+    assert_eq!(old.rest().await.pop().unwrap().kind, kind::GOAWAY, "the old one is left");
+    drop(fresh);
 }

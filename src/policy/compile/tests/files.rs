@@ -51,8 +51,17 @@ fn switched_on(text: &str) -> String {
     let keys = schema.pointer("/$defs/Idempotency/properties").and_then(serde_json::Value::as_object).unwrap();
     let mut in_block = false;
     let uncommented = text.lines().map(|line| {
-        let begins = ["# stores:", "# deadLetter:", "# tracing:", "# hedge:", "# adaptive:", "# queue:", "# priority:"]
-            .contains(&line.trim_start());
+        let begins = [
+            "# stores:",
+            "# deadLetter:",
+            "# tracing:",
+            "# hedge:",
+            "# adaptive:",
+            "# queue:",
+            "# priority:",
+            "# healthCheck:",
+        ]
+        .contains(&line.trim_start());
         in_block = begins || (in_block && line.trim_start().starts_with('#'));
         let key = line.trim_start().strip_prefix("# ").and_then(|rest| Some(rest.split_once(':')?.0));
         if in_block || key.is_some_and(|key| keys.contains_key(key)) { line.replacen("# ", "", 1) } else { line.into() }
@@ -66,7 +75,7 @@ fn what_the_reference_file_has_as_comments_are_the_defaults_of_what_is_off() {
     let load = |text: &str| load_in("p.yaml", text, environment).unwrap_or_else(|errors| panic!("{errors}")).policy;
     let text = switched_on(&read(&config("outrigger.yaml")));
     let built_in = "version: 1\ntracing: {}\nstores: { embedded: {}, redis: { url: '${env:U}', service: checkout } }\nupstreams:\n  payments:\n    \
-                    url: http://payments.shop.svc:8080\n    retry: {}\n    hedge: {}\n    circuitBreaker: {}\n    \
+                    url: http://payments.shop.svc:8080\n    retry: {}\n    hedge: {}\n    circuitBreaker: {}\n    healthCheck: {}\n    \
                      limits: { adaptive: {}, queue: {} }\n    priority: {}\n    \
                     routes: [{ name: charge, match: { methods: [POST], path: /v1/charges }, idempotency: { principal: none }, deadLetter: {} }]\n\
                     inbound:\n  forward: http://127.0.0.1:8080\n  \
