@@ -1,3 +1,5 @@
+use std::time::Duration;
+
 use super::*;
 
 const FOLDER: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/loadtests/scenarios");
