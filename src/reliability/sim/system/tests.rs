@@ -142,7 +142,8 @@ fn an_endpoint_with_too_few_slots_queues_and_work_that_is_given_up_leaves_the_qu
     let given_up = play(&policy.setup(150.0, vec![with(true)]));
     let runs_on = play(&policy.setup(150.0, vec![with(false)]));
     assert!(given_up.times.quantile(0.5).unwrap() > 100 * MS);
-    assert!(given_up.success() > 0.4 && runs_on.success() < 0.4, "{} {}", given_up.success(), runs_on.success());
+    // First come, first served: most of what begins has waited nearly its whole time, and ends too late.
+    assert!(given_up.success() > 0.2 && runs_on.success() < 0.1, "{} {}", given_up.success(), runs_on.success());
 }
 
 #[test]
