@@ -112,7 +112,7 @@ fn model(args: &SimulateArgs, new: &Subject) -> Result<Model, String> {
     }
     let path = args.recording.as_deref().ok_or_else(|| "name a scenario with --scenario".to_owned())?;
     let (name, bytes) = read(path, recording::FILE_BYTES_MAX)?;
-    let recording = Recording::parse(&bytes).map_err(|why| format!("{name}: {why}"))?;
+    let recording = Recording::parse(&bytes, &name)?;
     recording.model(new, args.capacity).map_err(|why| format!("{name}: {why}"))
 }
 
@@ -125,7 +125,7 @@ fn told(args: &SimulateArgs, output: Output, comparison: &Comparison, out: &mut 
         let json = serde_json::to_string_pretty(comparison).map_err(|error| error.to_string())?;
         format!("{json}\n")
     } else {
-        print::lines(&text::render(comparison)).to_string()
+        format!("{}\n", print::lines(&text::render(comparison)))
     };
     // A reader that went away (`| head`) is no failure of ours.
     let _ = out.write_all(text.as_bytes()).and_then(|()| out.flush());

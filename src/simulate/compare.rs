@@ -118,6 +118,14 @@ pub struct Row {
     pub judged: Option<Judged>,
 }
 
+impl Row {
+    /// Whether people want to see it: what never happened, under neither policy, only fills the table.
+    pub fn is_told(&self) -> bool {
+        let happened = |of: &Option<Estimate>| of.is_some_and(|of| of.mean != 0.0);
+        self.measure.judged().0 != Better::Neither || happened(&self.old) || happened(&self.new)
+    }
+}
+
 /// A reason, under both.
 #[derive(Clone, Debug, Serialize)]
 pub struct DeniedRow {

@@ -69,6 +69,7 @@ impl Model {
             warm_up: self.warm_up,
             duration: self.duration,
             hop: self.hop,
+            ledgers: true,
         }
     }
 

@@ -73,7 +73,7 @@ fn table(page: &mut String, comparison: &Comparison) {
     let compared = comparison.policies.len() > 1;
     page.push_str("<div class=\"wide\"><table>\n<tr><th></th>");
     page.push_str(if compared { "<th>old</th><th>new</th><th>difference</th></tr>\n" } else { "<th></th></tr>\n" });
-    for row in &comparison.rows {
+    for row in comparison.rows.iter().filter(|row| row.is_told()) {
         let unit = row.measure.unit();
         let (old, new) = (text::estimate(row.old, unit, row.never_old), text::estimate(row.new, unit, row.never_new));
         let class = match row.judged {

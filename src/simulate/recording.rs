@@ -96,27 +96,27 @@ pub struct CellDocument {
 }
 
 impl Recording {
-    /// Reads one.
+    /// Reads one; `file` stands in what is told.
     ///
     /// # Errors
     /// It is none, or not of this version.
-    pub fn parse(bytes: &[u8]) -> Result<Recording, String> {
+    pub fn parse(bytes: &[u8], file: &str) -> Result<Recording, String> {
         let read: Recording = serde_json::from_slice(bytes).map_err(|error| {
             format!(
-                "{}:{}: this is no recording: {error}\nnext: write one with `outrigger record --for 60s --out FILE`",
+                "{file}:{}:{}: this is no recording: {error}\nnext: write one with `outrigger record --for 60s --out FILE`",
                 error.line(),
                 error.column()
             )
         })?;
         if read.format != FORMAT || read.version != VERSION {
             return Err(format!(
-                "this is `{}`, version {}; this program reads `{FORMAT}`, version {VERSION}\nnext: record anew",
+                "{file}: this is `{}`, version {}; this program reads `{FORMAT}`, version {VERSION}\nnext: record anew",
                 read.format, read.version
             ));
         }
         let fits = |cell: &CellDocument| cell.stream < read.streams.len() && cell.endpoint <= read.endpoints.len();
         if read.step_ms == 0 || read.steps == 0 || read.steps > STEPS_MAX || !read.cells.iter().all(fits) {
-            return Err("a step, a stream or an endpoint is out of range\nnext: record anew".to_owned());
+            return Err(format!("{file}: a step, a stream or an endpoint is out of range\nnext: record anew"));
         }
         Ok(read)
     }

@@ -28,13 +28,26 @@ const fn sign(unit: Unit) -> &'static str {
     }
 }
 
-/// `97.61 ±0.12 %`.
-pub fn estimate(value: Option<Estimate>, unit: Unit, never: usize) -> String {
-    let Some(Estimate { mean, plus_minus }) = value else { return "-".to_owned() };
+/// Of a difference: percentages differ by points.
+const fn sign_of_difference(unit: Unit) -> &'static str {
+    match unit {
+        Unit::Percent => " points",
+        other => sign(other),
+    }
+}
+
+fn with_interval(Estimate { mean, plus_minus }: Estimate, unit: Unit) -> String {
     let mut text = number(mean, unit);
     if let Some(half) = plus_minus {
         let _ = write!(text, " ±{}", number(half, unit));
     }
+    text
+}
+
+/// `97.61 ±0.12 %`. `never`: plays that had no end of their trouble.
+pub fn estimate(value: Option<Estimate>, unit: Unit, never: usize) -> String {
+    let Some(value) = value else { return "-".to_owned() };
+    let mut text = with_interval(value, unit);
     text.push_str(sign(unit));
     if never > 0 {
         let _ = write!(text, ", {never}x never");
@@ -50,7 +63,7 @@ pub fn difference(row: &Row) -> String {
         return "same".to_owned();
     }
     let plus = if difference.mean > 0.0 { "+" } else { "" };
-    let told = format!("{plus}{}", estimate(Some(difference), unit, 0));
+    let told = format!("{plus}{}{}", with_interval(difference, unit), sign_of_difference(unit));
     match row.judged {
         Some(Judged::Better) => format!("{told}  better"),
         Some(Judged::Worse) => format!("{told}  WORSE"),
@@ -94,7 +107,7 @@ fn table(text: &mut String, comparison: &Comparison) {
     if compared {
         let _ = writeln!(text, "{:<22}{:>24}{:>24}  difference", "", "old", "new");
     }
-    for row in &comparison.rows {
+    for row in comparison.rows.iter().filter(|row| row.is_told()) {
         let unit = row.measure.unit();
         let (old, new) = (estimate(row.old, unit, row.never_old), estimate(row.new, unit, row.never_new));
         let name = row.measure.name();
@@ -121,7 +134,7 @@ pub fn sentence(comparison: &Comparison) -> String {
             let (name, unit) = (row.measure.name(), row.measure.unit());
             let mean = row.difference.map_or(0.0, |difference| difference.mean);
             let plus = if mean > 0.0 { "+" } else { "" };
-            format!("{name} {plus}{}{}", number(mean, unit), sign(unit))
+            format!("{name} {plus}{}{}", number(mean, unit), sign_of_difference(unit))
         };
         rows.map(one).collect::<Vec<_>>().join(", ")
     };

@@ -38,13 +38,13 @@ fn recording() -> Recording {
 #[test]
 fn a_recording_survives_its_file_and_others_are_refused() {
     let bytes = serde_json::to_vec(&recording()).unwrap();
-    assert_eq!(Recording::parse(&bytes), Ok(recording()));
+    assert_eq!(Recording::parse(&bytes, "r.json"), Ok(recording()));
     let newer = serde_json::to_vec(&Recording { version: 2, ..recording() }).unwrap();
-    assert!(Recording::parse(&newer).unwrap_err().contains("version 2; this program reads"));
-    assert!(Recording::parse(b"{\"format\":").unwrap_err().starts_with("1:10: this is no recording"));
+    assert!(Recording::parse(&newer, "r.json").unwrap_err().contains("version 2; this program reads"));
+    assert!(Recording::parse(b"{\"format\":", "r.json").unwrap_err().starts_with("r.json:1:10: this is no recording"));
     let mut wrong = recording();
     wrong.cells[0].stream = 9;
-    assert!(Recording::parse(&serde_json::to_vec(&wrong).unwrap()).unwrap_err().contains("out of range"));
+    assert!(Recording::parse(&serde_json::to_vec(&wrong).unwrap(), "r.json").unwrap_err().contains("out of range"));
 }
 
 #[test]

@@ -51,7 +51,7 @@ impl<'s> World<'s> {
             replayable: stream.replayable,
             chain_stop: origin.attempt > 1,
             endpoints: sidecar.size(),
-            ledger: (route.retry.retries > 0).then(|| ledger(stream.route)),
+            ledger: (setup.ledgers && route.retry.retries > 0).then(|| ledger(stream.route)),
         };
         let counted = origin.sidecar == 0 && (self.begin..self.end).contains(&now);
         let ends = self.since_start(plan.deadline);

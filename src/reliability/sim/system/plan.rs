@@ -27,6 +27,9 @@ pub struct Setup<'p> {
     pub duration: Duration,
     /// What one exchange takes besides the work of the endpoint.
     pub hop: Duration,
+    /// Whether routes keep ledgers, so that retries which do not help are held. The proxy always does; programs before
+    /// that did not.
+    pub ledgers: bool,
 }
 
 /// One upstream of a policy.

@@ -6,11 +6,11 @@ use std::time::Duration;
 /// A second in which fewer requests succeed is one of trouble, as for the load tests.
 const RECOVERED: f64 = 0.99;
 /// Buckets per power of two.
-const SUB_BITS: u32 = 4;
+const SUB_BITS: u32 = 5;
 /// Microseconds up to 2^32, in so many buckets.
 const BUCKETS: usize = ((32 - SUB_BITS as usize) + 1) << SUB_BITS;
 
-/// Times at constant relative precision (6 %).
+/// Times at constant relative precision (3 %).
 #[derive(Clone, Debug, PartialEq)]
 pub struct Times {
     total: u64,

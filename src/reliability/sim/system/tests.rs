@@ -58,6 +58,7 @@ impl Policy {
             warm_up: SECOND,
             duration: 10 * SECOND,
             hop: Duration::from_micros(60),
+            ledgers: true,
         }
     }
 }

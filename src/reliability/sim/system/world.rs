@@ -9,11 +9,13 @@ use super::source::Source;
 use super::tally::Outcome;
 use crate::reliability::classify::Outcome as Ending;
 use crate::reliability::efficacy::Harm;
-use crate::reliability::entropy::SplitMix;
+use crate::reliability::entropy::{Entropy, SplitMix};
 use crate::reliability::failure::{Failure, Sent};
 use std::time::{Duration, Instant};
 
 const SECOND: u64 = 1_000_000_000;
+/// Sidecars have been running for up to this long when the load begins.
+const HEAD_START: Duration = Duration::from_secs(10);
 /// What has not ended so long after the last arrival is not waited for.
 const SETTLE_MAX: u64 = 600 * SECOND;
 
@@ -66,9 +68,12 @@ impl<'s> World<'s> {
         let numbered = setup.sidecars.iter().enumerate();
         let sources = setup.streams.iter().enumerate();
         let servers = setup.endpoints.iter().enumerate();
+        // Windows are counted in slots from the start of the process, which knows nothing of the script: a fault must
+        // not begin with a slot in every play.
+        let zero = start + HEAD_START.mul_f64(SplitMix::new(mix(4, 0)).unit());
         World {
             setup,
-            start,
+            start: zero,
             begin,
             end: begin.saturating_add(nanos(setup.duration)),
             hop: nanos(setup.hop),
