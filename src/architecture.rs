@@ -43,9 +43,22 @@ const GRAPH: &[(&str, &[&str])] = &[
         ],
     ),
     // The words of dead letters only: which ones (`Filter`), and one of them as it is shown (`Letter`).
-    ("admin", &["clock", "dead_letters::letter", "policy", "reliability", "telemetry", "tls", "upstreams::view"]),
+    (
+        "admin",
+        &[
+            "clock",
+            "dead_letters::letter",
+            "policy",
+            "reliability",
+            "simulate::recording",
+            "telemetry",
+            "tls",
+            "upstreams::view",
+        ],
+    ),
     // `check` reads certificates as a start does, and asks over https.
-    ("cli", &["admin", "clock", "policy", "tls", "upstreams::view"]),
+    ("cli", &["admin", "clock", "policy", "simulate", "tls", "upstreams::view"]),
+    ("simulate", &["policy", "reliability"]),
     ("faults", &["clock", "drain", "reliability", "testing"]),
     ("testing", &["faults"]),
     ("sabotage", &["reliability"]),
@@ -82,7 +95,7 @@ const HOMES: &[(&str, &[&str])] = &[
     ("rustls", &["tls/", "testing/", "faults/"]),
     ("rustls_native_certs", &["tls/"]),
     ("schemars", &["policy/"]),
-    ("serde_saphyr", &["policy/compile", "policy/raw"]),
+    ("serde_saphyr", &["policy/compile", "policy/raw", "simulate/scenario"]),
     ("tokio_rustls", &["tls/", "testing/", "faults/"]),
     ("tracing_subscriber", &["telemetry/events.rs"]),
     ("webpki", &["tls/"]),
@@ -116,7 +129,15 @@ const PLACES: &[(&[&str], &[&str], &str)] = &[
     (&["hyper", "client"], &["wire/", "cli/client.rs", "demo/traffic.rs"], "the wire alone calls out"),
     (
         &["Deserialize"],
-        &["policy/", "admin/", "cli/", "dead_letters/job.rs", "dead_letters/letter.rs", "upstreams/view.rs"],
+        &[
+            "policy/",
+            "admin/",
+            "cli/",
+            "dead_letters/job.rs",
+            "dead_letters/letter.rs",
+            "simulate/",
+            "upstreams/view.rs",
+        ],
         "input from outside is parsed at the doors",
     ),
 ];

@@ -48,6 +48,8 @@ pub mod reliability;
 #[cfg(feature = "proxy")]
 pub mod sabotage;
 #[cfg(feature = "proxy")]
+pub mod simulate;
+#[cfg(feature = "proxy")]
 pub mod telemetry;
 #[cfg(feature = "testing")]
 pub mod testing;

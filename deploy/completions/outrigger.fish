@@ -41,6 +41,7 @@ complete -c outrigger -n "__fish_outrigger_needs_command" -f -a "explain" -d 'Ex
 complete -c outrigger -n "__fish_outrigger_needs_command" -f -a "diff" -d 'Compare two policy files by what they do'
 complete -c outrigger -n "__fish_outrigger_needs_command" -f -a "schema" -d 'Print the JSON Schema of the policy file, for editors'
 complete -c outrigger -n "__fish_outrigger_needs_command" -f -a "init" -d 'Print a policy to begin with'
+complete -c outrigger -n "__fish_outrigger_needs_command" -f -a "simulate" -d 'Try a policy, or compare two, on a virtual clock: success, added latency, load, recovery'
 complete -c outrigger -n "__fish_outrigger_needs_command" -f -a "k8s" -d 'Kubernetes manifests: add the sidecar'
 complete -c outrigger -n "__fish_outrigger_needs_command" -f -a "doctor" -d 'Look for what goes wrong in a Pod; exit code 1 if something was found'
 complete -c outrigger -n "__fish_outrigger_needs_command" -f -a "version" -d 'Print the version'
@@ -55,6 +56,7 @@ complete -c outrigger -n "__fish_outrigger_needs_command" -f -a "audit" -d 'Who 
 complete -c outrigger -n "__fish_outrigger_needs_command" -f -a "why" -d 'The life of one request: each attempt, each decision, and why; exit code 1 if it is not kept'
 complete -c outrigger -n "__fish_outrigger_needs_command" -f -a "tap" -d 'Requests as they end, one line each, until interrupted'
 complete -c outrigger -n "__fish_outrigger_needs_command" -f -a "top" -d 'A live view of all dependencies; one frame if standard output is no terminal'
+complete -c outrigger -n "__fish_outrigger_needs_command" -f -a "record" -d 'Record a sketch of the traffic for `simulate`: counts and times, no paths, fields or bodies'
 complete -c outrigger -n "__fish_outrigger_needs_command" -f -a "retries" -d 'Whether retries help, by route and class of failure; exit code 1 if some do not'
 complete -c outrigger -n "__fish_outrigger_needs_command" -f -a "budgets" -d 'Retry budgets: what is left, what retries rescued, and why some were not made'
 complete -c outrigger -n "__fish_outrigger_needs_command" -f -a "policy" -d 'The policy in force and its history'
@@ -139,6 +141,27 @@ complete -c outrigger -n "__fish_outrigger_using_subcommand init" -l cert -d 'Wi
 complete -c outrigger -n "__fish_outrigger_using_subcommand init" -l key -d 'With https: PEM file of its key [env: OUTRIGGER_KEY]' -r -F
 complete -c outrigger -n "__fish_outrigger_using_subcommand init" -l server-name -d 'With https: the name in the proxy\'s certificate, as behind a port-forward [default: the host of --addr]' -r
 complete -c outrigger -n "__fish_outrigger_using_subcommand init" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c outrigger -n "__fish_outrigger_using_subcommand simulate" -l policy -d 'The policy that is tried' -r -F
+complete -c outrigger -n "__fish_outrigger_using_subcommand simulate" -l against -d 'The policy that it is compared with' -r -F
+complete -c outrigger -n "__fish_outrigger_using_subcommand simulate" -l scenario -d 'Load and faults, as the load tests play them' -r -F
+complete -c outrigger -n "__fish_outrigger_using_subcommand simulate" -l recording -d 'What `outrigger record` has written' -r -F
+complete -c outrigger -n "__fish_outrigger_using_subcommand simulate" -l upstream -d 'Which upstream of the policies, if there are several' -r
+complete -c outrigger -n "__fish_outrigger_using_subcommand simulate" -l capacity -d 'With --recording: requests that each endpoint serves at once; more wait. Without it, load changes nothing' -r
+complete -c outrigger -n "__fish_outrigger_using_subcommand simulate" -l plays -d 'Plays of each policy, with seeds of their own' -r
+complete -c outrigger -n "__fish_outrigger_using_subcommand simulate" -l seed -d 'The first seed; the same seed gives the same answer' -r
+complete -c outrigger -n "__fish_outrigger_using_subcommand simulate" -l format -d 'Form of the answer' -r -f -a "human\t'A sentence, a table, and what is left out'
+json\t'One JSON document'"
+complete -c outrigger -n "__fish_outrigger_using_subcommand simulate" -l html -d 'Write a page with curves to this file as well' -r -F
+complete -c outrigger -n "__fish_outrigger_using_subcommand simulate" -l addr -d 'Admin address of the running proxy, with https:// before it if it speaks TLS [default: 127.0.0.1:4490] [env: OUTRIGGER_ADDR]' -r
+complete -c outrigger -n "__fish_outrigger_using_subcommand simulate" -s o -l output -d 'Form of the answer' -r -f -a "table\t'Aligned columns and sentences'
+json\t'The admin API\'s JSON, with stable keys'"
+complete -c outrigger -n "__fish_outrigger_using_subcommand simulate" -l token-file -d 'File with the token of `admin.tokenFile` [env: OUTRIGGER_TOKEN_FILE]' -r -F
+complete -c outrigger -n "__fish_outrigger_using_subcommand simulate" -l ca -d 'With https: PEM file of who vouches for the proxy [default: whom the system trusts] [env: OUTRIGGER_CA]' -r -F
+complete -c outrigger -n "__fish_outrigger_using_subcommand simulate" -l cert -d 'With https: PEM file of your certificate [env: OUTRIGGER_CERT]' -r -F
+complete -c outrigger -n "__fish_outrigger_using_subcommand simulate" -l key -d 'With https: PEM file of its key [env: OUTRIGGER_KEY]' -r -F
+complete -c outrigger -n "__fish_outrigger_using_subcommand simulate" -l server-name -d 'With https: the name in the proxy\'s certificate, as behind a port-forward [default: the host of --addr]' -r
+complete -c outrigger -n "__fish_outrigger_using_subcommand simulate" -l fail-if-worse -d 'Exit with 1 if the new policy is worse in anything beyond chance'
+complete -c outrigger -n "__fish_outrigger_using_subcommand simulate" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c outrigger -n "__fish_outrigger_using_subcommand k8s; and not __fish_seen_subcommand_from inject" -l addr -d 'Admin address of the running proxy, with https:// before it if it speaks TLS [default: 127.0.0.1:4490] [env: OUTRIGGER_ADDR]' -r
 complete -c outrigger -n "__fish_outrigger_using_subcommand k8s; and not __fish_seen_subcommand_from inject" -s o -l output -d 'Form of the answer' -r -f -a "table\t'Aligned columns and sentences'
 json\t'The admin API\'s JSON, with stable keys'"
@@ -548,6 +571,19 @@ complete -c outrigger -n "__fish_outrigger_using_subcommand top" -l key -d 'With
 complete -c outrigger -n "__fish_outrigger_using_subcommand top" -l server-name -d 'With https: the name in the proxy\'s certificate, as behind a port-forward [default: the host of --addr]' -r
 complete -c outrigger -n "__fish_outrigger_using_subcommand top" -l once -d 'Print one frame and end'
 complete -c outrigger -n "__fish_outrigger_using_subcommand top" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c outrigger -n "__fish_outrigger_using_subcommand record" -l for -d 'How long, 1s to 10m' -r
+complete -c outrigger -n "__fish_outrigger_using_subcommand record" -l out -d 'Where to write it' -r -F
+complete -c outrigger -n "__fish_outrigger_using_subcommand record" -l upstream -d 'Only requests to this dependency' -r
+complete -c outrigger -n "__fish_outrigger_using_subcommand record" -l addr -d 'Admin address of the running proxy, with https:// before it if it speaks TLS [default: 127.0.0.1:4490] [env: OUTRIGGER_ADDR]' -r
+complete -c outrigger -n "__fish_outrigger_using_subcommand record" -s o -l output -d 'Form of the answer' -r -f -a "table\t'Aligned columns and sentences'
+json\t'The admin API\'s JSON, with stable keys'"
+complete -c outrigger -n "__fish_outrigger_using_subcommand record" -l token-file -d 'File with the token of `admin.tokenFile` [env: OUTRIGGER_TOKEN_FILE]' -r -F
+complete -c outrigger -n "__fish_outrigger_using_subcommand record" -l ca -d 'With https: PEM file of who vouches for the proxy [default: whom the system trusts] [env: OUTRIGGER_CA]' -r -F
+complete -c outrigger -n "__fish_outrigger_using_subcommand record" -l cert -d 'With https: PEM file of your certificate [env: OUTRIGGER_CERT]' -r -F
+complete -c outrigger -n "__fish_outrigger_using_subcommand record" -l key -d 'With https: PEM file of its key [env: OUTRIGGER_KEY]' -r -F
+complete -c outrigger -n "__fish_outrigger_using_subcommand record" -l server-name -d 'With https: the name in the proxy\'s certificate, as behind a port-forward [default: the host of --addr]' -r
+complete -c outrigger -n "__fish_outrigger_using_subcommand record" -l addresses -d 'Write the addresses of endpoints, too'
+complete -c outrigger -n "__fish_outrigger_using_subcommand record" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c outrigger -n "__fish_outrigger_using_subcommand retries" -l addr -d 'Admin address of the running proxy, with https:// before it if it speaks TLS [default: 127.0.0.1:4490] [env: OUTRIGGER_ADDR]' -r
 complete -c outrigger -n "__fish_outrigger_using_subcommand retries" -s o -l output -d 'Form of the answer' -r -f -a "table\t'Aligned columns and sentences'
 json\t'The admin API\'s JSON, with stable keys'"

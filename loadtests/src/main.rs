@@ -18,6 +18,8 @@ mod report;
 mod results;
 mod run;
 mod scenario;
+#[cfg(test)]
+mod simulated;
 mod stage;
 
 fn main() -> std::process::ExitCode {

@@ -1,6 +1,7 @@
 //! What a run measured, as it stands in `run.json`. Raw numbers of every round are kept; summaries are computed
 //! from them by the report, so that a reader can compute others.
 
+pub use outrigger::simulate::scenario::Mode;
 use serde::{Deserialize, Serialize};
 
 /// Version of this format. A reader refuses others.
@@ -111,17 +112,6 @@ pub struct Load {
     pub keyed: bool,
     /// The client gives up after this; seconds.
     pub timeout_s: f64,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Mode {
-    /// Poisson arrivals.
-    Poisson,
-    /// Arrivals at equal distances.
-    Constant,
-    /// Each connection sends its next request when it has its answer.
-    Closed,
 }
 
 /// A stretch of the fault script.

@@ -7,12 +7,14 @@ mod certificates;
 pub mod change_kind;
 mod incident;
 mod letters;
+mod recording;
 
 use serde::{Deserialize, Serialize};
 
 pub use certificates::*;
 pub use incident::*;
 pub use letters::*;
+pub use recording::*;
 
 use crate::upstreams::view::{BudgetView, CircuitView, EndpointView, TotalsView, UpstreamView};
 

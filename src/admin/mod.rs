@@ -20,6 +20,7 @@ mod page;
 mod policy;
 mod problem;
 mod quit;
+mod recording;
 mod requests;
 mod retries;
 mod serve;
@@ -51,7 +52,7 @@ use problem::Problem;
 pub const CHANGE_HEADER: &str = "x-outrigger-admin";
 
 /// Every path of [`router`], with what it answers: the index page, the 404 body and the tests read this one list.
-pub(crate) const PATHS: [(&str, &str, &str); 42] = [
+pub(crate) const PATHS: [(&str, &str, &str); 44] = [
     ("GET", "/", "a browser gets the page, everybody else this list"),
     ("GET", "/page.js", "its script"),
     ("GET", "/page.css", "its style"),
@@ -98,6 +99,8 @@ pub(crate) const PATHS: [(&str, &str, &str); 42] = [
     ("GET", "/requests", "requests worth a look, newest first: ?upstream=payments&outcome=troubled&limit=50"),
     ("GET", "/requests/{id}", "the life of one request, by trace id, x-request-id or dead letter"),
     ("GET", "/tap", "requests as they end, as server-sent events: ?upstream=&route=&errors=true&limit=100"),
+    ("POST", "/recording", "record a sketch of the traffic: {\"seconds\":60,\"upstream\":\"payments\"}"),
+    ("GET", "/recording", "the last one, for `outrigger simulate`"),
     ("GET", "/metrics", "Prometheus text"),
     ("GET", "/livez", "200 while this process answers"),
     ("GET", "/readyz", "200 once a policy is loaded and the listeners are bound"),
@@ -130,6 +133,7 @@ pub fn router(control: Arc<Control>) -> Router {
         .route("/idempotency/show", post(keys::show))
         .route("/idempotency/resolve", post(keys::resolve))
         .merge(letters::routes())
+        .merge(recording::routes())
         .merge(requests::routes())
         .merge(page::routes())
         .fallback(async |uri: Uri| Problem::unknown_path(&uri, PATHS.iter().map(|(_, path, _)| *path)))

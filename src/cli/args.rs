@@ -68,6 +68,10 @@ served until it has gone, `drain.timeout` at most. SIGINT only finishes what is 
     #[command(flatten)]
     File(PolicyCommand),
 
+    /// Try a policy, or compare two, on a virtual clock: success, added latency, load, recovery
+    #[command(after_help = super::simulate::EXAMPLES)]
+    Simulate(super::simulate::SimulateArgs),
+
     /// Kubernetes manifests: add the sidecar
     K8s {
         #[command(subcommand)]
@@ -163,6 +167,10 @@ Examples:
 
     #[command(flatten)]
     Request(RequestCommand),
+
+    /// Record a sketch of the traffic for `simulate`: counts and times, no paths, fields or bodies
+    #[command(after_help = super::record::EXAMPLES)]
+    Record(super::record::RecordArgs),
 
     /// Whether retries help, by route and class of failure; exit code 1 if some do not
     #[command(after_help = "\

@@ -17,9 +17,11 @@ mod policy;
 pub mod policy_commands;
 mod print;
 mod probe;
+mod record;
 mod requests;
 mod retries;
 mod session;
+mod simulate;
 mod status;
 mod top;
 mod upstreams;
@@ -142,6 +144,7 @@ pub(crate) fn run(
                 Err(message) => usage(&message, err),
             };
         }
+        Command::Simulate(args) => return simulate::run(&args, cli.output, out, err).into(),
         Command::K8s { .. } if cli.output == Output::Json => return usage("`k8s` has no JSON form", err),
         Command::K8s { action } => return k8s::run(&action, &mut std::io::stdin(), out, err).into(),
         Command::Doctor(args) => {

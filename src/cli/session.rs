@@ -56,6 +56,7 @@ impl Session<'_> {
             Online::Budgets { upstream } => self.budgets(upstream.as_deref()),
             Online::Request(command) => self.request(command),
             Online::Retries { upstream } => self.retries(upstream.as_deref()),
+            Online::Record(args) => self.record(&args),
             Online::Policy { action } => self.policy(action),
             Online::Probe(args) => self.probe(&args),
         }

@@ -4,6 +4,7 @@ pub mod access_log;
 pub mod events;
 pub mod histogram;
 pub mod metrics;
+pub mod sketch;
 pub mod stories;
 pub mod tally;
 pub mod trace_context;

@@ -17,6 +17,7 @@ use self::shelves::Shelves;
 use self::taps::Taps;
 use self::told::{Kept, Told};
 use crate::clock;
+use crate::telemetry::sketch::Recorder;
 
 #[cfg(test)]
 pub(crate) mod tests;
@@ -38,6 +39,8 @@ pub struct Stories {
     began: Timestamp,
     /// Who watches live.
     pub taps: Arc<Taps>,
+    /// Who draws a sketch of all of them.
+    pub recorder: Recorder,
 }
 
 struct Sets {
@@ -96,7 +99,7 @@ impl Default for Stories {
             others: Shelves::new(OTHERS_MAX, OTHERS_BYTES_MAX),
         };
         let began = Timestamp::try_from(clock::wall()).unwrap_or_default();
-        Stories { kept: Mutex::new(sets), began, taps: Arc::default() }
+        Stories { kept: Mutex::new(sets), began, taps: Arc::default(), recorder: Recorder::default() }
     }
 }
 

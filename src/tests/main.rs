@@ -98,6 +98,9 @@ mod activation;
 /// What becomes known of single requests, and what never does.
 mod requests;
 
+/// `outrigger simulate`, and recordings of real traffic.
+mod simulate;
+
 /// `outrigger top` in a terminal.
 mod top;
 

@@ -4,7 +4,7 @@
 //! in a process group of its own. What a peer cannot do is said ([`Kind::lacks`], [`Kind::unable`]), never emulated.
 
 mod choice;
-mod config;
+pub mod config;
 mod find;
 mod instance;
 mod own_policy;

@@ -21,7 +21,7 @@ use crate::scenario::{
 };
 
 fn scenario(keyed: bool, protocol: Protocol) -> Scenario {
-    Scenario {
+    let plan = outrigger::simulate::scenario::Scenario {
         name: "test".to_owned(),
         title: String::new(),
         description: String::new(),
@@ -62,13 +62,15 @@ fn scenario(keyed: bool, protocol: Protocol) -> Scenario {
             keyed,
             overload: false,
         },
+        policy_is_given: true,
         tiers: 1,
         between: None,
         gates: Vec::new(),
         rounds: None,
         quick: false,
         cost: false,
-    }
+    };
+    Scenario { plan, gates: Vec::new() }
 }
 
 /// Every context that scenarios can ask for, with free addresses.

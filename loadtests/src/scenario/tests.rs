@@ -1,3 +1,5 @@
+use std::time::Duration;
+
 use super::*;
 
 const FOLDER: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/loadtests/scenarios");
@@ -41,7 +43,7 @@ fn every_scenario_of_the_repository_is_right_and_begins_with_what_it_is_for() {
         let last = scenario.faults.iter().map(|fault| fault.until).max().unwrap_or_default();
         let event = scenario.reloads();
         assert!(event || last.is_zero() || last + Duration::from_secs(2) < scenario.duration, "{}", scenario.name);
-        names.push(scenario.name);
+        names.push(scenario.name.clone());
     }
     names.sort();
     let named = [

@@ -171,8 +171,8 @@ impl Scripted {
                 self.does(Script::always(self.usual(answer(&self.plan).paced(piece, *every))));
                 Ok(())
             }
-            // They concern the proxy, not an endpoint.
-            FaultKind::Reload | FaultKind::RapidReset { .. } => Ok(()),
+            // They concern the proxy, not an endpoint; or are refused when the file is read.
+            FaultKind::Reload | FaultKind::RapidReset { .. } | FaultKind::Absent => Ok(()),
         }
     }
 

@@ -14,12 +14,16 @@ use crate::reliability::entropy::Entropy;
 use crate::reliability::idempotency::KeyStatus;
 use crate::telemetry::access_log::{self, AccessEntry, AttemptEndEntry, AttemptEntry};
 use crate::telemetry::metrics::{AttemptEnd, RequestOutcome};
+use crate::telemetry::sketch::{self, StreamKey};
 use crate::telemetry::stories::taps::Glimpse;
 use crate::telemetry::stories::told::{self, ATTEMPTS_MAX, Kept, REQUEST_ID_BYTES_MAX, Told, ToldAttempt};
 
 impl Record {
     /// Tells it to whom it concerns: of a request without trouble that is usually nobody.
     pub(super) fn tell(&self, outcome: RequestOutcome, elapsed: Duration, now: Instant) {
+        if self.telemetry.stories.recorder.is_on() {
+            self.sketch(outcome, now);
+        }
         let troubled = outcome != RequestOutcome::Success || self.retried();
         let logged = access_log::should_log(&self.snapshot.policy.access_log, troubled, Random.next_u64());
         let kept = self.kept(troubled, logged, elapsed);
@@ -37,6 +41,22 @@ impl Record {
         if let Some(told) = told {
             self.telemetry.stories.keep(told);
         }
+    }
+
+    /// Tells the recorder. Of what it is told nothing says who asked for what.
+    fn sketch(&self, outcome: RequestOutcome, now: Instant) {
+        let Some((upstream, route)) = self.target() else { return };
+        let (upstream, route) = (Arc::clone(&upstream.name), Arc::clone(&route.name));
+        let key = StreamKey { upstream, route, idempotent: self.method.is_idempotent() };
+        let attempt = |note: &AttemptNote| sketch::Attempt {
+            endpoint: note.endpoint,
+            launched: note.launched,
+            elapsed: note.elapsed,
+            end: note.end,
+            ending: note.ending,
+        };
+        let good = outcome == RequestOutcome::Success && !self.is_overload();
+        self.telemetry.stories.recorder.note(now, &key, self.started, good, self.notes().map(attempt));
     }
 
     /// Whether its story is kept, and why.

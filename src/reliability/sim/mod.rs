@@ -2,14 +2,15 @@
 //!
 //! It answers one question: how much load does a retry policy add, and does the system come back? Three
 //! models: [`steady`] (failures that just are), [`stall`] (an overloaded server that must recover) and
-//! [`writers`] (clients that contend). Everything is a function of its arguments and a seed; `start` only
-//! gives virtual time an origin.
+//! [`writers`] (clients that contend). [`system`] is what `outrigger simulate` plays: any policy, load and faults.
+//! Everything is a function of its arguments and a seed; `start` only gives virtual time an origin.
 
 pub mod client;
 pub mod overload;
 pub mod rivals;
 pub mod stall;
 pub mod steady;
+pub mod system;
 pub mod writers;
 
 use super::entropy::Entropy;

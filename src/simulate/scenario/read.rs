@@ -5,8 +5,8 @@ use std::ops::RangeInclusive;
 use std::str::FromStr;
 use std::time::Duration;
 
-use outrigger::policy::raw::scalar::{Key, Position};
-use outrigger::policy::{duration, size};
+use crate::policy::raw::scalar::{Key, Position};
+use crate::policy::{duration, size};
 
 use super::parse::unknown;
 

@@ -1,7 +1,7 @@
 //! Text -> mirror. Bounds what a file may cost, and says in our words what is wrong with it.
 
-use outrigger::policy::raw::scalar::Position;
-use outrigger::policy::words::similar;
+use crate::policy::raw::scalar::Position;
+use crate::policy::words::similar;
 use serde_saphyr::{DuplicateKeyPolicy, Error, MessageFormatter, UserMessageFormatter};
 
 use super::raw;

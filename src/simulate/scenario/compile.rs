@@ -3,16 +3,15 @@
 use std::path::Path;
 use std::time::Duration;
 
-use outrigger::policy::duration::print;
-use outrigger::policy::raw::scalar::{Key, Position};
+use crate::policy::duration::print;
+use crate::policy::raw::scalar::{At, Key, Position};
 
 use super::read::{Findings, bytes, flag, line, number, percent, time, word};
 use super::{
-    Abandoned, Between, Capacity, FaultKind, Latency, LoadPlan, PolicyNeeds, Protocol, Scenario, Tls, UpstreamPlan,
+    Abandoned, Between, Capacity, FaultKind, Latency, LoadPlan, Mode, PolicyNeeds, Protocol, Scenario, Tls,
+    UpstreamPlan,
 };
 use super::{faults, parse, raw};
-use crate::gates::Condition;
-use crate::results::Mode;
 
 /// Beyond these the generator's core is no match for what is asked of it, or the run has no end.
 const DURATION_MAX: Duration = Duration::from_secs(600);
@@ -32,10 +31,13 @@ const MILLISECOND: Duration = Duration::from_millis(1);
 const MINUTE: Duration = Duration::from_secs(60);
 const TOP: Position = Position { line: 1, column: 1 };
 
-pub(super) fn scenario(text: &str, file: &str) -> Result<Scenario, String> {
+/// What is wrong with a condition, if anything.
+type GateCheck<'c> = &'c dyn Fn(&str) -> Result<(), String>;
+
+pub(super) fn scenario(text: &str, file: &str, gate: GateCheck<'_>) -> Result<Scenario, String> {
     let mut findings = Findings::default();
     let scenario = match parse::parse(text) {
-        Ok(raw) => compile(&raw, text, file, &mut findings),
+        Ok(raw) => compile(&raw, text, (file, gate), &mut findings),
         Err(finding) => {
             findings.add(finding.position, finding.message);
             None
@@ -47,7 +49,12 @@ pub(super) fn scenario(text: &str, file: &str) -> Result<Scenario, String> {
     }
 }
 
-fn compile(raw: &raw::File, text: &str, file: &str, findings: &mut Findings) -> Option<Scenario> {
+fn compile(
+    raw: &raw::File,
+    text: &str,
+    (file, gate): (&str, GateCheck<'_>),
+    findings: &mut Findings,
+) -> Option<Scenario> {
     // Every part is read before the first `?`, so that all findings are told at once.
     let title = findings.need(("title", "title: One endpoint is dead"), TOP, &raw.title, |text| line(text));
     let description =
@@ -62,7 +69,7 @@ fn compile(raw: &raw::File, text: &str, file: &str, findings: &mut Findings) -> 
     let upstream = upstream(&raw.upstream, grpc, findings);
     let policy = policy(&raw.policy, load.as_ref().is_some_and(|load| load.keyed), findings);
     let tiers = findings.take(&raw.tiers, number(1..=2)).unwrap_or(1);
-    let gates = gates(&raw.gates, findings);
+    let gates = gates(&raw.gates, gate, findings);
     let rounds = findings.take(&raw.rounds, number(1..=50));
     let quick = findings.take(&raw.quick, flag).unwrap_or(false);
     let cost = findings.take(&raw.cost, flag).unwrap_or(false);
@@ -88,6 +95,7 @@ fn compile(raw: &raw::File, text: &str, file: &str, findings: &mut Findings) -> 
         upstream,
         faults,
         policy,
+        policy_is_given: raw.policy.is_given(),
         tiers,
         between,
         gates,
@@ -254,11 +262,11 @@ fn policy(key: &Key<raw::Policy>, keyed: bool, findings: &mut Findings) -> Polic
     }
 }
 
-fn gates(key: &Key<Vec<outrigger::policy::raw::scalar::At<String>>>, findings: &mut Findings) -> Vec<Condition> {
+fn gates(key: &Key<Vec<At<String>>>, check: GateCheck<'_>, findings: &mut Findings) -> Vec<String> {
     let mut gates = Vec::new();
     for at in key.value().into_iter().flatten() {
-        match Condition::parse(&at.value) {
-            Ok(condition) => gates.push(condition),
+        match check(&at.value) {
+            Ok(()) => gates.push(at.value.clone()),
             Err(message) => findings.add(at.position, message),
         }
     }

@@ -3,7 +3,7 @@
 
 use std::fmt;
 
-use outrigger::policy::raw::scalar::{At, Key, Placed};
+use crate::policy::raw::scalar::{At, Key, Placed};
 use serde::de::{Deserialize, Deserializer, Error, MapAccess, SeqAccess, Visitor};
 
 #[derive(Debug, Default, serde::Deserialize)]

@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use outrigger::policy::duration::print;
-use outrigger::policy::raw::scalar::{At, Position};
+use crate::policy::duration::print;
+use crate::policy::raw::scalar::{At, Position};
 
 use super::compile::latency;
 use super::parse::unknown;
@@ -34,6 +34,7 @@ impl FaultKind {
             FaultKind::Reset { .. } => "reset",
             FaultKind::SlowBody { .. } => "slowBody",
             FaultKind::RapidReset { .. } => "rapidReset",
+            FaultKind::Absent => "absent",
             FaultKind::Reload => "reload",
         }
     }
@@ -49,6 +50,7 @@ impl FaultKind {
             FaultKind::Reset { ratio, point: ResetPoint::After } => format!("{} % reset after", percent(*ratio)),
             FaultKind::SlowBody { .. } => "slow bodies".to_owned(),
             FaultKind::RapidReset { .. } => "rapid reset".to_owned(),
+            FaultKind::Absent => "absent".to_owned(),
             FaultKind::Reload => "reload".to_owned(),
         }
     }
@@ -59,7 +61,8 @@ fn percent(ratio: f64) -> f64 {
     (ratio * 1000.0).round() / 10.0
 }
 
-const KINDS: &[&str] = &["dead", "blackHole", "stall", "errors", "slow", "reset", "slowBody", "rapidReset", "reload"];
+const KINDS: &[&str] =
+    &["dead", "blackHole", "stall", "errors", "slow", "reset", "slowBody", "rapidReset", "reload", "absent"];
 
 /// Compiles the list, in order of beginning.
 pub(super) fn compile(
@@ -154,6 +157,7 @@ fn kind(raw: &raw::Fault, what: &str, block: Position, findings: &mut Findings) 
     let ratio = |findings: &mut Findings| findings.need(("ratio", "ratio: 33%"), block, &raw.ratio, share);
     match what {
         "dead" => Some(FaultKind::Dead),
+        "absent" => Some(FaultKind::Absent),
         "blackHole" => Some(FaultKind::BlackHole),
         "stall" => Some(FaultKind::Stall),
         "reload" => Some(FaultKind::Reload),
