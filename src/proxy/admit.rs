@@ -33,6 +33,11 @@ pub struct Refusal {
 }
 
 impl Refusal {
+    /// A refusal that holds for `wait`.
+    pub fn later(failure: Failure, wait: Duration) -> Refusal {
+        Refusal { failure, retry_after: Some(wait), shed: None }
+    }
+
     /// Class and limit of a request that gave way in an overload. What the written limit refuses is told by its failure.
     pub fn words(&self) -> Option<String> {
         let Refused { reason, class, limit, .. } = self.shed.filter(|_| self.failure == Failure::Shed)?;

@@ -38,7 +38,7 @@ impl Proxy {
                     return Ok(());
                 }
                 record.quota = Some(Quota { left: 0, resets: wait });
-                Err(Refusal { failure: Failure::RateLimited, retry_after: Some(wait) })
+                Err(Refusal::later(Failure::RateLimited, wait))
             }
         }
     }

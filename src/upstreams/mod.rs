@@ -25,7 +25,7 @@ use self::endpoint::{AttemptRecord, Endpoint};
 use self::set::{EndpointSet, Shape};
 use self::slots::Slots;
 use self::view::{
-    BREAKER, BUDGET, BudgetView, CircuitView, EJECTION, LimitsView, ObservedView, THROTTLE, TotalsView, UpstreamView,
+    BREAKER, BUDGET, BudgetView, CircuitView, EJECTION, ObservedView, THROTTLE, TotalsView, UpstreamView,
 };
 use crate::policy::{Direction, UpstreamPolicy};
 use crate::random::Random;

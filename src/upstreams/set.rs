@@ -200,7 +200,7 @@ impl EndpointSet {
     }
 
     /// Whether `endpoint` would sit out now, were ejection enforced.
-    pub fn would_eject(&self, endpoint: &Endpoint, now: Instant, policy: &EjectionPolicy) -> bool {
+    pub fn would_eject(&self, endpoint: &Endpoint, now: Instant, policy: &ejection::EjectionPolicy) -> bool {
         let tripped: Vec<&Arc<Endpoint>> =
             self.endpoints.iter().filter(|other| other.tripped_until(now).is_some()).collect();
         let places = ejection::enforced(tripped.len(), self.endpoints.len(), policy.max_ejected_percent);

@@ -7,12 +7,14 @@ use super::server::Door;
 use super::sidecar::ledger;
 use super::tally::Second;
 use super::world::World;
+use crate::reliability::adaptive::Sample;
 use crate::reliability::attempts::{AttemptId, Kind, Plan, Step, Stop};
 use crate::reliability::breaker::{Permit, Refusal};
 use crate::reliability::classify::{Outcome, Reply};
 use crate::reliability::deadline;
 use crate::reliability::failure::{Failure, Sent};
-use crate::reliability::limit::Admission;
+use crate::reliability::limit::{Admission, Ask, Next, Refused};
+use crate::reliability::priority::Criticality;
 use std::time::{Duration, Instant};
 
 /// Stands for "no deadline" in arithmetic.
@@ -51,7 +53,8 @@ impl<'s> World<'s> {
             replayable: stream.replayable,
             chain_stop: origin.attempt > 1,
             endpoints: sidecar.size(),
-            ledger: (setup.ledgers && route.retry.retries > 0).then(|| ledger(stream.route)),
+            ledger: (setup.ledgers && (route.retry.retries > 0 || route.hedge.is_some())).then(|| ledger(stream.route)),
+            hedge: route.hedge,
         };
         let counted = origin.sidecar == 0 && (self.begin..self.end).contains(&now);
         let ends = self.since_start(plan.deadline);
@@ -68,17 +71,30 @@ impl<'s> World<'s> {
         }
         let sidecar = &mut self.sidecars[usize::from(origin.sidecar)];
         let limits = sidecar.limits;
-        match sidecar.limit.admit(&limits, at, plan.deadline) {
-            Admission::Granted => self.advance(now, request),
-            Admission::Full => self.refuse(now, request, Failure::QueueFull, Some(Duration::from_secs(1))),
-            Admission::Queue { max_wait } => {
+        let generation = self.requests[request as usize].generation;
+        let ask = Ask { class: Criticality::default(), now: at, deadline: plan.deadline };
+        match sidecar.limit.admit(&limits, &ask, || (request, generation)) {
+            Admission::Granted(taken) => {
+                self.requests[request as usize].in_flight = taken.in_flight;
+                self.advance(now, request);
+            }
+            Admission::Refused(refused) => self.turn_away(now, request, &refused),
+            Admission::Queued { ticket, max_wait, displaced } => {
                 let waits = &mut self.requests[request as usize];
-                (waits.queued, waits.wakes) = (true, now + nanos(max_wait));
-                let (generation, wakes) = (waits.generation, waits.wakes);
-                sidecar.waiting.push_back((request, generation));
-                self.queue.at(wakes, Event::Wake(request, generation));
+                (waits.queued, waits.wakes) = (Some(ticket), now + nanos(max_wait));
+                self.queue.at(waits.wakes, Event::Wake(request, generation));
+                if let Some(((other, _), refused)) = displaced {
+                    self.turn_away(now, other, &refused);
+                }
             }
         }
+    }
+
+    /// It gets no slot.
+    fn turn_away(&mut self, now: u64, number: u32, refused: &Refused) {
+        self.requests[number as usize].queued = None;
+        let retry_after = refused.come_back(&mut self.dice);
+        self.refuse(now, number, refused.failure(), Some(retry_after));
     }
 
     /// Nothing was sent, and no slot is held.
@@ -87,7 +103,7 @@ impl<'s> World<'s> {
             match failure {
                 Failure::CircuitOpen => self.tally.refused_open += 1,
                 Failure::Throttled => self.tally.refused_throttle += 1,
-                Failure::QueueFull | Failure::QueueTimeout => self.tally.refused_limit += 1,
+                Failure::QueueFull | Failure::QueueTimeout | Failure::Shed => self.tally.refused_limit += 1,
                 _ => self.tally.deadlines += 1,
             }
         }
@@ -95,35 +111,50 @@ impl<'s> World<'s> {
     }
 
     pub fn on_wake(&mut self, now: u64, number: u32) {
+        let at = self.instant(now);
         let request = &mut self.requests[number as usize];
         request.wakes = u64::MAX;
-        if !request.queued {
-            return self.advance(now, number);
+        let Some(ticket) = request.queued else { return self.advance(now, number) };
+        let side = &mut self.sidecars[usize::from(request.sidecar)];
+        let limits = side.limits;
+        if let Some(refused) = side.limit.give_up(&limits, ticket, at) {
+            self.turn_away(now, number, &refused);
         }
-        let (sidecar, generation) = (&mut self.sidecars[usize::from(request.sidecar)], request.generation);
-        sidecar.limit.on_abandoned();
-        sidecar.waiting.retain(|waits| *waits != (number, generation));
-        self.refuse(now, number, Failure::QueueTimeout, Some(Duration::from_secs(1)));
     }
 
-    /// A slot comes free, and goes to who waits longest.
-    fn release(&mut self, now: u64, sidecar: u8) {
+    /// A slot comes free, and goes to who is next.
+    fn release(&mut self, now: u64, sidecar: u8, sample: Option<Sample>) {
+        let at = self.instant(now);
         let side = &mut self.sidecars[usize::from(sidecar)];
         let limits = side.limits;
-        if !side.limit.release(&limits) {
-            return;
+        side.limit.release(|| at, sample);
+        loop {
+            let side = &mut self.sidecars[usize::from(sidecar)];
+            if side.limit.waiting() == 0 {
+                return;
+            }
+            match side.limit.next(&limits, at) {
+                None => return,
+                Some(Next::Refused((other, _), refused)) => self.turn_away(now, other, &refused),
+                Some(Next::Granted((next, generation), taken)) => {
+                    let request = &mut self.requests[next as usize];
+                    (request.queued, request.wakes, request.in_flight) = (None, now, taken.in_flight);
+                    // Not here: whoever releases is still at work on another request.
+                    self.queue.at(now, Event::Wake(next, generation));
+                }
+            }
         }
-        let Some((next, _)) = side.waiting.pop_front() else { return };
-        let request = &mut self.requests[next as usize];
-        (request.queued, request.wakes) = (false, now);
-        // Not here: whoever releases is still at work on another request.
-        let generation = request.generation;
-        self.queue.at(now, Event::Wake(next, generation));
+    }
+
+    fn sample(&self, number: u32) -> Option<Sample> {
+        let Request { load, in_flight, .. } = &self.requests[number as usize];
+        load.map(|(rtt, dropped)| Sample { rtt, in_flight: *in_flight, dropped })
     }
 
     /// Asks the machine what to do, and does it, until it waits or is done.
     pub fn advance(&mut self, now: u64, number: u32) {
         let at = self.instant(now);
+        self.look_aside(now, number);
         loop {
             let request = &mut self.requests[number as usize];
             let side = &mut self.sidecars[usize::from(request.sidecar)];
@@ -137,6 +168,18 @@ impl<'s> World<'s> {
                 Step::Finish { stop, answer } => return self.finish(now, number, stop, answer),
             }
         }
+    }
+
+    /// Before it is decided about a hedge: where it could go.
+    fn look_aside(&mut self, now: u64, number: u32) {
+        let request = &self.requests[number as usize];
+        if request.machine.hedge_due().is_none_or(|due| self.since_start(due) > now) {
+            return;
+        }
+        let Some(first) = request.works.iter().find(|work| **work != NONE) else { return };
+        let endpoint = self.works[*first as usize].endpoint as usize;
+        let standby = self.sidecars[usize::from(request.sidecar)].standby(endpoint);
+        self.requests[number as usize].machine.set_standby(standby);
     }
 
     fn watch(&mut self, number: u32, at: Instant) {
@@ -162,8 +205,12 @@ impl<'s> World<'s> {
         let at = self.instant(now);
         let request = &mut self.requests[number as usize];
         let (sidecar, stream) = (usize::from(request.sidecar), request.stream);
+        let mut used = request.used;
+        for work in request.works.iter().filter(|work| kind == Kind::Hedge && **work != NONE) {
+            used.push(self.works[*work as usize].endpoint as u16);
+        }
         let side = &mut self.sidecars[sidecar];
-        let endpoint = side.pick(request.used.as_slice(), at, &mut self.dice);
+        let endpoint = side.pick(used.as_slice(), at, &mut self.dice);
         let full = endpoint.is_some_and(|e| !side.plan.shared && side.members[e].pending >= side.limits.connections);
         if let Some(member) = endpoint.and_then(|endpoint| side.members.get_mut(endpoint)) {
             member.pending += 1;
@@ -382,6 +429,15 @@ impl<'s> World<'s> {
                 request.machine.set_elsewhere(!request.used.as_slice().contains(&(endpoint as u16)));
             }
         }
+        match outcome.reply {
+            Reply::Status(429 | 503) | Reply::Failed(Failure::TryTimeout | Failure::DeadlineExceeded) => {
+                request.load = Some((elapsed, true));
+            }
+            Reply::Status(_) if request.load.is_none_or(|(_, dropped)| !dropped) => {
+                request.load = Some((elapsed, false));
+            }
+            _ => {}
+        }
         let dependency = &mut side.dependency;
         let superseded = request.machine.on_outcome(at, id, permit, outcome, elapsed, dependency, &mut self.dice);
         match outcome.reply {
@@ -448,14 +504,13 @@ impl<'s> World<'s> {
             return;
         }
         request.parent = NONE;
-        let (sidecar, queued, generation) = (request.sidecar, request.queued, request.generation);
+        let (sidecar, queued) = (request.sidecar, request.queued);
         let side = &mut self.sidecars[usize::from(sidecar)];
-        if queued {
-            side.limit.on_abandoned();
-            side.waiting.retain(|waits| *waits != (number, generation));
+        if let Some(ticket) = queued {
+            side.limit.abandon(ticket);
         } else {
-            self.cancel_flights(now, number);
-            self.release(now, sidecar);
+            self.cancel_flights(now, number, false);
+            self.release(now, sidecar, None);
         }
         let at = self.instant(now);
         let request = &mut self.requests[number as usize];
@@ -465,20 +520,26 @@ impl<'s> World<'s> {
         self.free_request(number);
     }
 
-    fn cancel_flights(&mut self, now: u64, number: u32) {
+    /// `superseded`: another attempt has answered.
+    fn cancel_flights(&mut self, now: u64, number: u32, superseded: bool) {
         let at = self.instant(now);
         let works = self.requests[number as usize].works;
         for work in works.into_iter().filter(|work| *work != NONE) {
             let Some(permit) = self.works[work as usize].permit.take() else { continue };
             let sidecar = usize::from(self.requests[number as usize].sidecar);
-            self.sidecars[sidecar].dependency.on_cancelled(at, permit);
+            let side = &mut self.sidecars[sidecar];
+            side.dependency.on_cancelled(at, permit);
+            let Work { endpoint, launched, .. } = self.works[work as usize];
+            if superseded {
+                side.superseded(endpoint as usize, Duration::from_nanos(now - launched), at);
+            }
             self.leave(now, work, false);
         }
     }
 
     fn finish(&mut self, now: u64, number: u32, stop: Stop, answer: Option<AttemptId>) {
         if self.requests[number as usize].is_flying() {
-            self.cancel_flights(now, number);
+            self.cancel_flights(now, number, answer.is_some());
         }
         let request = &self.requests[number as usize];
         let landed = request.landed.filter(|landed| Some(landed.id) == answer);
@@ -494,7 +555,8 @@ impl<'s> World<'s> {
                 told(failure, retry_after, Some(stop))
             }
         };
-        self.release(now, sidecar);
+        let sample = self.sample(number);
+        self.release(now, sidecar, sample);
         self.tell(now, number, outcome);
     }
 

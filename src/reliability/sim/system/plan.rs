@@ -6,6 +6,7 @@ use crate::reliability::deadline::Timeouts;
 use crate::reliability::dependency::DependencyPolicy;
 use crate::reliability::ejection::EjectionPolicy;
 use crate::reliability::entropy::Entropy;
+use crate::reliability::hedge::HedgePolicy;
 use crate::reliability::limit::Limits;
 use std::time::Duration;
 
@@ -56,6 +57,8 @@ pub struct RoutePlan<'p> {
     pub timeouts: Timeouts,
     /// Its retries.
     pub retry: &'p RetryPolicy,
+    /// A second attempt beside a slow first one.
+    pub hedge: Option<&'p HedgePolicy>,
     /// What is taken off a deadline that is passed on; None = it is not passed on.
     pub margin: Option<Duration>,
 }

@@ -1,17 +1,17 @@
 //! One sidecar: the machines of an upstream, and of its endpoints what `crate::upstreams` keeps behind its locks.
 
-use super::plan::SidecarPlan;
+use super::plan::{RoutePlan, SidecarPlan};
 use super::tally::{Outcome, SPANS_MAX};
 use crate::reliability::balance::{self, Balance, View};
 use crate::reliability::breaker::State;
 use crate::reliability::classify::{self, Outcome as Ending};
 use crate::reliability::dependency::Dependency;
 use crate::reliability::efficacy::RouteNumber;
-use crate::reliability::ejection::{self, Ejection, EjectionPolicy, EndpointSignal};
+use crate::reliability::ejection::{self, Ejection, EjectionPolicy, EndpointSignal, SetState};
 use crate::reliability::entropy::SplitMix;
+use crate::reliability::hedge::Standby;
 use crate::reliability::latency::PeakEwma;
 use crate::reliability::limit::{Limit, Limits};
-use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
 /// An endpoint nobody has measured is assumed to answer in this time.
@@ -48,10 +48,9 @@ struct Trips {
 pub(super) struct Sidecar<'p> {
     pub plan: SidecarPlan<'p>,
     pub dependency: Dependency,
-    pub limit: Limit,
+    /// Who waits for a slot is known by number and generation.
+    pub limit: Limit<(u32, u32)>,
     pub limits: Limits,
-    /// Requests that wait for a slot, with their generation.
-    pub waiting: VecDeque<(u32, u32)>,
     pub members: Vec<Member>,
     /// Indices of members that are present.
     present: Vec<usize>,
@@ -72,13 +71,15 @@ impl<'p> Sidecar<'p> {
             idle: 0,
         };
         let mut dependency = Dependency::new(plan.dependency, now);
-        let retrying = plan.routes.iter().enumerate().filter(|(_, route)| route.retry.retries > 0);
+        let kept = |route: &RoutePlan<'_>| route.retry.retries > 0 || route.hedge.is_some();
+        let retrying = plan.routes.iter().enumerate().filter(|(_, route)| kept(route));
         dependency.efficacy.keep(now, retrying.map(|(number, _)| ledger(number)));
+        let hedging = plan.routes.iter().enumerate().filter(|(_, route)| route.hedge.is_some());
+        dependency.hedges.keep(now, hedging.map(|(number, _)| ledger(number)));
         let mut sidecar = Sidecar {
             dependency,
             limit: Limit::default(),
             limits: plan.limits,
-            waiting: VecDeque::new(),
             members: std::iter::repeat_with(member).take(endpoints).collect(),
             present: (0..endpoints).collect(),
             trips: Trips::default(),
@@ -86,7 +87,7 @@ impl<'p> Sidecar<'p> {
             open_since: None,
             plan: plan.clone(),
         };
-        sidecar.bound();
+        sidecar.bound(now);
         sidecar
     }
 
@@ -96,12 +97,13 @@ impl<'p> Sidecar<'p> {
     }
 
     /// Without sharing, a request needs a connection of its own.
-    fn bound(&mut self) {
+    fn bound(&mut self, now: Instant) {
         self.limits = self.plan.limits;
         if !self.plan.shared {
             let endpoints = u32::try_from(self.present.len().max(1)).unwrap_or(u32::MAX);
             self.limits.requests = self.limits.requests.min(self.limits.connections.saturating_mul(endpoints));
         }
+        self.limit.reconfigure(&self.limits, now);
     }
 
     /// An endpoint is added or removed.
@@ -120,7 +122,7 @@ impl<'p> Sidecar<'p> {
             };
         }
         self.present = (0..self.members.len()).filter(|at| self.members[*at].present).collect();
-        self.bound();
+        self.bound(now);
         self.recount(now);
     }
 
@@ -137,6 +139,7 @@ impl<'p> Sidecar<'p> {
                 used: used.contains(&(number as u16)),
                 pending: member.pending,
                 ewma: member.ewma.value(now),
+                weight: 1.0,
             }
         };
         // Nobody knows the keys that would be hashed.
@@ -144,6 +147,23 @@ impl<'p> Sidecar<'p> {
         let chosen = balance::pick(by, self.present.len(), self.turn, view, entropy)?;
         self.turn = self.turn.wrapping_add(1);
         self.present.get(chosen).copied()
+    }
+
+    /// Where a hedge beside an attempt to `first` could go.
+    pub fn standby(&self, first: usize) -> Standby {
+        let tripped = self.present.iter().filter(|number| self.members[**number].ejected).count();
+        if ejection::set_state(tripped, self.present.len()) == SetState::Panic {
+            return Standby::Panic;
+        }
+        let other = self.present.iter().any(|number| *number != first && !self.members[*number].ejected);
+        if other { Standby::Other } else { Standby::Alone }
+    }
+
+    /// An attempt was cancelled because the one beside it has answered: it took so long at least.
+    pub fn superseded(&mut self, number: usize, elapsed: Duration, now: Instant) {
+        if let Some(member) = self.members.get_mut(number) {
+            member.ewma.record(now, elapsed);
+        }
     }
 
     /// Takes in how an attempt ended, as `Upstream::record_attempt` does.

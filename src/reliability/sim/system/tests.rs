@@ -34,7 +34,7 @@ impl Policy {
                 connect: 250 * MS,
                 idle: 60 * SECOND,
             },
-            limits: Limits { connections: 1_000, requests: 1_000, pending: 64 },
+            limits: Limits { connections: 1_000, requests: 1_000, pending: 64, ..Limits::default() },
         }
     }
 
@@ -45,7 +45,7 @@ impl Policy {
             balance: Balance::PeakEwma,
             limits: self.limits,
             shared: false,
-            routes: vec![RoutePlan { timeouts: self.timeouts, retry: &self.retry, margin: Some(MARGIN) }],
+            routes: vec![RoutePlan { timeouts: self.timeouts, retry: &self.retry, hedge: None, margin: Some(MARGIN) }],
         }
     }
 
