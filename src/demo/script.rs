@@ -286,7 +286,7 @@ upstreams:
     endpoints: [{catalog}]
     timeouts: {{ request: {REQUEST_MS}ms, backendRequest: {try_ms}ms }}
     retry: {{ attempts: 2 }}
-    hedge: {{ delay: {HEDGE_MS}ms }}
+    hedge: {{ delay: {HEDGE_MS}ms, percent: 10 }}
     circuitBreaker: {{}}
   payments:
     listen: {payments_listen}

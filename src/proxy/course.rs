@@ -156,17 +156,25 @@ impl<'a> Course<'a> {
         }
     }
 
-    /// What still flies is not waited for. Its future is gone, or about to be.
-    pub(super) fn cancel(&mut self) {
+    /// What still flies has lost to another attempt, and is let go of. Its future is gone, or about to be.
+    pub(super) fn supersede(&mut self) {
+        for flight in self.flights.iter().flatten() {
+            if let Some(in_flight) = &flight.in_flight {
+                let ran = self.now.saturating_duration_since(flight.launch.launched);
+                in_flight.endpoint().outlasted(self.now, ran);
+            }
+        }
+        self.cancel();
+    }
+
+    /// What still flies is not waited for.
+    fn cancel(&mut self) {
         for place in 0..self.flights.len() {
             let Some(flight) = self.flights.get_mut(place).and_then(Option::take) else { continue };
             let Flight { launch: Launch { kind, launched, .. }, permit, in_flight } = flight;
             let now = clock::now();
             self.route.state.decide(|d| d.on_cancelled(now, permit));
             let elapsed = now.saturating_duration_since(launched);
-            if let Some(endpoint) = in_flight.as_ref().map(InFlight::endpoint) {
-                endpoint.outlasted(now, elapsed);
-            }
             if self.unsafe_method {
                 self.executed = self.executed.max(Sent::Maybe);
             }

@@ -89,7 +89,7 @@ pub(super) async fn run(
         let unwanted = course.land(place, result, true);
         if !course.machine.is_flying() {
             // Who has lost is let go of at once, not when the answer's body has been read.
-            course.cancel();
+            course.supersede();
             return unwanted;
         }
     }

@@ -106,7 +106,8 @@ impl Context {
             connect_ms: CONNECT_MS.min(millis(needs.attempt)),
             retries: needs.retries,
             tries: needs.retries.saturating_add(1),
-            hedge: needs.hedge,
+            // There is nowhere to go from a single one.
+            hedge: needs.hedge && count > 1,
             connections: needs.connections,
             connections_all: needs.connections.saturating_mul(count),
             failures_per_second: failures(scenario.load.rate, count),

@@ -191,6 +191,7 @@ fn policy_a_compiles_without_a_finding_and_has_the_scenarios_numbers() {
             assert!(text.contains(part), "{part}\n{text}");
         }
         assert_eq!(text.contains("dedupes"), context.keyed);
+        assert_eq!(text.contains("hedge: {}"), context.hedge);
     });
 }
 

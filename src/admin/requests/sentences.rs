@@ -135,10 +135,20 @@ fn attempted(told: &Told, index: usize, attempt: &ToldAttempt) -> String {
         AttemptEnd::Failed(failure) => {
             format!("Attempt {number}{kind} {to} failed after {after}: {} ({}).", failure.title(), failure.token())
         }
+        AttemptEnd::Cancelled if is_overtaken(told) => {
+            format!("Attempt {number}{kind} {to} was given up after {after}: the other one had answered.")
+        }
         AttemptEnd::Cancelled => {
             format!("Attempt {number}{kind} {to} was given up after {after}, because nobody waited for it any more.")
         }
     }
+}
+
+/// Of two attempts at once, one was given up because the other one had answered.
+fn is_overtaken(told: &Told) -> bool {
+    let hedged = told.attempts.iter().any(|attempt| attempt.kind == Kind::Hedge);
+    let answered = |attempt: &ToldAttempt| matches!(attempt.end, AttemptEnd::Status(_) | AttemptEnd::Call(_));
+    hedged && told.attempts.iter().any(answered)
 }
 
 /// Why a request that was not served was not tried again.
@@ -152,7 +162,8 @@ fn why_no_more(told: &Told) -> Option<String> {
     let served = matches!(told.outcome, RequestOutcome::Success | RequestOutcome::ClientGone);
     match told.stop? {
         Stop::AttemptsSpent => {
-            let made = told.attempts.len();
+            // Beside one of them there may have been a hedge.
+            let made = told.attempts.iter().filter(|attempt| attempt.kind != Kind::Hedge).count();
             Some(format!("No further attempt: the policy allows {made} in all, and they are used up."))
         }
         Stop::DeadlinePassed => {
@@ -195,7 +206,15 @@ fn result(told: &Told) -> String {
     let got = told.status.map(|status| told.call.map_or_else(|| status.to_string(), |code| code.as_str().to_owned()));
     match (told.outcome, got) {
         (RequestOutcome::Success, Some(status)) if told.attempts.len() > 1 => {
-            format!("The client got {status} after {after}: a retry saved the request.")
+            let by = |of: fn(&ToldAttempt) -> bool| told.attempts.iter().any(of);
+            let why = if by(|attempt| matches!(attempt.kind, Kind::Retry | Kind::Transparent)) {
+                ": a retry saved the request"
+            } else if by(|attempt| attempt.kind == Kind::Hedge && attempt.end != AttemptEnd::Cancelled) {
+                ": the second attempt was sooner there than the first"
+            } else {
+                ""
+            };
+            format!("The client got {status} after {after}{why}.")
         }
         (RequestOutcome::ClientGone, Some(status)) => {
             format!("The client was sent {status}, and did not take all of the answer ({after}): {title}.")

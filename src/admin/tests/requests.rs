@@ -7,10 +7,10 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
 use super::stage::Stage;
-use crate::reliability::attempts::{Denied, Stop};
+use crate::reliability::attempts::{Denied, Kind, Stop};
 use crate::reliability::idempotency::KeyStatus;
 use crate::reliability::{Failure, Sent};
-use crate::telemetry::metrics::RequestOutcome;
+use crate::telemetry::metrics::{AttemptEnd, RequestOutcome};
 use crate::telemetry::stories::taps::{Glimpse, TAPS_MAX};
 use crate::telemetry::stories::tests::rescued;
 use crate::telemetry::stories::told::Told;
@@ -215,4 +215,19 @@ async fn a_fifth_tap_is_refused_until_one_is_closed() {
         assert_eq!(stage.get(&format!("/tap{wrong}")).await.problem(400), "invalid-request");
     }
     stage.stop().await;
+}
+
+#[tokio::test]
+async fn a_hedge_that_was_sooner_is_told_as_such_and_the_other_one_as_overtaken() {
+    let rescued = rescued();
+    let mut attempts = rescued.attempts.to_vec();
+    (attempts[0].elapsed, attempts[0].end) = (Duration::from_millis(55), AttemptEnd::Cancelled);
+    (attempts[1].kind, attempts[1].at) = (Kind::Hedge, Duration::from_millis(46));
+    let said = sentences(Told { attempts: attempts.into(), ..rescued }).await;
+    let expected = [
+        "Attempt 1 to 10.2.3.4:8080 was given up after 55 ms: the other one had answered.",
+        "Attempt 2, in parallel to a slow one, to 10.2.3.4:8080 answered 200 after 9.0 ms.",
+        "The client got 200 after 52 ms: the second attempt was sooner there than the first.",
+    ];
+    assert_eq!(said[1..], expected);
 }

@@ -239,13 +239,15 @@ fn clauses_tell_of_slots_budget_throttle_and_endpoints() {
         view.endpoints[0].last_failure = Some("connection_refused".to_owned());
     });
     assert!(out.contains("; 1 of 2 endpoints sits out (10.2.3.4:8080, connection_refused)"), "{out}");
-    let wasteful = |won, lost| {
-        let hedges = HedgeView { route: "search".to_owned(), first_attempts: 1_000, won, lost, ..HedgeView::default() };
-        clause(|view| view.hedges = vec![hedges])
-    };
-    let told = wasteful(1, 39);
-    assert!(told.ends_with("; only 1 of 40 hedges of route search won, for 4.0% more load."), "{told}");
-    assert!(!wasteful(20, 20).contains("hedges"));
+    let hedges = HedgeView { route: "search".to_owned(), first_attempts: 1_000, ..HedgeView::default() };
+    let told = clauses::of(
+        &UpstreamView { hedges: vec![HedgeView { won: 1, lost: 39, ..hedges.clone() }], ..payments() },
+        None,
+    );
+    assert_eq!(told, ["only 1 of 40 hedges of route search won, for 4.0% more load"]);
+    let told =
+        clauses::of(&UpstreamView { hedges: vec![HedgeView { won: 20, lost: 20, ..hedges }], ..payments() }, None);
+    assert_eq!(told, [""; 0]);
     assert!(clause(|view| view.panic = true).contains("endpoints are tripped, so ejection is ignored"));
     let unresolved = clause(|view| view.resolve_error = Some("SERVFAIL".to_owned()));
     assert!(unresolved.contains("no longer resolves (SERVFAIL), the last good endpoints are kept"), "{unresolved}");

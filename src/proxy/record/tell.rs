@@ -9,7 +9,7 @@ use jiff::Timestamp;
 use super::{AttemptNote, Record};
 use crate::clock;
 use crate::random::Random;
-use crate::reliability::attempts::Denied;
+use crate::reliability::attempts::{Denied, Kind};
 use crate::reliability::entropy::Entropy;
 use crate::reliability::idempotency::KeyStatus;
 use crate::telemetry::access_log::{self, AccessEntry, AttemptEndEntry, AttemptEntry};
@@ -153,7 +153,11 @@ impl Record {
         let notes: Vec<&AttemptNote> = self.notes().collect();
         let addresses: Vec<String> =
             notes.iter().map(|n| n.endpoint.map_or_else(String::new, |e| e.to_string())).collect();
-        let ends = notes.iter().map(|note| Some(note.launched + note.elapsed));
+        // Of two at once, the one that ended last.
+        let ends = notes.iter().scan(None, |last: &mut Option<Instant>, note| {
+            *last = (*last).max(Some(note.launched + note.elapsed));
+            Some(*last)
+        });
         let attempts: Vec<AttemptEntry<'_>> = notes
             .iter()
             .zip(&addresses)
@@ -162,7 +166,9 @@ impl Record {
                 endpoint,
                 kind: note.kind.as_str(),
                 at: note.launched.saturating_duration_since(self.started),
-                backoff: before.map(|before| note.launched.saturating_duration_since(before)),
+                backoff: before
+                    .filter(|_| note.kind != Kind::Hedge)
+                    .map(|before| note.launched.saturating_duration_since(before)),
                 duration: note.elapsed,
                 end: match note.end {
                     AttemptEnd::Status(status) => AttemptEndEntry::Status(status),

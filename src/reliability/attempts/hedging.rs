@@ -158,10 +158,11 @@ impl<'a> Attempts<'a> {
         elapsed: Duration,
         dependency: &mut Dependency,
     ) {
-        let Some((policy, route)) = self.hedged_route() else { return };
+        // Whichever route has heard it, it is meant for all.
         if let Some(pause) = outcome.retry_after {
             dependency.hedges.on_pushback(now, pause);
         }
+        let Some((policy, route)) = self.hedged_route() else { return };
         match flight.stake {
             Stake::First => {
                 let timed_out = matches!(outcome.reply, Reply::Failed(Failure::TryTimeout | Failure::DeadlineExceeded));

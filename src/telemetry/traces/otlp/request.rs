@@ -7,7 +7,7 @@ use http::Version;
 use super::{Field, HAS_IS_REMOTE, IS_REMOTE, Identity, SERVER, Span, attempt, host_and_port, known_method, millis};
 use crate::policy::{RoutePolicy, UpstreamPolicy};
 use crate::reliability::Failure;
-use crate::reliability::attempts::Denied;
+use crate::reliability::attempts::{Denied, Kind};
 use crate::reliability::grpc::Code;
 use crate::reliability::idempotency::KeyStatus;
 use crate::telemetry::metrics::RequestOutcome;
@@ -129,7 +129,8 @@ fn ours(span: &mut Span<'_>, story: &Story, place: Place<'_>) {
     }
     span.set("outrigger.outcome", story.outcome.as_str());
     span.set("outrigger.attempts", story.attempts.len() as u64);
-    let decision = story.denied.map(Denied::token).or((story.attempts.len() > 1).then_some("retried"));
+    let retried = story.attempts.iter().any(|attempt| matches!(attempt.kind, Kind::Retry | Kind::Transparent));
+    let decision = story.denied.map(Denied::token).or(retried.then_some("retried"));
     span.maybe("outrigger.retry.decision", decision);
     span.maybe("outrigger.deadline.from", story.deadline_from.word());
     span.maybe("outrigger.circuit.state", story.circuit);
@@ -150,7 +151,8 @@ fn ours(span: &mut Span<'_>, story: &Story, place: Place<'_>) {
 fn events(span: &mut Span<'_>, story: &Story) {
     let mut last_end: Option<Duration> = None;
     for attempt in &story.attempts {
-        if let Some(ended) = last_end {
+        // Nobody waits before a hedge: the attempt before it goes on.
+        if let Some(ended) = last_end.filter(|_| attempt.kind != Kind::Hedge) {
             let waited = attempt.launched.saturating_sub(ended);
             span.event(ended, "outrigger.backoff", &[("outrigger.backoff_ms", millis(waited).into())]);
         }
@@ -160,7 +162,7 @@ fn events(span: &mut Span<'_>, story: &Story) {
             let result = attempt::failure(attempt.end).map_or("cancelled", Failure::token);
             span.event(ended, "outrigger.no_endpoint", &[("outrigger.failure", Field::from(result))]);
         }
-        last_end = Some(ended);
+        last_end = last_end.max(Some(ended));
     }
     let at = last_end.unwrap_or(story.elapsed);
     if let Some(reason) = story.denied {
