@@ -30,6 +30,16 @@ const CASES: &[(Code, u32, &str)] = &[
         "upstreams:\n  a:\n    url: http://a\n    routes: [{ name: r, match: { path: /r } },\n      { name: s, match: { path: /r } }]\n",
     ),
     (Code::BreakerNeedsMuchTraffic, 3, "upstreams:\n  a: { url: http://a, circuitBreaker: { minRequests: 1000 } }\n"),
+    (
+        Code::LimitCannotAdapt,
+        3,
+        "upstreams:\n  a: { url: http://a, limits: { adaptive: { min: 9, max: 9, initial: 9 } } }\n",
+    ),
+    (
+        Code::PriorityWithoutQueue,
+        3,
+        "upstreams:\n  a: { url: http://a, limits: { pending: 0 }, priority: { class: sheddable } }\n",
+    ),
     (Code::HighAmplification, 3, "upstreams:\n  a: { url: http://a, retry: { attempts: 4 } }\n"),
     (Code::AdminExposed, 2, "admin: { listen: '0.0.0.0:4490' }\nupstreams: { a: { url: http://a } }\n"),
     (Code::ForwardNotLoopback, 2, "inbound: { forward: 'http://10.0.0.1:1' }\n"),

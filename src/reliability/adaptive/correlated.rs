@@ -10,12 +10,13 @@
 //! * Throughput is counted and not derived from the latency.
 //! * The limit never falls below `throughput × baseline` (Little's law): what the app demonstrably serves without a queue
 //!   is not taken away from it, also while it is only observed and nothing that is decided has any effect.
-//! * The baseline follows a fall at once and a rise slowly, unless latency does not depend on the requests in flight: then
-//!   the app has become slower, and that is no queue.
+//! * The baseline follows a fall at once and a rise slowly. It does not follow a rise while as much is in flight as the limit
+//!   allows, unless fewer in flight have brought less throughput: then the app has become slower, and that is no queue.
+//! * Now and then a limit that is always reached is tried a little lower: what is only known from an overload is not known.
 //! * Steps are a share of the limit, so that a limit of 200 needs seconds and not minutes.
 
 use super::Sample;
-use super::samples::{Latencies, Median, Pairs};
+use super::samples::{Latencies, Median, Pairs, Relation};
 use std::time::{Duration, Instant};
 
 /// The least length of a window, and the samples that it needs.
@@ -36,6 +37,17 @@ const UNTRIED: f64 = 5.0;
 /// Share of dropped requests from which on the limit falls whatever the latency says: by half of that share, as it takes
 /// several windows to see what a fall has done.
 const DROPPED: f64 = 0.1;
+/// Windows in a row with as much in flight as the limit allows, after which it is tried with less: a baseline that was
+/// learnt in an overload would never be found out otherwise.
+const PROBE: u32 = 40;
+/// How much lower. If most of it is lost in throughput, too, then the limit was not too high.
+const PROBE_FALL: f64 = 0.25;
+/// The correlation from which on more in flight brings more: above what chance does to so few windows.
+const PAYS: f64 = 0.7;
+/// Share of the limit from which on it is taken for reached: some slots may be kept for what is critical.
+const FULL: f64 = 0.875;
+/// The least variation of the requests in flight that says what they bring.
+const SPREAD: f64 = 0.05;
 /// A rise, and a fall, as shares of the limit.
 const RISE: f64 = 0.1;
 const FALL: f64 = 0.1;
@@ -50,6 +62,10 @@ pub(super) struct Correlated {
     in_flight_max: u32,
     median: Median<3>,
     baseline: Option<f64>,
+    /// In a row, in which as much was in flight as the limit allows.
+    full_windows: u32,
+    /// While it is tried with less: the limit, the requests in flight and the throughput before.
+    probe: Option<(f64, f64, f64)>,
     throughput: Pairs<REMEMBERED>,
     rtt: Pairs<REMEMBERED>,
 }
@@ -79,6 +95,8 @@ impl Correlated {
             in_flight_max: 0,
             median: Median::new(),
             baseline: None,
+            full_windows: 0,
+            probe: None,
             throughput: Pairs::new(),
             rtt: Pairs::new(),
         }
@@ -126,22 +144,30 @@ impl Correlated {
     }
 
     fn change(&mut self, seen: &Seen, limit: f64) -> f64 {
-        let throughput = self.throughput.add(seen.in_flight, seen.per_second);
         let rtt = self.rtt.add(seen.in_flight, seen.rtt);
         let by_load = rtt.correlation > 0.5;
-        let baseline = match self.baseline {
-            Some(known) if seen.rtt > known => {
-                known + (seen.rtt - known) / if by_load { AGE } else { AGE_WITHOUT_LOAD }
+        let full = seen.in_flight_max >= limit * FULL - 1.0;
+        let throughput = self.throughput(seen, full);
+        // Fewer in flight have brought less: what they do is work, and not waiting.
+        let pays = full && throughput.correlation > PAYS && throughput.spread > SPREAD;
+        if let Some((before, in_flight, per_second)) = self.probe.take().filter(|_| full) {
+            let (fewer, lost) = (1.0 - seen.in_flight / in_flight, 1.0 - seen.per_second / per_second);
+            if fewer > PROBE_FALL / 2.0 && lost > fewer / 2.0 {
+                // It was all work, and what it takes now is what it takes.
+                self.baseline = Some(seen.rtt);
+                return before;
             }
-            Some(_) | None => seen.rtt,
-        };
-        self.baseline = Some(baseline);
+        }
+        let baseline = self.baseline(seen.rtt, full && !pays, by_load);
         let queued = limit * (1.0 - baseline / seen.rtt);
         let scale = limit.max(10.0).log10();
-        let full = seen.in_flight_max >= limit;
         let stuck =
             throughput.correlation < 0.0 || (by_load && (throughput.correlation < 0.3 || throughput.variation < 0.2));
-        let direction = if queued > 6.0 * scale || (full && stuck) {
+        if full && self.full_windows.is_multiple_of(PROBE) {
+            self.probe = Some((limit, seen.in_flight.max(1.0), seen.per_second.max(1.0)));
+            return limit * (1.0 - PROBE_FALL);
+        }
+        let direction = if !pays && (queued > 6.0 * scale || (full && stuck)) {
             Direction::Fall
         } else if queued < 3.0 * scale && seen.in_flight_max * 2.0 >= limit {
             Direction::Rise
@@ -154,5 +180,28 @@ impl Correlated {
             Direction::Rise => (limit + (limit * RISE).max(scale)).min(limit.max(seen.in_flight_max * UNTRIED)),
             Direction::Fall => (limit - (limit * FALL).max(scale)).max((seen.per_second * baseline).min(limit)),
         }
+    }
+
+    /// How throughput follows the requests in flight while there are as many as the limit allows: with fewer it is the
+    /// demand that both follow.
+    fn throughput(&mut self, seen: &Seen, full: bool) -> Relation {
+        if !full {
+            self.throughput.clear();
+            self.full_windows = 0;
+            return Relation::default();
+        }
+        self.full_windows = self.full_windows.saturating_add(1);
+        self.throughput.add(seen.in_flight, seen.per_second)
+    }
+
+    /// What an answer takes without a queue. `waits`: as much is in flight as may be, so that a rise is most likely a queue.
+    fn baseline(&mut self, rtt: f64, waits: bool, by_load: bool) -> f64 {
+        let baseline = match self.baseline {
+            Some(known) if rtt > known && waits => known,
+            Some(known) if rtt > known => known + (rtt - known) / if by_load { AGE } else { AGE_WITHOUT_LOAD },
+            Some(_) | None => rtt,
+        };
+        self.baseline = Some(baseline);
+        baseline
     }
 }

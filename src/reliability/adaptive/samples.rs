@@ -79,6 +79,9 @@ impl<const N: usize> Median<N> {
     }
 }
 
+/// Of fewer pairs nothing is said: two are always in line.
+const FEWEST_PAIRS: f64 = 8.0;
+
 /// Pairs of values of the last windows, and whether one follows the other.
 #[derive(Clone, Debug)]
 pub(super) struct Pairs<const N: usize> {
@@ -92,6 +95,8 @@ pub(super) struct Relation {
     pub(super) correlation: f64,
     /// Coefficient of variation of the second value.
     pub(super) variation: f64,
+    /// That of the first one.
+    pub(super) spread: f64,
 }
 
 impl<const N: usize> Pairs<N> {
@@ -107,9 +112,13 @@ impl<const N: usize> Pairs<N> {
         self.relation()
     }
 
+    pub(super) fn clear(&mut self) {
+        self.pairs.clear();
+    }
+
     fn relation(&self) -> Relation {
         let n = self.pairs.len() as f64;
-        if n < 2.0 {
+        if n < FEWEST_PAIRS {
             return Relation::default();
         }
         let (sum_x, sum_y) = self.pairs.iter().fold((0.0, 0.0), |(a, b), (x, y)| (a + x, b + y));
@@ -121,8 +130,8 @@ impl<const N: usize> Pairs<N> {
         }
         let both = (xx * yy).sqrt();
         let correlation = if both > f64::EPSILON { xy / both } else { 0.0 };
-        let variation = if mean_y > 0.0 { (yy / n).sqrt() / mean_y } else { 0.0 };
-        Relation { correlation, variation }
+        let of_mean = |squares: f64, mean: f64| if mean > 0.0 { (squares / n).sqrt() / mean } else { 0.0 };
+        Relation { correlation, variation: of_mean(yy, mean_y), spread: of_mean(xx, mean_x) }
     }
 }
 
@@ -165,7 +174,9 @@ mod tests {
         };
         assert!((relation(&|x| 2.0 * x).correlation - 1.0).abs() < 1e-9);
         assert!((relation(&|x| -x).correlation + 1.0).abs() < 1e-9);
-        assert_eq!(relation(&|_| 5.0), Relation { correlation: 0.0, variation: 0.0 });
+        let still = relation(&|_| 5.0);
+        assert_eq!((still.correlation, still.variation), (0.0, 0.0));
+        assert!((still.spread - 8.25_f64.sqrt() / 14.5).abs() < 1e-9, "of 10..=19");
         // Of 10..=19 the deviation is sqrt(8.25), the mean 14.5.
         assert!((relation(&|x| x).variation - 8.25_f64.sqrt() / 14.5).abs() < 1e-9);
     }

@@ -111,7 +111,7 @@ fn a_handful_of_samples_decides_nothing() {
     let t0 = Instant::now();
     let mut adaptive = Adaptive::new(policy(Algorithm::Correlated), t0);
     for n in 0..500_u32 {
-        adaptive.record(t0 + Duration::from_secs(1) * n, &sample(Duration::from_secs(n.into()), 30, false));
+        adaptive.record(t0 + Duration::from_secs(2) * n, &sample(Duration::from_secs(n.into()), 30, false));
     }
     assert_eq!(adaptive.limit(), 30);
 }

@@ -20,6 +20,8 @@ pub struct Scenario {
     pub workers: usize,
     /// Mean time of one.
     pub service: Duration,
+    /// From this second on it takes so many times as long.
+    pub slower: (u64, f64),
     /// How long a client waits.
     pub patience: Duration,
     /// What stands before the app.
@@ -236,7 +238,9 @@ impl World<'_> {
     }
 
     fn work(&mut self, id: usize) {
-        let time = self.scenario.service.mul_f64(self.dice.between(0.5, 1.5));
+        let (from, factor) = self.scenario.slower;
+        let factor = if self.now.as_secs() >= from { factor } else { 1.0 };
+        let time = self.scenario.service.mul_f64(factor * self.dice.between(0.5, 1.5));
         self.timeline.at(self.now + time, Event::Done(id));
     }
 

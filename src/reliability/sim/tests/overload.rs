@@ -28,6 +28,7 @@ fn scenario(workers: usize, service_ms: u64, adaptive: Option<AdaptivePolicy>) -
     Scenario {
         workers,
         service: Duration::from_millis(service_ms),
+        slower: (u64::MAX, 1.0),
         patience: Duration::from_secs(1),
         limits: limits(adaptive),
         load: three_times,
@@ -74,6 +75,15 @@ fn a_limit_that_was_found_does_not_drift_upwards_in_an_overload_that_lasts() {
     let most = |limits: &[u32]| limits.iter().copied().max().unwrap_or_default();
     assert!(most(late) <= 2 * most(early) && most(late) <= 48, "{} then {}", most(early), most(late));
     assert!(report.goodput >= 0.95, "{}", told(&report));
+}
+
+#[test]
+fn an_app_that_has_become_slower_for_good_is_not_taken_for_one_with_a_queue() {
+    let load = |_| [0.3, 0.2, 0.2, 0.1];
+    let slower = Scenario { load, seconds: 120, slower: (30, 3.0), ..scenario(64, 20, Some(CORRELATED)) };
+    let report = run(&slower, Instant::now(), 80, 120);
+    // A third of what it could do is all that is left.
+    assert!(report.goodput >= 0.3, "{}", told(&report));
 }
 
 #[test]
