@@ -5,6 +5,7 @@ mod admin;
 mod code;
 mod dead_letter;
 mod idempotency;
+mod inheritance;
 mod tls;
 
 use std::collections::HashSet;
@@ -33,6 +34,7 @@ pub(super) fn policy(policy: &Policy, origins: &Origins, findings: &mut Vec<Diag
     lint.stores(policy);
     lint.dead_letters(policy);
     lint.encryption(policy);
+    lint.inheritance(policy);
     for (index, upstream) in policy.upstreams.iter().enumerate() {
         lint.upstream(index as u32, upstream);
         // The default route first: what is inherited is reported there, once.

@@ -359,5 +359,6 @@ mod dead_letter;
 mod files;
 mod hostile;
 mod idempotency;
+mod rate_limit;
 mod stores;
 mod tls;

@@ -189,6 +189,9 @@ codes! {
     UpstreamIsOurselves = "OR056", Error, "An upstream leads to this proxy's own admin or metrics address",
         "Whoever may send requests to that upstream would reach the admin API as if from this machine, or the metrics. Requests that come through an Outrigger are refused there, so that it would not even work.",
         "Correct the address of the upstream, or choose another port for admin.listen or metrics.listen.";
+    NothingToInherit = "OR070", Warning, "Nothing to inherit from",
+        "deadline.fromTrace lets a call end no later than the inbound request that it is made for. Inbound requests are known to this process only if they come through it, and the policy has no inbound.",
+        "Add inbound, so that callers reach the app through this proxy, or remove fromTrace.";
     Syntax = "OR100", Error, "Not a readable file",
         "The text is no YAML, no UTF-8, empty, or too large.",
         "See the place that is named. Tabs cannot indent YAML; a value with a colon followed by a blank must be quoted.";

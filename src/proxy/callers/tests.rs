@@ -36,7 +36,7 @@ fn a_million_callers_take_no_more_memory_than_one() {
         rates.judge(&limit, Caller::Named(&caller.to_be_bytes()), now);
     }
     assert_eq!(rates.bytes(), before);
-    let lengths: usize = rates.windows.iter().map(|window| size_of_val(window)).sum();
+    let lengths: usize = rates.windows.iter().map(size_of_val).sum();
     assert!(lengths <= 64, "what is counted lies in the fixed tables alone");
 }
 
