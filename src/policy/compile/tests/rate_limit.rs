@@ -104,7 +104,7 @@ fn inheritance_by_trace_is_asked_for_and_said() {
     assert!(of(&both("deadline: { fromTrace: true }")));
     let compiled = good(&both("deadline: { fromTrace: true }"));
     assert!(compiled.warnings.is_empty());
-    let text = explain::request(&compiled, "p.yaml", &http::Method::GET, "http://a/x").unwrap();
+    let text = explain::request(&compiled, "p.yaml", &http::Method::GET, "http://127.0.0.1:4400/x").unwrap();
     assert!(text.contains("A call that names the trace of a request that is with the app"), "{text}");
     let alone = good(&payments("deadline: { fromTrace: true }"));
     assert!(alone.warnings.render(Format::Human).contains("OR070"), "{}", alone.warnings);
