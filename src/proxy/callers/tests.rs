@@ -55,6 +55,19 @@ fn who_shares_counters_with_a_hundred_thousand_others_is_over_counted_within_bou
 }
 
 #[test]
+fn what_is_refused_is_not_counted_against_the_next_window() {
+    let (limit, began) = (limit(5, SECOND), clock::now());
+    let rates = Rates::new(&limit, began);
+    let passed = |at: u64, requests: u32| {
+        let now = began + Duration::from_millis(at);
+        (0..requests).filter(|_| passes(rates.judge(&limit, Caller::Nameless, now))).count()
+    };
+    assert_eq!(passed(0, 100), 5);
+    assert_eq!(passed(1_900, 100), 4, "half a request of the window before is left");
+    assert_eq!(passed(10_000, 100), 5);
+}
+
+#[test]
 fn windows_that_change_under_eight_threads_neither_panic_nor_let_more_through() {
     let (limit, began) = (limit(100, SECOND), clock::now());
     let rates = Rates::new(&limit, began);
