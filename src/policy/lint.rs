@@ -7,6 +7,7 @@ mod dead_letter;
 mod endpoints;
 mod hedge;
 mod idempotency;
+mod inheritance;
 mod overload;
 mod tls;
 
@@ -37,6 +38,7 @@ pub(super) fn policy(policy: &Policy, origins: &Origins, findings: &mut Vec<Diag
     lint.stores(policy);
     lint.dead_letters(policy);
     lint.encryption(policy);
+    lint.inheritance(policy);
     for (index, upstream) in policy.upstreams.iter().enumerate() {
         lint.upstream(index as u32, upstream);
         lint.overload(index as u32, upstream);

@@ -255,6 +255,8 @@ mod tests {
         let mut entropy = SplitMix::new(4);
         assert!((0..100).all(|n| throttle.admit(now, n % 2 == 0, &mut entropy)));
         assert_eq!(throttle.rejection(now), 0.9);
+        // Every retry, and nine in ten of the others.
+        assert!(throttle.observed().is_some_and(|count| (90..=100).contains(&count)), "{:?}", throttle.observed());
     }
 
     #[test]

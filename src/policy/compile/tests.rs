@@ -361,5 +361,6 @@ mod files;
 mod hostile;
 mod idempotency;
 mod overload;
+mod rate_limit;
 mod stores;
 mod tls;

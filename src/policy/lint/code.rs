@@ -195,6 +195,9 @@ codes! {
     PriorityWithoutQueue = "OR062", Warning, "A priority that decides nothing",
         "Who is more important is served first by the queue and takes the place of those who are less. With limits.pending: 0 there is no queue, and who finds no slot is refused, whatever the class.",
         "Allow a queue, such as pending: 32, or remove the priority block.";
+    NothingToInherit = "OR063", Warning, "Nothing to inherit from",
+        "deadline.fromTrace lets a call end no later than the inbound request that it is made for. Inbound requests are known to this process only if they come through it, and the policy has no inbound.",
+        "Add inbound, so that callers reach the app through this proxy, or remove fromTrace.";
     HedgeWithoutChoice = "OR065", Warning, "Hedges with nowhere to go",
         "A hedge goes to another endpoint than the first attempt, and there is a single one. Asking the same one twice would only make it slower.",
         "Remove the hedge block, or add endpoints. With a url that is a name, all its addresses count.";

@@ -188,6 +188,7 @@ const CASES: &[(Code, u32, &str)] = &[
     (Code::SystemVouchesForIds, 4, "upstreams:\n  a: { url: https://a,\n    tls: { spiffe: [spiffe://t/a] } }\n"),
     (Code::TokenInClear, 2, "admin: { listen: '10.0.0.1:4490', tokenFile: /t }\nupstreams: { a: { url: http://a } }\n"),
     (Code::UpstreamIsOurselves, 2, "upstreams: { a: { url: 'http://localhost:4490' } }\n"),
+    (Code::NothingToInherit, 2, "upstreams: { a: { url: http://a, deadline: { fromTrace: true } } }\n"),
     (Code::Syntax, 2, "upstreams: {\n"),
     (Code::UnknownKey, 2, "upstream: {}\n"),
     (Code::InvalidValue, 2, "name: a b\n"),

@@ -36,7 +36,7 @@ fn a_million_callers_take_no_more_memory_than_one() {
         rates.judge(&limit, Caller::Named(&caller.to_be_bytes()), now);
     }
     assert_eq!(rates.bytes(), before);
-    let lengths: usize = rates.windows.iter().map(|window| size_of_val(window)).sum();
+    let lengths: usize = rates.windows.iter().map(size_of_val).sum();
     assert!(lengths <= 64, "what is counted lies in the fixed tables alone");
 }
 
@@ -52,6 +52,19 @@ fn who_shares_counters_with_a_hundred_thousand_others_is_over_counted_within_bou
     let beyond =
         (0..1_000_u32).filter(|caller| rates.of(0).get(Caller::Named(&caller.to_be_bytes())) > 1 + bound).count();
     assert!(beyond <= 40, "{beyond} of 1,000 are over-counted by more than {bound}");
+}
+
+#[test]
+fn what_is_refused_is_not_counted_against_the_next_window() {
+    let (limit, began) = (limit(5, SECOND), clock::now());
+    let rates = Rates::new(&limit, began);
+    let passed = |at: u64, requests: u32| {
+        let now = began + Duration::from_millis(at);
+        (0..requests).filter(|_| passes(rates.judge(&limit, Caller::Nameless, now))).count()
+    };
+    assert_eq!(passed(0, 100), 5);
+    assert_eq!(passed(1_900, 100), 4, "half a request of the window before is left");
+    assert_eq!(passed(10_000, 100), 5);
 }
 
 #[test]

@@ -319,3 +319,32 @@ fn hedges_yield_to_retries_and_cost_them_nothing() {
     budget.on_first_success(now);
     assert_eq!(budget.try_hedge(now, 0.05), Err(NoHedge::RetriesFirst));
 }
+
+/// What is reported is what an enforced budget would have said of the same requests.
+#[test]
+fn observing_it_denies_nothing_and_counts_what_it_would_have_denied() {
+    let now = Instant::now();
+    let (mut enforced, mut observed) =
+        (Budget::new(policy(), now), Budget::new(BudgetPolicy { observe: true, ..policy() }, now));
+    let (mut one, mut other, mut denied) = (SplitMix::new(3), SplitMix::new(3), 0);
+    for number in 0..2_000_u64 {
+        let now = now + Duration::from_millis(number * 10);
+        let class = if number % 7 == 0 { RetryClass::Overload } else { RetryClass::Ordinary };
+        for budget in [&mut enforced, &mut observed] {
+            budget.on_first_attempt(now);
+            if number % 3 == 0 {
+                budget.on_first_success(now);
+            }
+        }
+        let granted = enforced.try_retry(now, class, &mut one);
+        let made = observed.try_retry(now, class, &mut other).expect("nothing is denied");
+        denied += u64::from(granted.is_none());
+        if let Some(grant) = granted {
+            assert_eq!(grant, made);
+            enforced.on_retry_outcome(now, grant, number % 11 == 0);
+        }
+        observed.on_retry_outcome(now, made, number % 11 == 0);
+    }
+    assert!(denied > 100, "{denied}");
+    assert_eq!((enforced.observed(), observed.observed()), (None, Some(denied)));
+}
