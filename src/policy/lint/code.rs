@@ -213,13 +213,13 @@ codes! {
     HedgeTooLate = "OR069", Warning, "A hedge is due when the attempt is over",
         "hedge.delay (or its floor, minDelay) is not shorter than the time of one attempt, so that no hedge is ever sent.",
         "Lower hedge.delay or minDelay, or raise timeouts.backendRequest.";
-    SlowStartWithHash = "OR070", Warning, "Slow start without effect",
+    SlowStartWithHash = "OR075", Warning, "Slow start without effect",
         "With balance.by: hash the key alone says which endpoint gets a request, so that a new endpoint gets its keys at once.",
         "Remove slowStart, or balance in another way.";
-    LocalZoneUnknown = "OR071", Warning, "No endpoint is near",
+    LocalZoneUnknown = "OR076", Warning, "No endpoint is near",
         "balance.zone prefers endpoints of our own zone, and none is there: the zone is not among zones, or none of the fixed endpoints is in its networks. Every request goes to another zone.",
         "Correct local or zones. Where local comes from the environment and the policy is only checked, as in CI, set the variable to one of the zones.";
-    CheckWithoutChoice = "OR072", Info, "Checks of a single endpoint",
+    CheckWithoutChoice = "OR077", Info, "Checks of a single endpoint",
         "A single endpoint never sits out, since nobody could take its place. Its checks say how it does, in verdicts and metrics, and change nothing.",
         "Add endpoints, or leave it as it is: --deny-warnings lets it pass.";
     Syntax = "OR100", Error, "Not a readable file",

@@ -107,5 +107,5 @@ fn inheritance_by_trace_is_asked_for_and_said() {
     let text = explain::request(&compiled, "p.yaml", &http::Method::GET, "http://127.0.0.1:4400/x").unwrap();
     assert!(text.contains("A call that names the trace of a request that is with the app"), "{text}");
     let alone = good(&payments("deadline: { fromTrace: true }"));
-    assert!(alone.warnings.render(Format::Human).contains("OR070"), "{}", alone.warnings);
+    assert!(alone.warnings.render(Format::Human).contains("OR063"), "{}", alone.warnings);
 }
