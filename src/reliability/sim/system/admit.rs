@@ -1,0 +1,143 @@
+//! How a request comes in, waits for a slot, and is turned away.
+
+use super::plan::nanos;
+use super::queue::Event;
+use super::request::{NONE, Request, told};
+use super::sidecar::ledger;
+use super::world::World;
+use crate::reliability::attempts::Plan;
+use crate::reliability::deadline;
+use crate::reliability::failure::Failure;
+use crate::reliability::limit::Admission;
+use std::time::Duration;
+
+/// Stands for "no deadline" in arithmetic.
+const NO_DEADLINE: Duration = Duration::from_secs(365 * 24 * 3600);
+
+/// Where a request comes from, and how much of its caller's patience it inherits.
+#[derive(Clone, Copy)]
+pub(super) struct Origin {
+    pub sidecar: u8,
+    pub stream: u16,
+    pub parent: u32,
+    /// Time that the caller says is left.
+    pub asked: Option<Duration>,
+    /// The caller's count of attempts.
+    pub attempt: u32,
+}
+
+impl<'s> World<'s> {
+    pub fn arrive(&mut self, now: u64, stream: usize) {
+        self.admit(now, Origin { sidecar: 0, stream: stream as u16, parent: NONE, asked: None, attempt: 1 });
+    }
+
+    /// Deadline, a glance at the breaker, a slot.
+    pub fn admit(&mut self, now: u64, origin: Origin) {
+        let (setup, at) = (self.setup, self.instant(now));
+        let Some(stream) = setup.streams.get(usize::from(origin.stream)) else { return };
+        let sidecar = &mut self.sidecars[usize::from(origin.sidecar)];
+        let Some(route) = setup.sidecars[usize::from(origin.sidecar)].routes.get(stream.route) else { return };
+        let total = if route.timeouts.request.is_zero() { NO_DEADLINE } else { route.timeouts.request };
+        let open = sidecar.dependency.breaker.as_ref().and_then(|breaker| breaker.precheck(at));
+        let plan = Plan {
+            policy: route.retry,
+            deadline: deadline::inherit(at, total, origin.asked).unwrap_or(at),
+            backend_request: route.timeouts.backend_request,
+            idempotent: stream.idempotent,
+            replayable: stream.replayable,
+            chain_stop: origin.attempt > 1,
+            endpoints: sidecar.size(),
+            ledger: (setup.ledgers && route.retry.retries > 0).then(|| ledger(stream.route)),
+        };
+        let counted = origin.sidecar == 0 && (self.begin..self.end).contains(&now);
+        let ends = self.since_start(plan.deadline);
+        let request = Request::new(plan, (origin.sidecar, origin.stream, origin.parent), (now, ends), counted);
+        let request = self.keep_request(request);
+        if origin.parent != NONE {
+            self.works[origin.parent as usize].child = request;
+        }
+        if plan.deadline <= at {
+            return self.refuse(now, request, Failure::DeadlineOnArrival, None);
+        }
+        if let Some(left) = open {
+            return self.refuse(now, request, Failure::CircuitOpen, Some(left));
+        }
+        let sidecar = &mut self.sidecars[usize::from(origin.sidecar)];
+        let limits = sidecar.limits;
+        match sidecar.limit.admit(&limits, at, plan.deadline) {
+            Admission::Granted => self.advance(now, request),
+            Admission::Full => self.refuse(now, request, Failure::QueueFull, Some(Duration::from_secs(1))),
+            Admission::Queue { max_wait } => {
+                let waits = &mut self.requests[request as usize];
+                (waits.queued, waits.wakes) = (true, now + nanos(max_wait));
+                let (generation, wakes) = (waits.generation, waits.wakes);
+                sidecar.waiting.push_back((request, generation));
+                self.queue.at(wakes, Event::Wake(request, generation));
+            }
+        }
+    }
+
+    /// Nothing was sent, and no slot is held.
+    pub fn refuse(&mut self, now: u64, number: u32, failure: Failure, retry_after: Option<Duration>) {
+        if self.requests[number as usize].counted {
+            match failure {
+                Failure::CircuitOpen => self.tally.refused_open += 1,
+                Failure::Throttled => self.tally.refused_throttle += 1,
+                Failure::QueueFull | Failure::QueueTimeout => self.tally.refused_limit += 1,
+                _ => self.tally.deadlines += 1,
+            }
+        }
+        self.tell(now, number, told(failure, retry_after, None));
+    }
+
+    pub fn on_wake(&mut self, now: u64, number: u32) {
+        let request = &mut self.requests[number as usize];
+        request.wakes = u64::MAX;
+        if !request.queued {
+            return self.advance(now, number);
+        }
+        let (sidecar, generation) = (&mut self.sidecars[usize::from(request.sidecar)], request.generation);
+        sidecar.limit.on_abandoned();
+        sidecar.waiting.retain(|waits| *waits != (number, generation));
+        self.refuse(now, number, Failure::QueueTimeout, Some(Duration::from_secs(1)));
+    }
+
+    /// A slot comes free, and goes to who waits longest.
+    pub fn release(&mut self, now: u64, sidecar: u8) {
+        let side = &mut self.sidecars[usize::from(sidecar)];
+        let limits = side.limits;
+        if !side.limit.release(&limits) {
+            return;
+        }
+        let Some((next, _)) = side.waiting.pop_front() else { return };
+        let request = &mut self.requests[next as usize];
+        (request.queued, request.wakes) = (false, now);
+        // Not here: whoever releases is still at work on another request.
+        let generation = request.generation;
+        self.queue.at(now, Event::Wake(next, generation));
+    }
+
+    /// A request whose caller has gone.
+    pub fn give_up(&mut self, now: u64, number: u32) {
+        let request = &mut self.requests[number as usize];
+        if !request.live {
+            return;
+        }
+        request.parent = NONE;
+        let (sidecar, queued, generation) = (request.sidecar, request.queued, request.generation);
+        let side = &mut self.sidecars[usize::from(sidecar)];
+        if queued {
+            side.limit.on_abandoned();
+            side.waiting.retain(|waits| *waits != (number, generation));
+        } else {
+            self.cancel_flights(now, number);
+            self.release(now, sidecar);
+        }
+        let at = self.instant(now);
+        let request = &mut self.requests[number as usize];
+        if request.machine.is_unsettled() {
+            request.machine.abandon(at, &mut self.sidecars[usize::from(sidecar)].dependency);
+        }
+        self.free_request(number);
+    }
+}
