@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::Path;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use outrigger::reliability::sim::system;
 use outrigger::simulate::model::Model;
@@ -77,7 +77,7 @@ fn predicted(source: &str, name: &str) -> Figures {
     // The program that was measured kept no ledgers of retries yet.
     let setup = system::Setup { ledgers: false, ..model.setup(&subject) };
     let plays = (1..=if steady { 1 } else { PLAYS }).map(|seed| {
-        let outcome = system::run(&setup, seed, Instant::now());
+        let outcome = system::run(&setup, seed, outrigger::clock::now());
         Figures { success: outcome.success() * 100.0, amplification: outcome.amplification() }
     });
     mean(&plays.collect::<Vec<_>>())

@@ -102,7 +102,10 @@ fn table(page: &mut String, comparison: &Comparison) {
 
 fn charts(page: &mut String, comparison: &Comparison) {
     let share = |point: &Point| point.succeeded * 100.0 / point.requests.max(1e-9);
-    page.push_str("<h2>Second by second</h2>\n");
+    page.push_str(
+        "<h2>Second by second</h2>\n<p class=\"soft\">The mean of all plays. Shaded: what the fault script does. A bar below \
+         a chart: the breaker was not closed, in the first play.</p>\n",
+    );
     chart(page, comparison, "Success, %", Some(100.0), share);
     chart(page, comparison, "Requests that endpoints received, per request", None, |point| {
         point.received / point.requests.max(1e-9)

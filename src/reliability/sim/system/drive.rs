@@ -1,156 +1,18 @@
-//! The life of a request: admission, attempts, end. It does what `crate::proxy` does, in virtual time.
+//! The life of a request: attempts and end. It does what `crate::proxy` does, in virtual time.
 
-use super::plan::{Arrivals, Fate, nanos};
+use super::admit::Origin;
+use super::plan::Arrivals;
 use super::queue::Event;
-use super::request::{Landed, NONE, Place, Request, Work, explained, passed_on, told};
-use super::server::Door;
-use super::sidecar::ledger;
+use super::request::{Landed, NONE, Place, Work, explained, passed_on, told};
 use super::tally::Second;
 use super::world::World;
-use crate::reliability::adaptive::Sample;
-use crate::reliability::attempts::{AttemptId, Kind, Plan, Step, Stop};
+use crate::reliability::attempts::{AttemptId, Kind, Step, Stop};
 use crate::reliability::breaker::{Permit, Refusal};
 use crate::reliability::classify::{Outcome, Reply};
-use crate::reliability::deadline;
 use crate::reliability::failure::{Failure, Sent};
-use crate::reliability::limit::{Admission, Ask, Next, Refused};
-use crate::reliability::priority::Criticality;
 use std::time::{Duration, Instant};
 
-/// Stands for "no deadline" in arithmetic.
-const NO_DEADLINE: Duration = Duration::from_secs(365 * 24 * 3600);
-
-/// Where a request comes from, and how much of its caller's patience it inherits.
-#[derive(Clone, Copy)]
-struct Origin {
-    sidecar: u8,
-    stream: u16,
-    parent: u32,
-    /// Time that the caller says is left.
-    asked: Option<Duration>,
-    /// The caller's count of attempts.
-    attempt: u32,
-}
-
 impl<'s> World<'s> {
-    pub fn arrive(&mut self, now: u64, stream: usize) {
-        self.admit(now, Origin { sidecar: 0, stream: stream as u16, parent: NONE, asked: None, attempt: 1 });
-    }
-
-    /// Deadline, a glance at the breaker, a slot.
-    fn admit(&mut self, now: u64, origin: Origin) {
-        let (setup, at) = (self.setup, self.instant(now));
-        let Some(stream) = setup.streams.get(usize::from(origin.stream)) else { return };
-        let sidecar = &mut self.sidecars[usize::from(origin.sidecar)];
-        let Some(route) = setup.sidecars[usize::from(origin.sidecar)].routes.get(stream.route) else { return };
-        let total = if route.timeouts.request.is_zero() { NO_DEADLINE } else { route.timeouts.request };
-        let open = sidecar.dependency.breaker.as_ref().and_then(|breaker| breaker.precheck(at));
-        let plan = Plan {
-            policy: route.retry,
-            deadline: deadline::inherit(at, total, origin.asked).unwrap_or(at),
-            backend_request: route.timeouts.backend_request,
-            idempotent: stream.idempotent,
-            replayable: stream.replayable,
-            chain_stop: origin.attempt > 1,
-            endpoints: sidecar.size(),
-            ledger: (setup.ledgers && (route.retry.retries > 0 || route.hedge.is_some())).then(|| ledger(stream.route)),
-            hedge: route.hedge,
-        };
-        let counted = origin.sidecar == 0 && (self.begin..self.end).contains(&now);
-        let ends = self.since_start(plan.deadline);
-        let request = Request::new(plan, (origin.sidecar, origin.stream, origin.parent), (now, ends), counted);
-        let request = self.keep_request(request);
-        if origin.parent != NONE {
-            self.works[origin.parent as usize].child = request;
-        }
-        if plan.deadline <= at {
-            return self.refuse(now, request, Failure::DeadlineOnArrival, None);
-        }
-        if let Some(left) = open {
-            return self.refuse(now, request, Failure::CircuitOpen, Some(left));
-        }
-        let sidecar = &mut self.sidecars[usize::from(origin.sidecar)];
-        let limits = sidecar.limits;
-        let generation = self.requests[request as usize].generation;
-        let ask = Ask { class: Criticality::default(), now: at, deadline: plan.deadline };
-        match sidecar.limit.admit(&limits, &ask, || (request, generation)) {
-            Admission::Granted(taken) => {
-                self.requests[request as usize].in_flight = taken.in_flight;
-                self.advance(now, request);
-            }
-            Admission::Refused(refused) => self.turn_away(now, request, &refused),
-            Admission::Queued { ticket, max_wait, displaced } => {
-                let waits = &mut self.requests[request as usize];
-                (waits.queued, waits.wakes) = (Some(ticket), now + nanos(max_wait));
-                self.queue.at(waits.wakes, Event::Wake(request, generation));
-                if let Some(((other, _), refused)) = displaced {
-                    self.turn_away(now, other, &refused);
-                }
-            }
-        }
-    }
-
-    /// It gets no slot.
-    fn turn_away(&mut self, now: u64, number: u32, refused: &Refused) {
-        self.requests[number as usize].queued = None;
-        let retry_after = refused.come_back(&mut self.dice);
-        self.refuse(now, number, refused.failure(), Some(retry_after));
-    }
-
-    /// Nothing was sent, and no slot is held.
-    fn refuse(&mut self, now: u64, number: u32, failure: Failure, retry_after: Option<Duration>) {
-        if self.requests[number as usize].counted {
-            match failure {
-                Failure::CircuitOpen => self.tally.refused_open += 1,
-                Failure::Throttled => self.tally.refused_throttle += 1,
-                Failure::QueueFull | Failure::QueueTimeout | Failure::Shed => self.tally.refused_limit += 1,
-                _ => self.tally.deadlines += 1,
-            }
-        }
-        self.tell(now, number, told(failure, retry_after, None));
-    }
-
-    pub fn on_wake(&mut self, now: u64, number: u32) {
-        let at = self.instant(now);
-        let request = &mut self.requests[number as usize];
-        request.wakes = u64::MAX;
-        let Some(ticket) = request.queued else { return self.advance(now, number) };
-        let side = &mut self.sidecars[usize::from(request.sidecar)];
-        let limits = side.limits;
-        if let Some(refused) = side.limit.give_up(&limits, ticket, at) {
-            self.turn_away(now, number, &refused);
-        }
-    }
-
-    /// A slot comes free, and goes to who is next.
-    fn release(&mut self, now: u64, sidecar: u8, sample: Option<Sample>) {
-        let at = self.instant(now);
-        let side = &mut self.sidecars[usize::from(sidecar)];
-        let limits = side.limits;
-        side.limit.release(|| at, sample);
-        loop {
-            let side = &mut self.sidecars[usize::from(sidecar)];
-            if side.limit.waiting() == 0 {
-                return;
-            }
-            match side.limit.next(&limits, at) {
-                None => return,
-                Some(Next::Refused((other, _), refused)) => self.turn_away(now, other, &refused),
-                Some(Next::Granted((next, generation), taken)) => {
-                    let request = &mut self.requests[next as usize];
-                    (request.queued, request.wakes, request.in_flight) = (None, now, taken.in_flight);
-                    // Not here: whoever releases is still at work on another request.
-                    self.queue.at(now, Event::Wake(next, generation));
-                }
-            }
-        }
-    }
-
-    fn sample(&self, number: u32) -> Option<Sample> {
-        let Request { load, in_flight, .. } = &self.requests[number as usize];
-        load.map(|(rtt, dropped)| Sample { rtt, in_flight: *in_flight, dropped })
-    }
-
     /// Asks the machine what to do, and does it, until it waits or is done.
     pub fn advance(&mut self, now: u64, number: u32) {
         let at = self.instant(now);
@@ -182,14 +44,14 @@ impl<'s> World<'s> {
         self.requests[number as usize].machine.set_standby(standby);
     }
 
-    fn watch(&mut self, number: u32, at: Instant) {
+    pub fn watch(&mut self, number: u32, at: Instant) {
         let sidecar = usize::from(self.requests[number as usize].sidecar);
         let (begin, last) = (self.instant(self.begin), sidecar + 1 == self.sidecars.len());
         self.sidecars[sidecar].watch(at, begin, last, &mut self.tally);
     }
 
     /// What flies reports its own end; all else must be woken.
-    fn wait(&mut self, now: u64, number: u32, until: u64) {
+    pub fn wait(&mut self, now: u64, number: u32, until: u64) {
         let request = &self.requests[number as usize];
         let flying = request.works.iter().filter(|work| **work != NONE);
         let reports = flying.map(|work| self.works[*work as usize].cutoff).max();
@@ -201,7 +63,7 @@ impl<'s> World<'s> {
         self.queue.at(until, Event::Wake(number, request.generation));
     }
 
-    fn launch(&mut self, now: u64, number: u32, (id, kind): (AttemptId, Kind), cutoff: u64, permit: Permit) {
+    pub fn launch(&mut self, now: u64, number: u32, (id, kind): (AttemptId, Kind), cutoff: u64, permit: Permit) {
         let at = self.instant(now);
         let request = &mut self.requests[number as usize];
         let (sidecar, stream) = (usize::from(request.sidecar), request.stream);
@@ -259,7 +121,7 @@ impl<'s> World<'s> {
         }
     }
 
-    fn note_launch(&mut self, now: u64, number: u32, kind: Kind) {
+    pub fn note_launch(&mut self, now: u64, number: u32, kind: Kind) {
         if !self.requests[number as usize].counted {
             return;
         }
@@ -271,146 +133,9 @@ impl<'s> World<'s> {
         }
     }
 
-    fn second_of(&mut self, now: u64) -> Option<&mut Second> {
+    pub fn second_of(&mut self, now: u64) -> Option<&mut Second> {
         let second = now.checked_sub(self.begin)? / 1_000_000_000;
         self.tally.seconds.get_mut(usize::try_from(second).ok()?)
-    }
-
-    /// The attempt is known to end so.
-    fn ends(&mut self, now: u64, number: u32, outcome: Outcome, done: u64) {
-        let work = &mut self.works[number as usize];
-        (work.end, work.done) = (Some(outcome), done);
-        let at = done.min(work.cutoff).max(now);
-        self.ends_by(number, at);
-    }
-
-    fn ends_by(&mut self, number: u32, at: u64) {
-        let generation = self.works[number as usize].generation;
-        self.queue.at(at, Event::Ended(number, generation));
-    }
-
-    /// To an endpoint, over a connection that waits or a new one. `fresh`: not over one that has waited.
-    fn dispatch(&mut self, now: u64, number: u32, fresh: bool) {
-        let work = &self.works[number as usize];
-        let (endpoint, cutoff) = (work.endpoint as usize, work.cutoff);
-        let request = &self.requests[work.request as usize];
-        let (sidecar, stream) = (usize::from(request.sidecar), usize::from(request.stream));
-        let side = &mut self.sidecars[sidecar];
-        let member = &mut side.members[endpoint];
-        let reused = member.idle > 0 && !fresh;
-        if reused && !side.plan.shared {
-            member.idle -= 1;
-        }
-        let server = &mut self.servers[endpoint];
-        if !reused {
-            let route = &self.setup.sidecars[sidecar].routes[self.setup.streams[stream].route];
-            let (failure, done) = match server.door() {
-                Door::Open => (None, now),
-                Door::Refuses => (Some(Failure::ConnectionRefused), now + self.hop / 2),
-                Door::Silent => (Some(Failure::ConnectTimeout), now + nanos(route.timeouts.connect)),
-            };
-            if let Some(failure) = failure {
-                return self.ends(now, number, Outcome::failed(failure, Sent::No), done.min(cutoff));
-            }
-        }
-        let since = Duration::from_nanos(now.saturating_sub(self.begin));
-        let lot = server.draw(stream, since);
-        let (begins, limited) = (server.begins(now), server.capacity().is_some());
-        if lot.fate == Fate::Refused {
-            let refused = Outcome::failed(Failure::ConnectionRefused, Sent::No);
-            return self.ends(now, number, refused, (now + self.hop / 2).min(cutoff));
-        }
-        self.works[number as usize].reused = reused;
-        self.receive(now);
-        let broken = Outcome::failed(Failure::ConnectionTerminated, Sent::Maybe);
-        let outcome = match lot.fate {
-            Fate::Answer(status) => Outcome::answered(status),
-            Fate::Reset { after: false } => return self.ends(now, number, broken, now + self.hop),
-            Fate::Reset { after: true } => broken,
-            Fate::Hang | Fate::Refused => return self.ends_by(number, cutoff),
-        };
-        if !limited {
-            return self.ends(now, number, outcome, begins + lot.work + self.hop);
-        }
-        let work = &mut self.works[number as usize];
-        (work.end, work.work, work.place) = (Some(outcome), lot.work, Place::Queued);
-        self.ends_by(number, cutoff);
-        self.servers[endpoint].queue.push_back(number);
-        self.serve(now, endpoint);
-    }
-
-    fn receive(&mut self, now: u64) {
-        if now < self.begin {
-            return;
-        }
-        self.tally.received += 1;
-        if let Some(second) = self.second_of(now) {
-            second.received += 1;
-        }
-    }
-
-    /// Begins what waits, as far as there are slots.
-    fn serve(&mut self, now: u64, endpoint: usize) {
-        let Some(capacity) = self.servers[endpoint].capacity() else { return };
-        while self.servers[endpoint].busy < capacity.slots {
-            let server = &mut self.servers[endpoint];
-            let Some(number) = server.queue.pop_front() else { return };
-            let work = &mut self.works[number as usize];
-            if work.permit.is_none() && capacity.cancels {
-                self.free_work(number);
-                continue;
-            }
-            server.busy += 1;
-            work.place = Place::Serving;
-            let at = server.begins(now) + work.work;
-            self.queue.at(at, Event::Served(number, work.generation));
-        }
-    }
-
-    pub fn on_served(&mut self, now: u64, number: u32) {
-        let work = &mut self.works[number as usize];
-        let endpoint = work.endpoint as usize;
-        (work.place, work.done) = (Place::Outside, now);
-        let awaited = work.permit.is_some();
-        let server = &mut self.servers[endpoint];
-        server.busy = server.busy.saturating_sub(1);
-        if awaited {
-            self.on_ended(now, number);
-        } else {
-            self.free_work(number);
-        }
-        self.serve(now, endpoint);
-    }
-
-    /// Its answer is there, or its time is over.
-    pub fn on_ended(&mut self, now: u64, number: u32) {
-        let work = &self.works[number as usize];
-        let outcome = match work.end {
-            Some(outcome) if work.done <= now => outcome,
-            _ if work.permit.is_none() => return,
-            _ if work.whole => Outcome::failed(Failure::DeadlineExceeded, Sent::Maybe),
-            _ => Outcome::failed(Failure::TryTimeout, Sent::Maybe),
-        };
-        if self.is_sent_again(now, number, &outcome) {
-            self.works[number as usize].resent = true;
-            self.works[number as usize].end = None;
-            return self.dispatch(now, number, true);
-        }
-        self.end_attempt(now, number, outcome);
-    }
-
-    /// A kept connection that breaks may have been closed while the request was on its way: what may be repeated goes
-    /// out again within the same attempt, over a connection that cannot have been idle.
-    fn is_sent_again(&self, now: u64, number: u32, outcome: &Outcome) -> bool {
-        let work = &self.works[number as usize];
-        let request = &self.requests[work.request as usize];
-        let stream = &self.setup.streams[usize::from(request.stream)];
-        let routes = &self.setup.sidecars[usize::from(request.sidecar)].routes;
-        outcome.reply == Reply::Failed(Failure::ConnectionTerminated)
-            && work.reused
-            && !work.resent
-            && now < work.cutoff
-            && routes[stream.route].retry.may_repeat(stream.idempotent)
     }
 
     /// An attempt has ended for its request.
@@ -461,67 +186,8 @@ impl<'s> World<'s> {
         self.advance(now, owner);
     }
 
-    /// Nobody waits for an attempt any more: it has ended, or it was given up.
-    fn leave(&mut self, now: u64, number: u32, answered: bool) {
-        let work = &self.works[number as usize];
-        let (owner, endpoint, place, child) = (work.request, work.endpoint, work.place, work.child);
-        let request = &mut self.requests[owner as usize];
-        for flying in &mut request.works {
-            if *flying == number {
-                *flying = NONE;
-            }
-        }
-        let side = &mut self.sidecars[usize::from(request.sidecar)];
-        if let Some(member) = side.members.get_mut(endpoint as usize) {
-            member.pending = member.pending.saturating_sub(1);
-            if answered {
-                member.idle = if side.plan.shared { 1 } else { member.idle + 1 };
-            }
-        }
-        if child != NONE {
-            self.give_up(now, child);
-        }
-        let cancels =
-            self.servers.get(endpoint as usize).and_then(|server| server.capacity()).is_some_and(|c| c.cancels);
-        match place {
-            Place::Outside => self.free_work(number),
-            // It is looked at when its turn comes.
-            Place::Queued => {}
-            Place::Serving if cancels => {
-                self.free_work(number);
-                let server = &mut self.servers[endpoint as usize];
-                server.busy = server.busy.saturating_sub(1);
-                self.serve(now, endpoint as usize);
-            }
-            Place::Serving => {}
-        }
-    }
-
-    /// A request whose caller has gone.
-    fn give_up(&mut self, now: u64, number: u32) {
-        let request = &mut self.requests[number as usize];
-        if !request.live {
-            return;
-        }
-        request.parent = NONE;
-        let (sidecar, queued) = (request.sidecar, request.queued);
-        let side = &mut self.sidecars[usize::from(sidecar)];
-        if let Some(ticket) = queued {
-            side.limit.abandon(ticket);
-        } else {
-            self.cancel_flights(now, number, false);
-            self.release(now, sidecar, None);
-        }
-        let at = self.instant(now);
-        let request = &mut self.requests[number as usize];
-        if request.machine.is_unsettled() {
-            request.machine.abandon(at, &mut self.sidecars[usize::from(sidecar)].dependency);
-        }
-        self.free_request(number);
-    }
-
     /// `superseded`: another attempt has answered.
-    fn cancel_flights(&mut self, now: u64, number: u32, superseded: bool) {
+    pub fn cancel_flights(&mut self, now: u64, number: u32, superseded: bool) {
         let at = self.instant(now);
         let works = self.requests[number as usize].works;
         for work in works.into_iter().filter(|work| *work != NONE) {
@@ -537,7 +203,7 @@ impl<'s> World<'s> {
         }
     }
 
-    fn finish(&mut self, now: u64, number: u32, stop: Stop, answer: Option<AttemptId>) {
+    pub fn finish(&mut self, now: u64, number: u32, stop: Stop, answer: Option<AttemptId>) {
         if self.requests[number as usize].is_flying() {
             self.cancel_flights(now, number, answer.is_some());
         }
@@ -560,7 +226,7 @@ impl<'s> World<'s> {
         self.tell(now, number, outcome);
     }
 
-    fn note_stop(&mut self, number: u32, stop: Stop) {
+    pub fn note_stop(&mut self, number: u32, stop: Stop) {
         match stop {
             Stop::Refused(Refusal::CircuitOpen { .. }) => self.tally.refused_open += 1,
             Stop::Refused(Refusal::Throttled) => self.tally.refused_throttle += 1,
@@ -573,7 +239,7 @@ impl<'s> World<'s> {
     }
 
     /// The caller has its answer.
-    fn tell(&mut self, now: u64, number: u32, outcome: Outcome) {
+    pub fn tell(&mut self, now: u64, number: u32, outcome: Outcome) {
         let request = &self.requests[number as usize];
         let (parent, stream, arrived) = (request.parent, request.stream, request.arrived);
         let good = matches!(outcome.reply, Reply::Status(status) if status < 400);

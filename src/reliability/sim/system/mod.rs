@@ -8,7 +8,9 @@
 //!
 //! Everything is a function of the plan and a seed. Nothing is allocated per request once the slabs have grown.
 
+mod admit;
 mod drive;
+mod exchange;
 pub mod plan;
 mod queue;
 mod request;

@@ -162,7 +162,7 @@ fn a_stall_without_a_limit_on_retries_lasts_longer_than_its_cause() {
 #[test]
 fn a_full_sidecar_queues_and_refuses() {
     let mut policy = Policy::new(0);
-    policy.limits = Limits { connections: 4, requests: 4, pending: 8 };
+    policy.limits = Limits { connections: 4, requests: 4, pending: 8, ..Limits::default() };
     let outcome = play(&policy.setup(300.0, vec![endpoint(20 * MS)]));
     let served = outcome.succeeded as f64 / 10.0;
     assert!((180.0..205.0).contains(&served), "four slots of 20 ms: {served}");
