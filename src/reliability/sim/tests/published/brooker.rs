@@ -203,18 +203,23 @@ impl Collapse {
     }
 }
 
+/// Whether the spike is the end is a matter of chance: he ran it twice, and both were. Of ours it is most.
 #[test]
-fn s5_without_backoff_a_spike_of_five_seconds_is_the_end_and_with_jitter_it_is_not() {
-    const LOOKS: [usize; 4] = [30, 45, 60, 75];
-    for seed in 1..=3 {
-        let none = Collapse::run(0.0, seed);
-        assert_eq!(LOOKS.map(|second| none.successes[second]), [0; 4], "seed {seed}");
-        assert!((1500..2100).contains(&none.concurrency), "seed {seed}: {} at once", none.concurrency);
-        // The mean of three seconds: one alone is a lot of Poisson.
-        let jitter = Collapse::run(10.0, seed);
-        for second in LOOKS {
-            let mean = f64::from(jitter.successes[second - 1..=second + 1].iter().sum::<u32>()) / 3.0;
-            assert!((30.0..=55.0).contains(&mean), "seed {seed}, t = {second}: {mean} successes/s");
-        }
+fn s5_without_backoff_a_spike_of_five_seconds_is_the_end_and_with_jitter_it_never_is() {
+    const SEEDS: std::ops::RangeInclusive<u64> = 1..=10;
+    let none: Vec<Collapse> = SEEDS.map(|seed| Collapse::run(0.0, seed)).collect();
+    let collapsed: Vec<&Collapse> = none.iter().filter(|world| world.successes[45] == 0).collect();
+    assert!((6..=10).contains(&collapsed.len()), "{} of 10", collapsed.len());
+    for world in &collapsed {
+        assert!(world.successes[45..].iter().all(|successes| *successes == 0), "it never comes back");
+        // 1757 in his.
+        assert!((1500..2100).contains(&world.concurrency), "{} at once", world.concurrency);
+    }
+    assert!(collapsed.iter().any(|world| world.successes[30] == 0), "some are down by t = 30");
+    let jitter: Vec<Collapse> = SEEDS.map(|seed| Collapse::run(10.0, seed)).collect();
+    for second in [30, 45, 60, 75] {
+        let mean = jitter.iter().map(|world| f64::from(world.successes[second])).sum::<f64>() / 10.0;
+        assert!((35.0..=56.0).contains(&mean), "t = {second}: {mean} successes/s");
+        assert!(jitter.iter().all(|world| world.successes[second] >= 25), "t = {second}");
     }
 }

@@ -19,8 +19,8 @@ enum Rule {
 }
 
 impl Accrual {
-    fn run(limit: u32, schedule: &[f64]) -> Accrual {
-        Accrual { rule: Rule::Run { limit, failures: 0 }, schedule: schedule.to_vec().into_iter() }
+    fn run(limit: u32, schedule: Vec<f64>) -> Accrual {
+        Accrual { rule: Rule::Run { limit, failures: 0 }, schedule: schedule.into_iter() }
     }
 
     fn rate(least: f64, window: f64) -> Accrual {
@@ -55,7 +55,7 @@ impl Accrual {
 
 #[test]
 fn c6_the_third_failure_in_a_row_is_death_for_the_next_time_of_the_schedule() {
-    let mut accrual = Accrual::run(3, &[5.0]);
+    let mut accrual = Accrual::run(3, vec![5.0]);
     assert_eq!([accrual.failure(), accrual.failure()], [None, None]);
     accrual.success();
     assert_eq!([accrual.failure(), accrual.failure(), accrual.failure()], [None, None, Some(5.0)]);
