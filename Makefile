@@ -1,7 +1,7 @@
 # Outrigger. `make help` lists what there is.
 
 .DEFAULT_GOAL := help
-.PHONY: printed reproducible help demo build test drill fuzz check bench sim peers compare-tool compare compare-full compare-wires image chroot-proof tools clean
+.PHONY: mutants printed reproducible help demo build test drill fuzz check bench sim peers compare-tool compare compare-full compare-wires image chroot-proof tools clean
 
 CARGO ?= cargo
 TARGET := $(or $(CARGO_TARGET_DIR),target)
@@ -25,6 +25,9 @@ drill: ## real faults against a real sidecar: do the first lines of `outrigger s
 
 fuzz: ## what peers and operators write, made up by libFuzzer: SECONDS=60 for each target
 	src/tests/fuzz/run $(or $(SECONDS),60)
+
+mutants: ## changes the core in small ways and names what no test notices: ARGS="--file 'src/reliability/budget*'"; all: hours
+	src/tests/mutants/run $(ARGS)
 
 check: ## format, lints, docs, the wall around the pure core, dependencies
 	$(CARGO) fmt --check

@@ -5,6 +5,7 @@
 mod dependencies;
 mod documents;
 mod operations;
+mod oracles;
 mod source;
 
 use std::path::Path;

@@ -36,5 +36,7 @@ const FIELDS_MAX: usize = 100;
 /// So many interim answers (1xx) may precede the final one.
 const INTERIM_MAX: u32 = 32;
 
+#[cfg(test)]
+mod interleaved;
 #[cfg(all(test, feature = "testing"))]
 mod tests;

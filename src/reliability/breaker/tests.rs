@@ -357,6 +357,14 @@ fn a_dependency_that_never_fails_never_opens_whatever_the_percentages() {
 }
 
 #[test]
+fn probes_of_which_none_is_slow_close_whatever_the_percentage() {
+    let slow_call = Some(SlowCall { threshold: seconds(1.0), percent: 0.0 });
+    let mut bench = Bench::half_opened(BreakerPolicy { slow_call, ..policy() });
+    bench.calls(&[Success; 3]);
+    assert_eq!(bench.state(), State::Closed);
+}
+
+#[test]
 fn open_times_double_per_trip_up_to_the_maximum_and_halve_per_clean_minute() {
     let mut bench = Bench::opened(policy());
     let mut bounds = Vec::new();

@@ -243,6 +243,16 @@ fn a_reload_keeps_tokens_and_counters() {
 }
 
 #[test]
+fn a_reload_changes_how_long_a_success_counts_and_keeps_those_that_were_counted() {
+    let start = Instant::now();
+    let mut budget = Budget::new(without_floor(), start);
+    (0..100).for_each(|_| budget.on_first_success(start));
+    budget.reconfigure(BudgetPolicy { ttl: 60 * SEC, ..without_floor() }, start + 5 * SEC);
+    assert_eq!(budget.ledger.totals(start + 50 * SEC).successes, 100);
+    assert_eq!(budget.ledger.totals(start + 70 * SEC).successes, 0);
+}
+
+#[test]
 fn strange_numbers_in_a_policy_grant_nothing_extra() {
     let now = Instant::now();
     for strange in [f64::NAN, -1.0, f64::NEG_INFINITY] {
