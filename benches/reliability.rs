@@ -167,13 +167,15 @@ fn ejection_record(bencher: Bencher<'_, '_>) {
 
 #[divan::bench]
 fn limit_acquire_and_release(bencher: Bencher<'_, '_>) {
-    use outrigger::reliability::limit::{Limit, Limits};
+    use outrigger::reliability::limit::{Ask, Limit, Limits};
+    use outrigger::reliability::priority::Criticality;
     let mut world = World::new();
     let (mut limit, limits) = (Limit::new(), Limits::default());
     bencher.bench_local(|| {
         let now = world.tick();
-        black_box(limit.admit(&limits, now, now + RTT));
-        limit.release(&limits)
+        let ask = Ask { class: Criticality::Critical, now, deadline: now + RTT };
+        black_box(limit.admit(&limits, &ask, || ()));
+        limit.release(|| now, None)
     });
 }
 
