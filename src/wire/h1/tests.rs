@@ -101,6 +101,10 @@ async fn a_connection_that_is_too_old_is_neither_handed_out_nor_kept() {
     link.into_idle(4);
     pool.sweep(now + Duration::from_secs(12), &aging);
     assert_eq!(pool.open_count(), 0, "idle ones end without a request");
+    let aged = PoolLimits { age_max: Some(Duration::ZERO), ..LIMITS };
+    let (link, _peer) = pair_under(&pool, &aged).await;
+    link.into_idle(4);
+    assert_eq!((pool.idle_count(), pool.open_count()), (0, 0), "given back too old, it ends at once");
     let ages: Vec<Instant> = (0..100).filter_map(|_| pool.open(&aging)?.ages_at()).collect();
     let spread = ages.iter().max().unwrap().saturating_duration_since(*ages.iter().min().unwrap());
     assert!(ages.iter().all(|at| (Duration::from_secs(9)..Duration::from_secs(12)).contains(&(*at - now))));

@@ -276,3 +276,35 @@ async fn an_old_connection_serves_until_another_is_there_and_then_gets_nothing_m
     assert_eq!(old.rest().await.pop().unwrap().kind, kind::GOAWAY, "the old one is left");
     drop(fresh);
 }
+
+#[tokio::test]
+async fn an_old_connection_that_cannot_be_replaced_goes_on_and_is_tried_once_a_second() {
+    let stage = Stage::new().await;
+    let aging = PoolLimits { connections_max: 4, age_max: Some(Duration::from_secs(60)), ..LIMITS };
+    let address = stage.server.address();
+    let open = || {
+        let opening = stage.pool.open(&aging)?;
+        Some(async move {
+            let stream = TcpStream::connect(address).await.map_err(|_| Failure::ConnectionRefused)?;
+            Ok(Opened::Http2(Transport::Plain(stream), opening))
+        })
+    };
+    let patience = Patience { cutoff: clock::now() + LONG, connect: LONG };
+    let (joined, _peer) = tokio::join!(stage.shared.join(patience, &stage.tasks, open), stage.server.accept(&[]));
+    assert!(matches!(joined, Ok(Joined::Place { .. })));
+    let (later, tried) = (clock::now() + Duration::from_secs(67), AtomicU32::new(0));
+    let fails = || {
+        tried.fetch_add(1, Ordering::Relaxed);
+        Some(async { Err(Failure::ConnectionRefused) })
+    };
+    for (after, times) in [(0, 1), (0, 1), (900, 1), (1_000, 2), (1_500, 2), (2_000, 3)] {
+        let now = later + Duration::from_millis(after);
+        stage.shared.replace(now, clock::now() + LONG, &stage.tasks, fails);
+        // The task that opens has its turn, and fails.
+        for _ in 0..10 {
+            tokio::task::yield_now().await;
+        }
+        assert_eq!(tried.load(Ordering::Relaxed), times, "after {after} ms");
+        assert!(stage.shared.place(now).is_some(), "it goes on");
+    }
+}
