@@ -21,6 +21,8 @@ pub const VERSION: u32 = 1;
 pub const FILE_BYTES_MAX: usize = 16 << 20;
 /// Longest recording that is played.
 const STEPS_MAX: usize = 3_600;
+/// More requests than a sidecar carries in ten minutes are a mistake in the file, and would be played for hours.
+const REQUESTS_MAX: u64 = 50_000_000;
 /// What is played before it, to warm the machines up.
 const WARM_UP: Duration = Duration::from_secs(5);
 /// As in [`super::model`]; recorded times have their way in them.
@@ -134,6 +136,11 @@ impl Recording {
             names.dedup();
             let names = if names.is_empty() { "nobody".to_owned() } else { names.join(", ") };
             return Err(format!("no request went to `{name}`; recorded were requests to {names}"));
+        }
+        if requests > REQUESTS_MAX {
+            return Err(format!(
+                "{requests} requests; at most {REQUESTS_MAX} are played\nnext: record for a shorter time"
+            ));
         }
         let step = Duration::from_millis(self.step_ms);
         let duration = step * u32::try_from(self.steps).unwrap_or(u32::MAX);

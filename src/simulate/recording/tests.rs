@@ -68,6 +68,9 @@ fn what_a_recording_cannot_say_is_said() {
     other.streams[0].route = "gone".to_owned();
     let notes = other.model(&subject, Some(4)).unwrap().notes.join("\n");
     assert!(notes.contains("serves 4 at once") && notes.contains("no route `gone`"), "{notes}");
+    let mut flood = recording();
+    flood.streams[0].arrivals = vec![u32::MAX; 10];
+    assert!(flood.model(&subject, None).unwrap_err().contains("at most 50000000 are played"));
     let mut foreign = recording();
     foreign.streams[0].upstream = "else".to_owned();
     assert!(foreign.model(&subject, None).unwrap_err().contains("recorded were requests to else"));
