@@ -26,7 +26,7 @@ pub struct BudgetPolicy {
     pub ttl: Duration,
     /// Tokens at start, and the least that the cap can be. Default 10.
     pub burst: u32,
-    /// Hard cap: retries per first attempt within `ttl`, whoever pays. Default 0.5.
+    /// Hard cap: retries that rescue nothing per first attempt within `ttl`, whoever pays. Default 0.5.
     pub max_ratio: f64,
     /// Retries per second that are always allowed. `retryBudget.minPerSecond`. Default 1.
     pub floor_per_second: f64,
@@ -209,6 +209,7 @@ impl Budget {
     /// The outcome of a granted retry. A rescue refunds it (unless overload) and earns as much when the
     /// floor paid; both kinds of outcome move the gate.
     pub fn on_retry_outcome(&mut self, now: Instant, grant: Grant, rescued: bool) {
+        self.ledger.at(now).rescues += u64::from(rescued);
         match grant {
             Grant::Free => {}
             Grant::Tokens(class) | Grant::Floor(class) => {
@@ -290,10 +291,12 @@ impl Budget {
         self.tokens = self.tokens.saturating_add(amount).min(self.cap(now));
     }
 
+    /// A cap on what retries waste, not on what they rescue: at half of all attempts failing, three retries in four
+    /// requests are needed and every second one is a rescue. In an outage, or where each retry fails, all are waste.
     fn is_at_hard_cap(&mut self, now: Instant) -> bool {
         let totals = self.ledger.totals(now);
         let allowed = self.max_ratio.saturating_mul(totals.first_attempts).max(u64::from(self.policy.burst) * TOKEN);
-        totals.retries.saturating_mul(TOKEN) >= allowed
+        totals.wasted().saturating_mul(TOKEN) >= allowed
     }
 
     /// Takes the floor's next retry if it is due. Its spacing is jittered, so that many processes that lost

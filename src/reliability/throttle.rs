@@ -11,14 +11,18 @@
 //!   they end because timeouts outlast the window; ours is at least twice the total timeout.)
 //! * What was refused during an outage must not be held against a dependency that is back: when the breaker
 //!   closes, the throttle starts anew, and the breaker's ramp lets the traffic return.
-//! * Retries go first: while `p` is above zero no retry passes. A refused retry is not counted. It is a
-//!   shadow of a request that is counted already; counted twice, a dependency that accepts 60 % would hold
-//!   the throttle at its maximum although K = 2 tolerates 50 %.
+//! * Retries go first: five times as many of them are refused, all from `p` = 20 % on. (All from zero on would make a
+//!   dependency that accepts about one in K lose every second rescue to the noise of the window.) A refused retry is not
+//!   counted. It is a shadow of a request that is counted already; counted twice, a dependency that accepts 60 % would
+//!   hold the throttle at its maximum although K = 2 tolerates 50 %.
 
 use super::entropy::Entropy;
 use super::window::Window;
 use std::ops::AddAssign;
 use std::time::{Duration, Instant};
+
+/// How much sooner a retry is refused than a first attempt.
+const RETRIES_FIRST: f64 = 5.0;
 
 /// Below this rate a share means nothing and a refusal relieves nobody.
 const ACTIVE_PER_SECOND: f64 = 2.0;
@@ -86,7 +90,8 @@ impl Throttle {
     /// Counts the request, also when it is refused; false = refuse. `retry`: refused first, see the module.
     pub fn admit(&mut self, now: Instant, retry: bool, entropy: &mut impl Entropy) -> bool {
         let share = self.rejection(now);
-        let wanted = share == 0.0 || (!retry && entropy.unit() >= share);
+        let refused = if retry { share * RETRIES_FIRST } else { share };
+        let wanted = share == 0.0 || entropy.unit() >= refused;
         self.observed += u64::from(!wanted && self.policy.observe);
         let admitted = wanted || self.policy.observe;
         if admitted || !retry {

@@ -11,9 +11,18 @@ pub(super) struct Counts {
     pub first_attempts: u64,
     pub successes: u64,
     pub retries: u64,
+    /// Of the retries; counted when they end.
+    pub rescues: u64,
 }
 
-/// First attempts, successes and retries of the last `ttl`.
+impl Counts {
+    /// Retries that rescued nothing, or have not yet.
+    pub fn wasted(&self) -> u64 {
+        self.retries.saturating_sub(self.rescues)
+    }
+}
+
+/// First attempts, successes, retries and rescues of the last `ttl`.
 #[derive(Clone, Debug)]
 pub(super) struct Ledger {
     /// Slot borders are `anchor + n * width` for ever. Re-anchoring at `now` would lose a part of a slot
@@ -45,6 +54,7 @@ impl Ledger {
             first_attempts: sum.first_attempts + slot.first_attempts,
             successes: sum.successes + slot.successes,
             retries: sum.retries + slot.retries,
+            rescues: sum.rescues + slot.rescues,
         })
     }
 
@@ -60,6 +70,7 @@ impl Ledger {
             slot.first_attempts += old.first_attempts;
             slot.successes += old.successes;
             slot.retries += old.retries;
+            slot.rescues += old.rescues;
         }
         scaled.advance(now);
         *self = scaled;
