@@ -1,25 +1,17 @@
 //! What follows an answer that switches protocols, whichever HTTP it came over.
 
 use std::io;
-use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::task::{Context, Poll};
 
 use hyper::upgrade::{OnUpgrade, Upgraded};
 use hyper_util::rt::TokioIo;
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio_util::either::Either;
 
 use super::Answer;
 use super::h2::Tunnel;
 
-/// The bytes of a tunnel to an upstream.
-#[derive(Debug)]
-pub enum Switched {
-    /// A connection.
-    Http1(TokioIo<Upgraded>),
-    /// A stream of a connection that others use as well.
-    Http2(Box<Tunnel>),
-}
+/// The bytes of a tunnel to an upstream: a connection, or a stream of a connection that others use as well.
+pub type Switched = Either<TokioIo<Upgraded>, Box<Tunnel>>;
 
 /// A tunnel that goes with the head of an answer: extensions must be cloneable, and it is there once.
 #[derive(Clone, Debug)]
@@ -57,43 +49,11 @@ impl OnSwitch {
     pub async fn bytes(self) -> io::Result<Switched> {
         match self.0 {
             Pending::Http1(upgrade) => {
-                upgrade.await.map(|upgraded| Switched::Http1(TokioIo::new(upgraded))).map_err(io::Error::other)
+                upgrade.await.map(|upgraded| Either::Left(TokioIo::new(upgraded))).map_err(io::Error::other)
             }
             Pending::Http2(tunnel) => {
-                tunnel.map(|tunnel| Switched::Http2(Box::new(tunnel))).ok_or_else(|| io::ErrorKind::NotFound.into())
+                tunnel.map(|tunnel| Either::Right(Box::new(tunnel))).ok_or_else(|| io::ErrorKind::NotFound.into())
             }
-        }
-    }
-}
-
-impl AsyncRead for Switched {
-    fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        match self.get_mut() {
-            Switched::Http1(upgraded) => Pin::new(upgraded).poll_read(cx, buf),
-            Switched::Http2(tunnel) => Pin::new(&mut **tunnel).poll_read(cx, buf),
-        }
-    }
-}
-
-impl AsyncWrite for Switched {
-    fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
-        match self.get_mut() {
-            Switched::Http1(upgraded) => Pin::new(upgraded).poll_write(cx, buf),
-            Switched::Http2(tunnel) => Pin::new(&mut **tunnel).poll_write(cx, buf),
-        }
-    }
-
-    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        match self.get_mut() {
-            Switched::Http1(upgraded) => Pin::new(upgraded).poll_flush(cx),
-            Switched::Http2(tunnel) => Pin::new(&mut **tunnel).poll_flush(cx),
-        }
-    }
-
-    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        match self.get_mut() {
-            Switched::Http1(upgraded) => Pin::new(upgraded).poll_shutdown(cx),
-            Switched::Http2(tunnel) => Pin::new(&mut **tunnel).poll_shutdown(cx),
         }
     }
 }

@@ -168,6 +168,18 @@ async fn pay(listen: std::net::SocketAddr, worker: usize) -> Told {
     told
 }
 
+/// A pod that keeps records and letters, its addresses for traffic and for operators, and a request that never ends.
+async fn occupied(upstream: &str) -> (Pod, [std::net::SocketAddr; 2], Client) {
+    let (head, [listen, admin, metrics]) = ports();
+    let mut pod = Pod::new(metrics, &[]);
+    pod.secret.write(&[("seal", SEAL)]);
+    pod.policy.write(&[("policy.yaml", &keeping(&pod, &head, upstream))]);
+    pod.start().await;
+    let stuck = Client::connect(listen).await;
+    stuck.send("GET /stuck HTTP/1.1\r\nHost: a\r\n\r\n").await;
+    (pod, [listen, admin], stuck)
+}
+
 #[tokio::test]
 async fn killed_two_seconds_after_its_sigterm_it_has_lost_nothing_that_it_told_anybody() {
     let slow = Behaviour::from(Answer::status(201).body("receipt")).after(Duration::from_millis(5));
@@ -175,13 +187,7 @@ async fn killed_two_seconds_after_its_sigterm_it_has_lost_nothing_that_it_told_a
         .on_path("/pay/lost", Behaviour::hang_up(Hangup::Reset, Point::Body))
         .on_path("/stuck", Behaviour::stall());
     let server = upstream(script).await;
-    let (head, [listen, admin, metrics]) = ports();
-    let mut pod = Pod::new(metrics, &[]);
-    pod.secret.write(&[("seal", SEAL)]);
-    pod.policy.write(&[("policy.yaml", &keeping(&pod, &head, &server.url()))]);
-    pod.start().await;
-    let stuck = Client::connect(listen).await;
-    stuck.send("GET /stuck HTTP/1.1\r\nHost: a\r\n\r\n").await;
+    let (mut pod, [listen, admin], _stuck) = occupied(&server.url()).await;
     let mut callers: JoinSet<Told> = (0..8).map(|worker| pay(listen, worker)).collect();
     until(&server, |c| c.requests > 100).await;
     pod.sidecar.terminate();
@@ -214,13 +220,7 @@ async fn killed_two_seconds_after_its_sigterm_it_has_lost_nothing_that_it_told_a
 async fn what_was_acknowledged_is_in_the_file_before_traffic_has_ended() {
     let script = Script::always(Answer::status(201)).on_path("/stuck", Behaviour::stall());
     let server = upstream(script).await;
-    let (head, [listen, _, metrics]) = ports();
-    let mut pod = Pod::new(metrics, &[]);
-    pod.secret.write(&[("seal", SEAL)]);
-    pod.policy.write(&[("policy.yaml", &keeping(&pod, &head, &server.url()))]);
-    pod.start().await;
-    let stuck = Client::connect(listen).await;
-    stuck.send("GET /stuck HTTP/1.1\r\nHost: a\r\n\r\n").await;
+    let (mut pod, [listen, _], _stuck) = occupied(&server.url()).await;
     let mut client = Client::connect(listen).await;
     let marked = format!("Idempotency-Key: \"k\"\r\nX-Body: {}\r\n", "x".repeat(16));
     assert_eq!(client.post("/pay", &marked, b"1").await.status, 201);
