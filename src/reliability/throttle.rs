@@ -224,6 +224,17 @@ mod tests {
     }
 
     #[test]
+    fn a_probe_that_is_let_through_is_no_evidence_before_it_ends_and_a_new_policy_is_in_force_at_once() {
+        let (mut throttle, now) = throttle(ThrottlePolicy::default(), 20, 0);
+        assert!(throttle.rejection(now) > 0.0);
+        throttle.let_through();
+        assert_eq!(throttle.rejection(now), 0.0, "19 have ended");
+        throttle.on_reject();
+        throttle.reconfigure(ThrottlePolicy { max_rejection: 0.5, ..ThrottlePolicy::default() }, now);
+        assert_eq!(throttle.rejection(now), 0.5);
+    }
+
+    #[test]
     fn nothing_is_refused_below_min_requests_or_two_per_second() {
         let (idle, now) = throttle(ThrottlePolicy::default(), 19, 0);
         assert_eq!(idle.rejection(now), 0.0);
