@@ -4,8 +4,9 @@ use std::time::Duration;
 
 use http::Method;
 
-use super::scenario::{Abandoned, Fault, FaultKind, Latency, Mode, ResetPoint, Scenario};
+use super::scenario::{Abandoned, Fault, FaultKind, Latency, LoadPlan, Mode, ResetPoint, Scenario};
 use super::subject::{Subject, Wanted};
+use crate::reliability::priority::Criticality;
 use crate::reliability::sim::system::plan::{self, Arrivals, Capacity, EndpointPlan, Setup, Spread, Stream};
 
 /// What an exchange with an endpoint takes besides the endpoint's work: loopback, as the load tests measure it.
@@ -49,6 +50,8 @@ pub struct Traffic {
     pub wanted: Wanted,
     /// When they come.
     pub arrivals: Arrivals,
+    /// How important they say they are.
+    pub says: Option<Criticality>,
 }
 
 impl Model {
@@ -60,7 +63,7 @@ impl Model {
                 None => subject.treats(&traffic.wanted),
             };
             let (route, idempotent, replayable) = (treated.route, treated.idempotent, treated.replayable);
-            Stream { route, arrivals: traffic.arrivals.clone(), idempotent, replayable }
+            Stream { route, arrivals: traffic.arrivals.clone(), idempotent, replayable, says: traffic.says }
         };
         Setup {
             sidecars: std::iter::repeat_with(|| subject.plan(self.shared)).take(self.tiers).collect(),
@@ -100,7 +103,7 @@ impl Model {
         Model {
             title: scenario.title.clone(),
             load: said(scenario),
-            traffic: vec![Traffic { route: None, wanted, arrivals }],
+            traffic: traffic(load, &wanted, &arrivals),
             endpoints: (0..scenario.upstream.endpoints as usize).map(|number| endpoint(scenario, number)).collect(),
             tiers: scenario.tiers as usize,
             shared: scenario.all_sides().iter().any(|side| side.upstream_protocol.is_h2()),
@@ -111,6 +114,21 @@ impl Model {
             notes: notes(scenario),
         }
     }
+}
+
+/// One stream, or one for each class that requests say they are of.
+fn traffic(load: &LoadPlan, wanted: &Wanted, arrivals: &Arrivals) -> Vec<Traffic> {
+    let stream = |arrivals, says| Traffic { route: None, wanted: wanted.clone(), arrivals, says };
+    let part = |share: f64| match arrivals {
+        Arrivals::Poisson(rate) => Some(Arrivals::Poisson(rate * share)),
+        Arrivals::Constant(rate) => Some(Arrivals::Constant(rate * share)),
+        Arrivals::Closed(_) | Arrivals::Counted { .. } => None,
+    };
+    let Some(share) = load.critical else { return vec![stream(arrivals.clone(), None)] };
+    let classes = [(share, Criticality::Critical), (1.0 - share, Criticality::Sheddable)];
+    let streams = classes.into_iter().filter(|(share, _)| *share > 0.0);
+    let streams: Vec<Traffic> = streams.filter_map(|(share, class)| Some(stream(part(share)?, Some(class)))).collect();
+    if streams.is_empty() { vec![stream(arrivals.clone(), None)] } else { streams }
 }
 
 fn said(scenario: &Scenario) -> String {

@@ -178,6 +178,7 @@ impl Recording {
             route: Some(stream.route.clone()),
             wanted: Wanted { method, path: "/".to_owned(), body: 0, keyed: false },
             arrivals: Arrivals::Counted { step, counts },
+            says: None,
         }
     }
 

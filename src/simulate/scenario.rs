@@ -173,14 +173,14 @@ pub struct PolicyNeeds {
     pub attempt: Duration,
     /// Tries after the first one.
     pub retries: u32,
-    /// A second try beside a slow first one, of arms that can.
-    pub hedge: bool,
     /// Pool to each endpoint.
     pub connections: u32,
     /// Requests are POSTs that carry a key, and the upstream is said to recognise a repeated one.
     pub keyed: bool,
     /// The proxy stands in front of an app that it must protect from overload.
     pub overload: bool,
+    /// A second try beside a slow first one, of arms that can.
+    pub hedge: bool,
 }
 
 /// A stretch in which something is wrong, or an event.

@@ -88,6 +88,7 @@ impl Subject {
                 Protocol::Http1 => false,
                 Protocol::Auto => shared,
             },
+            slow_start: upstream.slow_start,
             routes: upstream.routes.iter().map(route).collect(),
         }
     }
@@ -141,11 +142,8 @@ impl Subject {
         if upstream.balance == Balance::Hash {
             notes.push("keys that `balance.hashOn` hashes are not known: peak EWMA stands in".to_owned());
         }
-        if upstream.slow_start.is_some() || upstream.zones.is_some() || upstream.health_check.is_some() {
-            notes.push("`slowStart`, `zone` and `healthCheck` are not simulated: endpoints are equal, and found ill by traffic".to_owned());
-        }
-        if upstream.routes.iter().any(|route| route.priority.is_some() || route.rate_limit.is_some()) {
-            notes.push("who callers are and how important they say they are is not known: `priority` and `rateLimit` are left out".to_owned());
+        if upstream.health_check.is_some() {
+            notes.push("healthCheck: checks are not simulated".to_owned());
         }
         if upstream.routes.iter().any(|route| route.idempotency.is_some()) {
             notes.push("the store of idempotency keys is not simulated: it never fails and costs no time".to_owned());
@@ -156,5 +154,7 @@ impl Subject {
 
 fn route(policy: &RoutePolicy) -> RoutePlan<'_> {
     let margin = policy.deadline.propagate.then_some(policy.deadline.margin);
-    RoutePlan { timeouts: policy.timeouts, retry: &policy.retry, hedge: policy.hedge.as_ref(), margin }
+    let class = policy.priority.as_ref().map(|priority| priority.class);
+    let heeds = policy.priority.as_ref().is_some_and(|priority| priority.header.is_some());
+    RoutePlan { timeouts: policy.timeouts, retry: &policy.retry, hedge: policy.hedge.as_ref(), class, heeds, margin }
 }

@@ -236,7 +236,7 @@ fn a_reload_keeps_tokens_and_counters() {
     // More burst, a longer memory: nothing is in hand yet, it has to be earned.
     budget.reconfigure(BudgetPolicy { burst: 100, ttl: 60 * SEC, ..without_floor() }, start);
     assert_eq!(spend_all(&mut budget, start, RetryClass::Ordinary), 0);
-    assert_eq!(budget.ledger.totals(start), Counts { first_attempts: 100, successes: 100, retries: 20 });
+    assert_eq!(budget.ledger.totals(start), Counts { first_attempts: 100, successes: 100, retries: 20, rescues: 0 });
     let mut full = Budget::new(BudgetPolicy { burst: 50, ..without_floor() }, start);
     full.reconfigure(BudgetPolicy { burst: 3, ..without_floor() }, start);
     assert_eq!(spend_all(&mut full, start, RetryClass::Ordinary), 3, "clamped to the new cap");

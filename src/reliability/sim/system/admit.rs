@@ -10,7 +10,7 @@ use crate::reliability::attempts::Plan;
 use crate::reliability::deadline;
 use crate::reliability::failure::Failure;
 use crate::reliability::limit::{Admission, Ask, Next, Refused};
-use crate::reliability::priority::Criticality;
+use crate::reliability::priority;
 use std::time::Duration;
 
 /// Stands for "no deadline" in arithmetic.
@@ -49,7 +49,7 @@ impl<'s> World<'s> {
             replayable: stream.replayable,
             chain_stop: origin.attempt > 1,
             endpoints: sidecar.size(),
-            ledger: (setup.ledgers && (route.retry.retries > 0 || route.hedge.is_some())).then(|| ledger(stream.route)),
+            ledger: (route.hedge.is_some() || (setup.ledgers && route.retry.retries > 0)).then(|| ledger(stream.route)),
             hedge: route.hedge,
         };
         let counted = origin.sidecar == 0 && (self.begin..self.end).contains(&now);
@@ -67,30 +67,32 @@ impl<'s> World<'s> {
         }
         let sidecar = &mut self.sidecars[usize::from(origin.sidecar)];
         let limits = sidecar.limits;
-        let generation = self.requests[request as usize].generation;
-        let ask = Ask { class: Criticality::default(), now: at, deadline: plan.deadline };
-        match sidecar.limit.admit(&limits, &ask, || (request, generation)) {
+        let said = stream.says.filter(|_| route.heeds).map(|class| class.as_str().as_bytes());
+        let class = route.class.map(|class| priority::class_of(class, said, origin.attempt)).unwrap_or_default();
+        let ask = Ask { class, now: at, deadline: plan.deadline };
+        match sidecar.limit.admit(&limits, &ask, || request) {
             Admission::Granted(taken) => {
-                self.requests[request as usize].in_flight = taken.in_flight;
+                self.requests[request as usize].taken = Some(taken);
                 self.advance(now, request);
             }
-            Admission::Refused(refused) => self.turn_away(now, request, &refused),
+            Admission::Refused(refused) => self.turn_away(now, request, refused),
             Admission::Queued { ticket, max_wait, displaced } => {
                 let waits = &mut self.requests[request as usize];
                 (waits.queued, waits.wakes) = (Some(ticket), now + nanos(max_wait));
-                self.queue.at(waits.wakes, Event::Wake(request, generation));
-                if let Some(((other, _), refused)) = displaced {
-                    self.turn_away(now, other, &refused);
+                let (generation, wakes) = (waits.generation, waits.wakes);
+                self.queue.at(wakes, Event::Wake(request, generation));
+                if let Some((other, refused)) = displaced {
+                    self.turn_away(now, other, refused);
                 }
             }
         }
     }
 
-    /// It gets no slot.
-    fn turn_away(&mut self, now: u64, number: u32, refused: &Refused) {
+    /// It got no slot, or has lost its place in the queue.
+    pub fn turn_away(&mut self, now: u64, number: u32, refused: Refused) {
         self.requests[number as usize].queued = None;
-        let retry_after = refused.come_back(&mut self.dice);
-        self.refuse(now, number, refused.failure(), Some(retry_after));
+        let after = refused.come_back(&mut self.dice);
+        self.refuse(now, number, refused.failure(), Some(after));
     }
 
     /// Nothing was sent, and no slot is held.
@@ -107,44 +109,47 @@ impl<'s> World<'s> {
     }
 
     pub fn on_wake(&mut self, now: u64, number: u32) {
-        let at = self.instant(now);
         let request = &mut self.requests[number as usize];
         request.wakes = u64::MAX;
         let Some(ticket) = request.queued else { return self.advance(now, number) };
-        let side = &mut self.sidecars[usize::from(request.sidecar)];
+        let (sidecar, at) = (usize::from(request.sidecar), self.instant(now));
+        let side = &mut self.sidecars[sidecar];
         let limits = side.limits;
         if let Some(refused) = side.limit.give_up(&limits, ticket, at) {
-            self.turn_away(now, number, &refused);
+            self.turn_away(now, number, refused);
         }
     }
 
-    /// A slot comes free, and goes to who is next.
+    /// A slot comes free, and goes to whose turn it is.
     pub fn release(&mut self, now: u64, sidecar: u8, sample: Option<Sample>) {
         let at = self.instant(now);
-        let side = &mut self.sidecars[usize::from(sidecar)];
-        let limits = side.limits;
-        side.limit.release(|| at, sample);
+        self.sidecars[usize::from(sidecar)].limit.release(|| at, sample);
         loop {
             let side = &mut self.sidecars[usize::from(sidecar)];
+            let limits = side.limits;
             if side.limit.waiting() == 0 {
                 return;
             }
             match side.limit.next(&limits, at) {
                 None => return,
-                Some(Next::Refused((other, _), refused)) => self.turn_away(now, other, &refused),
-                Some(Next::Granted((next, generation), taken)) => {
-                    let request = &mut self.requests[next as usize];
-                    (request.queued, request.wakes, request.in_flight) = (None, now, taken.in_flight);
+                Some(Next::Refused(number, refused)) => self.turn_away(now, number, refused),
+                Some(Next::Granted(number, taken)) => {
+                    let request = &mut self.requests[number as usize];
+                    (request.queued, request.taken, request.wakes) = (None, Some(taken), now);
                     // Not here: whoever releases is still at work on another request.
-                    self.queue.at(now, Event::Wake(next, generation));
+                    let generation = request.generation;
+                    self.queue.at(now, Event::Wake(number, generation));
                 }
             }
         }
     }
 
+    /// What a request that is over says of its upstream, where somebody asks.
     pub fn sample(&self, number: u32) -> Option<Sample> {
-        let Request { load, in_flight, .. } = &self.requests[number as usize];
-        load.map(|(rtt, dropped)| Sample { rtt, in_flight: *in_flight, dropped })
+        let request = &self.requests[number as usize];
+        self.sidecars[usize::from(request.sidecar)].limits.adaptive?;
+        let ((took, dropped), taken) = (request.load?, request.taken?);
+        Some(Sample { rtt: Duration::from_nanos(took), in_flight: taken.in_flight, dropped })
     }
 
     /// A request whose caller has gone.
@@ -155,11 +160,10 @@ impl<'s> World<'s> {
         }
         request.parent = NONE;
         let (sidecar, queued) = (request.sidecar, request.queued);
-        let side = &mut self.sidecars[usize::from(sidecar)];
         if let Some(ticket) = queued {
-            side.limit.abandon(ticket);
+            self.sidecars[usize::from(sidecar)].limit.abandon(ticket);
         } else {
-            self.cancel_flights(now, number, false);
+            self.cancel_flights(now, number);
             self.release(now, sidecar, None);
         }
         let at = self.instant(now);

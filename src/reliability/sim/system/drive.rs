@@ -16,10 +16,14 @@ impl<'s> World<'s> {
     /// Asks the machine what to do, and does it, until it waits or is done.
     pub fn advance(&mut self, now: u64, number: u32) {
         let at = self.instant(now);
-        self.look_aside(now, number);
         loop {
             let request = &mut self.requests[number as usize];
             let side = &mut self.sidecars[usize::from(request.sidecar)];
+            if request.machine.hedge_due().is_some_and(|due| due <= at) {
+                let first = request.works.iter().find(|work| **work != NONE).map(|work| &self.works[*work as usize]);
+                let standby = first.map(|first| side.standby(first.endpoint as usize, at));
+                standby.into_iter().for_each(|standby| request.machine.set_standby(standby));
+            }
             let step = request.machine.next(at, &mut side.dependency, &mut self.dice);
             self.watch(number, at);
             match step {
@@ -30,18 +34,6 @@ impl<'s> World<'s> {
                 Step::Finish { stop, answer } => return self.finish(now, number, stop, answer),
             }
         }
-    }
-
-    /// Before it is decided about a hedge: where it could go.
-    fn look_aside(&mut self, now: u64, number: u32) {
-        let request = &self.requests[number as usize];
-        if request.machine.hedge_due().is_none_or(|due| self.since_start(due) > now) {
-            return;
-        }
-        let Some(first) = request.works.iter().find(|work| **work != NONE) else { return };
-        let endpoint = self.works[*first as usize].endpoint as usize;
-        let standby = self.sidecars[usize::from(request.sidecar)].standby(endpoint);
-        self.requests[number as usize].machine.set_standby(standby);
     }
 
     pub fn watch(&mut self, number: u32, at: Instant) {
@@ -67,11 +59,12 @@ impl<'s> World<'s> {
         let at = self.instant(now);
         let request = &mut self.requests[number as usize];
         let (sidecar, stream) = (usize::from(request.sidecar), request.stream);
-        let mut used = request.used;
-        for work in request.works.iter().filter(|work| kind == Kind::Hedge && **work != NONE) {
-            used.push(self.works[*work as usize].endpoint as u16);
-        }
         let side = &mut self.sidecars[sidecar];
+        let mut used = request.used;
+        for flying in request.works.iter().filter(|work| **work != NONE) {
+            // A hedge goes elsewhere.
+            used.push(self.works[*flying as usize].endpoint as u16);
+        }
         let endpoint = side.pick(used.as_slice(), at, &mut self.dice);
         let full = endpoint.is_some_and(|e| !side.plan.shared && side.members[e].pending >= side.limits.connections);
         if let Some(member) = endpoint.and_then(|endpoint| side.members.get_mut(endpoint)) {
@@ -150,24 +143,24 @@ impl<'s> World<'s> {
         let side = &mut self.sidecars[usize::from(request.sidecar)];
         if endpoint != NONE {
             side.settle(endpoint as usize, &outcome, elapsed, at, &mut self.dice, &mut self.tally);
-            if kind != Kind::First {
+            if matches!(kind, Kind::Retry | Kind::Transparent) {
                 request.machine.set_elsewhere(!request.used.as_slice().contains(&(endpoint as u16)));
             }
         }
-        match outcome.reply {
-            Reply::Status(429 | 503) | Reply::Failed(Failure::TryTimeout | Failure::DeadlineExceeded) => {
-                request.load = Some((elapsed, true));
-            }
-            Reply::Status(_) if request.load.is_none_or(|(_, dropped)| !dropped) => {
-                request.load = Some((elapsed, false));
-            }
-            _ => {}
-        }
         let dependency = &mut side.dependency;
         let superseded = request.machine.on_outcome(at, id, permit, outcome, elapsed, dependency, &mut self.dice);
+        // Another one flies that may bring a better answer.
+        let set_aside = request.machine.is_flying();
+        request.load = match (request.load, dropped(&outcome)) {
+            (Some((took, true)), _) => Some((took, true)),
+            (_, Some(dropped)) => Some((took, dropped)),
+            (before, None) => before,
+        };
         match outcome.reply {
             Reply::Failed(failure) => request.last = failure,
-            Reply::Status(_) | Reply::Call(_) if superseded => request.last = Failure::CircuitOpen,
+            Reply::Status(_) | Reply::Call(_) if superseded => {
+                (request.last, request.landed) = (Failure::CircuitOpen, None);
+            }
             Reply::Status(status) => {
                 let (retry_after, mark) = (outcome.retry_after, outcome.mark);
                 request.landed = Some(Landed { id, status, retry_after, mark });
@@ -179,33 +172,30 @@ impl<'s> World<'s> {
         }
         let failed = !matches!(outcome.reply, Reply::Status(status) if status < 500);
         request.failed_once |= failed && kind == Kind::First;
-        if superseded && endpoint != NONE {
+        if (superseded || set_aside) && endpoint != NONE {
             request.used.push(endpoint as u16);
         }
         self.watch(owner, at);
         self.advance(now, owner);
     }
 
-    /// `superseded`: another attempt has answered.
-    pub fn cancel_flights(&mut self, now: u64, number: u32, superseded: bool) {
+    pub fn cancel_flights(&mut self, now: u64, number: u32) {
         let at = self.instant(now);
         let works = self.requests[number as usize].works;
         for work in works.into_iter().filter(|work| *work != NONE) {
             let Some(permit) = self.works[work as usize].permit.take() else { continue };
             let sidecar = usize::from(self.requests[number as usize].sidecar);
+            let (endpoint, launched) = (self.works[work as usize].endpoint, self.works[work as usize].launched);
             let side = &mut self.sidecars[sidecar];
             side.dependency.on_cancelled(at, permit);
-            let Work { endpoint, launched, .. } = self.works[work as usize];
-            if superseded {
-                side.superseded(endpoint as usize, Duration::from_nanos(now - launched), at);
-            }
+            side.outlasted(endpoint as usize, Duration::from_nanos(now - launched), at);
             self.leave(now, work, false);
         }
     }
 
     pub fn finish(&mut self, now: u64, number: u32, stop: Stop, answer: Option<AttemptId>) {
         if self.requests[number as usize].is_flying() {
-            self.cancel_flights(now, number, answer.is_some());
+            self.cancel_flights(now, number);
         }
         let request = &self.requests[number as usize];
         let landed = request.landed.filter(|landed| Some(landed.id) == answer);
@@ -269,5 +259,14 @@ impl<'s> World<'s> {
             // Who is refused at once does not ask again at once: time would stand still.
             self.queue.at(now.max(arrived + self.hop), Event::Again(stream.into()));
         }
+    }
+}
+
+/// Whether an attempt was refused for overload or not answered in time; None = it says nothing of capacity.
+const fn dropped(outcome: &Outcome) -> Option<bool> {
+    match outcome.reply {
+        Reply::Status(429 | 503) | Reply::Failed(Failure::TryTimeout | Failure::DeadlineExceeded) => Some(true),
+        Reply::Status(_) => Some(false),
+        Reply::Call(_) | Reply::Failed(_) => None,
     }
 }

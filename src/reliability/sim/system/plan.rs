@@ -8,6 +8,7 @@ use crate::reliability::ejection::EjectionPolicy;
 use crate::reliability::entropy::Entropy;
 use crate::reliability::hedge::HedgePolicy;
 use crate::reliability::limit::Limits;
+use crate::reliability::priority::Criticality;
 use std::time::Duration;
 
 /// What a caller's deadline loses on its way through a sidecar, unless the policy says otherwise.
@@ -46,6 +47,8 @@ pub struct SidecarPlan<'p> {
     pub limits: Limits,
     /// Requests share connections (HTTP/2).
     pub shared: bool,
+    /// How long an endpoint that comes, or comes back, gets less than its share. None = it does not.
+    pub slow_start: Option<Duration>,
     /// By the number that a stream names.
     pub routes: Vec<RoutePlan<'p>>,
 }
@@ -59,6 +62,10 @@ pub struct RoutePlan<'p> {
     pub retry: &'p RetryPolicy,
     /// A second attempt beside a slow first one.
     pub hedge: Option<&'p HedgePolicy>,
+    /// How important its requests are, where that is said; retries of callers are then one class less.
+    pub class: Option<Criticality>,
+    /// What requests say of themselves counts.
+    pub heeds: bool,
     /// What is taken off a deadline that is passed on; None = it is not passed on.
     pub margin: Option<Duration>,
 }
@@ -74,6 +81,8 @@ pub struct Stream {
     pub idempotent: bool,
     /// Their bodies are held.
     pub replayable: bool,
+    /// How important they say they are.
+    pub says: Option<Criticality>,
 }
 
 /// When requests come.

@@ -4,7 +4,7 @@ use crate::reliability::attempts::{AttemptId, Attempts, Denied, Kind, Plan, Stop
 use crate::reliability::breaker::{Permit, Refusal};
 use crate::reliability::classify::{Outcome, PeerMark, Reply};
 use crate::reliability::failure::{Failure, Sent};
-use crate::reliability::limit::Ticket;
+use crate::reliability::limit::{Taken, Ticket};
 use std::time::Duration;
 
 /// No place in a slab.
@@ -55,12 +55,12 @@ pub(super) struct Request<'s> {
     pub parent: u32,
     pub arrived: u64,
     pub deadline: u64,
-    /// Its place in the queue while it has no slot yet.
+    /// Its place in the queue, while it has no slot.
     pub queued: Option<Ticket>,
-    /// How many were in flight when it got its slot, itself included.
-    pub in_flight: u32,
-    /// What it says of the upstream's capacity: how long an answer took, and whether it was refused or did not come.
-    pub load: Option<(Duration, bool)>,
+    /// Its slot.
+    pub taken: Option<Taken>,
+    /// What it says of the capacity of its upstream: how long an attempt took, and whether it was dropped.
+    pub load: Option<(u64, bool)>,
     /// When it wakes next; the end of time if no event will wake it.
     pub wakes: u64,
     pub works: [u32; FLYING],
@@ -89,7 +89,7 @@ impl<'s> Request<'s> {
             arrived,
             deadline,
             queued: None,
-            in_flight: 0,
+            taken: None,
             load: None,
             wakes: u64::MAX,
             works: [NONE; FLYING],

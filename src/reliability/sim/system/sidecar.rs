@@ -1,8 +1,8 @@
 //! One sidecar: the machines of an upstream, and of its endpoints what `crate::upstreams` keeps behind its locks.
 
-use super::plan::{RoutePlan, SidecarPlan};
+use super::plan::SidecarPlan;
 use super::tally::{Outcome, SPANS_MAX};
-use crate::reliability::balance::{self, Balance, View};
+use crate::reliability::balance::{self, Balance, Company, View};
 use crate::reliability::breaker::State;
 use crate::reliability::classify::{self, Outcome as Ending};
 use crate::reliability::dependency::Dependency;
@@ -27,6 +27,8 @@ pub(super) struct Member {
     health: Ejection,
     ewma: PeakEwma,
     ejected: bool,
+    /// Since when it starts slowly.
+    warms: Option<Instant>,
     /// Part of the set.
     pub present: bool,
     /// Attempts in flight.
@@ -48,14 +50,16 @@ struct Trips {
 pub(super) struct Sidecar<'p> {
     pub plan: SidecarPlan<'p>,
     pub dependency: Dependency,
-    /// Who waits for a slot is known by number and generation.
-    pub limit: Limit<(u32, u32)>,
+    /// Who waits is known by the number of its request.
+    pub limit: Limit<u32>,
     pub limits: Limits,
     pub members: Vec<Member>,
     /// Indices of members that are present.
     present: Vec<usize>,
     trips: Trips,
     turn: usize,
+    /// Some member starts slowly.
+    warming: bool,
     /// Since when its breaker is not closed.
     open_since: Option<Instant>,
 }
@@ -66,13 +70,13 @@ impl<'p> Sidecar<'p> {
             health: Ejection::new(now),
             ewma: PeakEwma::new(now, EWMA_START, EWMA_DECAY),
             ejected: false,
+            warms: None,
             present: true,
             pending: 0,
             idle: 0,
         };
         let mut dependency = Dependency::new(plan.dependency, now);
-        let kept = |route: &RoutePlan<'_>| route.retry.retries > 0 || route.hedge.is_some();
-        let retrying = plan.routes.iter().enumerate().filter(|(_, route)| kept(route));
+        let retrying = plan.routes.iter().enumerate().filter(|(_, route)| route.retry.retries > 0);
         dependency.efficacy.keep(now, retrying.map(|(number, _)| ledger(number)));
         let hedging = plan.routes.iter().enumerate().filter(|(_, route)| route.hedge.is_some());
         dependency.hedges.keep(now, hedging.map(|(number, _)| ledger(number)));
@@ -84,6 +88,7 @@ impl<'p> Sidecar<'p> {
             present: (0..endpoints).collect(),
             trips: Trips::default(),
             turn: 0,
+            warming: false,
             open_since: None,
             plan: plan.clone(),
         };
@@ -116,12 +121,14 @@ impl<'p> Sidecar<'p> {
                 health: Ejection::new(now),
                 ewma: PeakEwma::new(now, EWMA_START, EWMA_DECAY),
                 ejected: false,
+                warms: self.plan.slow_start.map(|_| now),
                 present,
                 pending: member.pending,
                 idle: 0,
             };
         }
         self.present = (0..self.members.len()).filter(|at| self.members[*at].present).collect();
+        self.warming |= present && self.plan.slow_start.is_some();
         self.bound(now);
         self.recount(now);
     }
@@ -131,6 +138,7 @@ impl<'p> Sidecar<'p> {
         if self.trips.recount_at.is_some_and(|at| now >= at) {
             self.recount(now);
         }
+        let company = self.company(now);
         let view = |at: usize| {
             let number = self.present[at];
             let member = &self.members[number];
@@ -139,7 +147,7 @@ impl<'p> Sidecar<'p> {
                 used: used.contains(&(number as u16)),
                 pending: member.pending,
                 ewma: member.ewma.value(now),
-                weight: 1.0,
+                weight: company.map_or(1.0, |company| company.weight(self.ramp(member, now))),
             }
         };
         // Nobody knows the keys that would be hashed.
@@ -149,21 +157,41 @@ impl<'p> Sidecar<'p> {
         self.present.get(chosen).copied()
     }
 
-    /// Where a hedge beside an attempt to `first` could go.
-    pub fn standby(&self, first: usize) -> Standby {
-        let tripped = self.present.iter().filter(|number| self.members[**number].ejected).count();
+    /// Where a hedge could go, besides this endpoint.
+    pub fn standby(&self, first: usize, now: Instant) -> Standby {
+        let tripped = self.present.iter().filter(|at| self.members[**at].health.tripped_until(now).is_some()).count();
         if ejection::set_state(tripped, self.present.len()) == SetState::Panic {
             return Standby::Panic;
         }
-        let other = self.present.iter().any(|number| *number != first && !self.members[*number].ejected);
-        if other { Standby::Other } else { Standby::Alone }
+        let well = |at: &usize| *at != first && !self.members[*at].ejected;
+        if self.present.iter().any(well) { Standby::Other } else { Standby::Alone }
     }
 
-    /// An attempt was cancelled because the one beside it has answered: it took so long at least.
-    pub fn superseded(&mut self, number: usize, elapsed: Duration, now: Instant) {
-        if let Some(member) = self.members.get_mut(number) {
+    /// An attempt to it was given up for one that was faster: it takes at least so long.
+    pub fn outlasted(&mut self, number: usize, elapsed: Duration, now: Instant) {
+        let Some(member) = self.members.get_mut(number) else { return };
+        if elapsed.as_secs_f64() > member.ewma.value(now) {
             member.ewma.record(now, elapsed);
         }
+    }
+
+    fn ramp(&self, member: &Member, now: Instant) -> f64 {
+        match (member.warms, self.plan.slow_start) {
+            (Some(since), Some(window)) => balance::ramp(now.saturating_duration_since(since), window),
+            _ => 1.0,
+        }
+    }
+
+    /// None = all weigh the same.
+    fn company(&mut self, now: Instant) -> Option<Company> {
+        if !self.warming {
+            return None;
+        }
+        let members = self.present.iter().map(|at| &self.members[*at]).filter(|member| !member.ejected);
+        let ramps = members.map(|member| self.ramp(member, now));
+        let (company, warming) = (Company::of(ramps.clone()), ramps.clone().any(|ramp| ramp < 1.0));
+        self.warming = warming;
+        company
     }
 
     /// Takes in how an attempt ended, as `Upstream::record_attempt` does.
@@ -216,8 +244,12 @@ impl<'p> Sidecar<'p> {
         let mut places = if policy.observe { 0 } else { ejection::enforced(count, total, policy.max_ejected_percent) };
         for number in &self.present {
             let member = &mut self.members[*number];
-            member.ejected = member.health.tripped_until(now).is_some() && places > 0;
+            let (tripped, was) = (member.health.tripped_until(now).is_some(), member.ejected);
+            member.ejected = tripped && places > 0;
             places -= usize::from(member.ejected);
+            if was && !tripped && self.plan.slow_start.is_some() {
+                (member.warms, self.warming) = (Some(now), true);
+            }
         }
         self.trips.recount_at = next;
         if count < total || total == 0 {
@@ -233,9 +265,7 @@ impl<'p> Sidecar<'p> {
             return None;
         }
         let others = self.present.iter().filter(|number| **number != except);
-        let mut percents: Vec<f64> = others.map(|at| self.members[*at].health.failure_percent(now).1).collect();
-        percents.sort_by(f64::total_cmp);
-        percents.get(percents.len() / 2).copied()
+        ejection::peer_median(others.map(|at| self.members[*at].health.failure_percent(now)))
     }
 
     /// Notes what the breaker has done, and what else would pile up.

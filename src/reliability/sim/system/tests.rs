@@ -1,5 +1,6 @@
 use super::plan::*;
 use super::{Outcome, run};
+use crate::reliability::adaptive::{AdaptivePolicy, Algorithm};
 use crate::reliability::attempts::{Denied, Kind, RetryPolicy};
 use crate::reliability::balance::Balance;
 use crate::reliability::breaker::BreakerPolicy;
@@ -7,6 +8,7 @@ use crate::reliability::budget::BudgetPolicy;
 use crate::reliability::deadline::Timeouts;
 use crate::reliability::dependency::DependencyPolicy;
 use crate::reliability::ejection::EjectionPolicy;
+use crate::reliability::hedge::HedgePolicy;
 use crate::reliability::limit::Limits;
 use std::time::{Duration, Instant};
 
@@ -18,6 +20,7 @@ struct Policy {
     dependency: DependencyPolicy,
     ejection: EjectionPolicy,
     retry: RetryPolicy,
+    hedge: Option<HedgePolicy>,
     timeouts: Timeouts,
     limits: Limits,
 }
@@ -27,6 +30,7 @@ impl Policy {
         Policy {
             dependency: DependencyPolicy { budget: BudgetPolicy::default(), breaker: None, throttle: None },
             ejection: EjectionPolicy::default(),
+            hedge: None,
             retry: RetryPolicy { retries, ..RetryPolicy::default() },
             timeouts: Timeouts {
                 request: 2 * SECOND,
@@ -34,7 +38,7 @@ impl Policy {
                 connect: 250 * MS,
                 idle: 60 * SECOND,
             },
-            limits: Limits { connections: 1_000, requests: 1_000, pending: 64, ..Limits::default() },
+            limits: Limits { connections: 1_000, requests: 1_000, ..Limits::default() },
         }
     }
 
@@ -45,7 +49,15 @@ impl Policy {
             balance: Balance::PeakEwma,
             limits: self.limits,
             shared: false,
-            routes: vec![RoutePlan { timeouts: self.timeouts, retry: &self.retry, hedge: None, margin: Some(MARGIN) }],
+            slow_start: None,
+            routes: vec![RoutePlan {
+                timeouts: self.timeouts,
+                retry: &self.retry,
+                hedge: self.hedge.as_ref(),
+                class: None,
+                heeds: false,
+                margin: Some(MARGIN),
+            }],
         }
     }
 
@@ -53,7 +65,7 @@ impl Policy {
         let arrivals = Arrivals::Poisson(rate);
         Setup {
             sidecars: vec![self.sidecar()],
-            streams: vec![Stream { route: 0, arrivals, idempotent: true, replayable: true }],
+            streams: vec![Stream { route: 0, arrivals, idempotent: true, replayable: true, says: None }],
             endpoints,
             warm_up: SECOND,
             duration: 10 * SECOND,
@@ -225,6 +237,39 @@ fn recorded_fates_and_latencies_are_drawn_step_by_step() {
         1.0 - f64::from(good) / f64::from(all)
     };
     assert!(failed(0, 4) == 0.0 && (failed(5, 9) - 0.5).abs() < 0.03, "{} {}", failed(0, 4), failed(5, 9));
+}
+
+#[test]
+fn a_hedge_saves_the_tail_of_slow_answers_at_a_few_percent_of_load() {
+    // Some calls in a hundred take 500 ms, the rest 5.
+    let latency = Spread::through(&[(0.0, 5 * MS), (0.985, 5 * MS), (0.987, 500 * MS), (1.0, 500 * MS)]);
+    let endpoints = vec![EndpointPlan { latency, ..endpoint(MS) }; 3];
+    let mut policy = Policy::new(0);
+    let p99 = |policy: &Policy| {
+        let mut setup = policy.setup(500.0, endpoints.clone());
+        (setup.warm_up, setup.duration) = (10 * SECOND, 20 * SECOND);
+        let outcome = play(&setup);
+        (outcome.times.quantile(0.99).unwrap(), outcome.amplification(), outcome.attempts_of(Kind::Hedge))
+    };
+    let (slow, _, none) = p99(&policy);
+    policy.hedge = Some(HedgePolicy::default());
+    let (fast, load, hedges) = p99(&policy);
+    assert!(none == 0 && slow > 400 * MS, "{slow:?}");
+    assert!(hedges > 50 && fast <= 60 * MS && load <= 1.05, "{fast:?} {load} {hedges}");
+}
+
+#[test]
+fn a_limit_that_is_found_out_sheds_where_a_written_one_lets_everything_wait() {
+    let capacity = Some(Capacity { slots: 4, cancels: true });
+    let endpoints = vec![EndpointPlan { capacity, ..endpoint(20 * MS) }];
+    let mut policy = Policy::new(0);
+    // 600 requests a second on 200 that it can do.
+    let goodput = |policy: &Policy| play(&policy.setup(600.0, endpoints.clone())).succeeded as f64 / 10.0;
+    let written = goodput(&policy);
+    policy.limits.adaptive =
+        Some(AdaptivePolicy { algorithm: Algorithm::Aimd, observe: false, min: 1, max: 1_000, initial: 20 });
+    let found = goodput(&policy);
+    assert!(found > 100.0 && found > 10.0 * written, "{found} {written}");
 }
 
 /// Run by hand, in release: `cargo test --release --no-default-features sim::system -- --ignored --nocapture`.
