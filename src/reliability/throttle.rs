@@ -62,7 +62,7 @@ impl AddAssign for Tally {
 }
 
 /// Throttle of one dependency.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Throttle {
     policy: ThrottlePolicy,
     window: Window<Tally>,
@@ -247,12 +247,20 @@ mod tests {
 
     #[test]
     fn retries_are_refused_first_and_then_leave_the_share_alone() {
-        let (mut throttle, now) = throttle(ThrottlePolicy::default(), 100, 40);
+        let (mut throttle, now) = throttle(ThrottlePolicy::default(), 100, 39);
         let mut entropy = SplitMix::new(2);
         let before = throttle.rejection(now);
         assert!((0..1_000).all(|_| !throttle.admit(now, true, &mut entropy)));
         assert_eq!(throttle.rejection(now), before);
         assert!((0..100).any(|_| throttle.admit(now, false, &mut entropy)));
+    }
+
+    #[test]
+    fn a_share_that_may_be_noise_stops_few_retries() {
+        let (mut throttle, now) = throttle(ThrottlePolicy::default(), 1_000, 495);
+        let mut entropy = SplitMix::new(7);
+        let sent = (0..1_000).filter(|_| throttle.clone().admit(now, true, &mut entropy)).count();
+        assert!((920..=980).contains(&sent), "{sent} of 1,000 at a share of 1 %");
     }
 
     #[test]

@@ -48,8 +48,11 @@ struct Endpoint {
     land: Mutex<Option<oneshot::Sender<bool>>>,
 }
 
+/// What one asks for is on its way.
+type Answer = Pin<Box<dyn Future<Output = Result<Joined, Failure>>>>;
+
 struct Asker {
-    answer: Option<Pin<Box<dyn Future<Output = Result<Joined, Failure>>>>>,
+    answer: Option<Answer>,
     /// The opening that it waits for, known from its first look on.
     waits_for: Option<usize>,
 }
