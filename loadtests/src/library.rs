@@ -33,6 +33,7 @@ pub const SCENARIOS: Library = Library {
         "keyed-posts",
         "one-of-three-dead",
         "slow-endpoint",
+        "overload",
         "tail",
         "brownout-10",
         "brownout-33",

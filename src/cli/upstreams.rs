@@ -205,8 +205,15 @@ fn limits(limits: &LimitsView) -> String {
 /// Who got no slot, the most important first, and who would have got none.
 fn shed(limits: &LimitsView) -> String {
     let of = |mode: &str| {
-        let all = limits.shed.iter().rev().filter(|shed| shed.mode == mode);
-        all.map(|shed| format!("{} {} ({})", shed.class, words::grouped(shed.count), shed.reason)).collect::<Vec<_>>()
+        let mut classes: Vec<(&str, Vec<String>)> = Vec::new();
+        for shed in limits.shed.iter().rev().filter(|shed| shed.mode == mode) {
+            let reason = format!("{} {}", shed.reason, words::grouped(shed.count));
+            match classes.last_mut().filter(|(class, _)| *class == shed.class) {
+                Some((_, reasons)) => reasons.push(reason),
+                None => classes.push((&shed.class, vec![reason])),
+            }
+        }
+        classes.iter().map(|(class, reasons)| format!("{class}: {}", reasons.join(", "))).collect::<Vec<_>>()
     };
     let (enforced, observed) = (of("enforce"), of("observe"));
     let would = (!observed.is_empty()).then(|| format!("would shed {}", observed.join(", ")));

@@ -343,7 +343,7 @@ pub struct CircuitBreaker {
     pub window: Key<Text<Time>>,
     /// Fewer attempts in the window decide nothing. Default 20.
     pub min_requests: Key<Text<Whole>>,
-    /// Opens when this share of attempts failed. Default 50.
+    /// Opens when this share of attempts failed. Default 90: what works in part is better served by retries and the throttle.
     pub failure_percent: Key<Text<Percent>>,
     /// Opens after this many failures in a row. Default: not used.
     pub consecutive_failures: Key<Text<Whole>>,

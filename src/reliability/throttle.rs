@@ -257,7 +257,7 @@ mod tests {
 
     #[test]
     fn a_share_that_may_be_noise_stops_few_retries() {
-        let (mut throttle, now) = throttle(ThrottlePolicy::default(), 1_000, 495);
+        let (throttle, now) = throttle(ThrottlePolicy::default(), 1_000, 495);
         let mut entropy = SplitMix::new(7);
         let sent = (0..1_000).filter(|_| throttle.clone().admit(now, true, &mut entropy)).count();
         assert!((920..=980).contains(&sent), "{sent} of 1,000 at a share of 1 %");

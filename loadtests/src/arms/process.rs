@@ -269,6 +269,11 @@ mod tests {
         }
         assert!(members(&[group]).len() >= 3, "the shell, its child, and their sleeps");
         drop(process);
+        // What is killed takes a moment to go.
+        let until = clock::now() + READY_MAX;
+        while !members(&[group]).is_empty() && clock::now() < until {
+            std::thread::sleep(POLL);
+        }
         assert!(members(&[group]).is_empty());
     }
 

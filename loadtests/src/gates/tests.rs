@@ -246,7 +246,7 @@ fn typing_errors_are_answered_with_what_was_probably_meant() {
     assert_eq!(error("p99_aded < 1ms"), "there is no figure `p99_aded`; did you mean `p99_added`?");
     assert_eq!(error("cpu <= 1x haprxoy"), "there is no arm `haprxoy`; did you mean `haproxy`?");
     assert_eq!(error("outriger: cpu <= 1us"), "there is no arm `outriger`; did you mean `outrigger`?");
-    assert!(error("colour >= 1").starts_with("there is no figure `colour`; there are success, amplification, p50"));
+    assert!(error("colour >= 1").starts_with("there is no figure `colour`; there are success, "));
 }
 
 #[test]

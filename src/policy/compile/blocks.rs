@@ -258,7 +258,7 @@ impl Reader<'_> {
                 "circuitBreaker.failurePercent",
                 block.pick(|b| &b.failure_percent),
                 share,
-                50.0,
+                90.0,
             ),
             consecutive_failures: self.take(
                 "circuitBreaker.consecutiveFailures",

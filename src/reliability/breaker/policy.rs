@@ -9,7 +9,7 @@ pub struct BreakerPolicy {
     pub window: Duration,
     /// samples in the window below which no rate opens; default 20
     pub min_requests: u32,
-    /// opens at this failure rate, percent; default 50
+    /// opens at this failure rate, percent; default 90: what works in part is better served by retries and the throttle
     pub failure_percent: f64,
     /// opens after this many failures in a row; None = off
     pub consecutive_failures: Option<u32>,
@@ -32,7 +32,7 @@ impl Default for BreakerPolicy {
         BreakerPolicy {
             window: Duration::from_secs(10),
             min_requests: 20,
-            failure_percent: 50.0,
+            failure_percent: 90.0,
             consecutive_failures: None,
             slow_call: None,
             open: Duration::from_secs(1),

@@ -85,7 +85,7 @@ impl Bench {
 
 fn policy() -> BreakerPolicy {
     // Long enough that the steps of a test fit between two openings.
-    BreakerPolicy { open: seconds(5.0), max_open: seconds(60.0), ..BreakerPolicy::default() }
+    BreakerPolicy { open: seconds(5.0), max_open: seconds(60.0), failure_percent: 50.0, ..BreakerPolicy::default() }
 }
 
 #[test]
