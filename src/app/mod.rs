@@ -71,6 +71,8 @@ pub struct Settings {
     pub access_log: bool,
     /// Whether `POST /quitquitquit` on the admin listener ends the process.
     pub quit_endpoint: bool,
+    /// Whether SIGTERM, SIGINT and SIGHUP are ours to obey.
+    pub signals: bool,
     /// Opened for us before we started.
     pub sockets: Sockets,
     /// Who is told how far we are.
@@ -107,6 +109,7 @@ pub struct App {
     stop_control: CancellationToken,
     notifier: Notifier,
     news: Option<news::Desk>,
+    signals: Option<run::Signals>,
     /// Dropped last, in this order: traffic before control.
     data: Runtime,
     control: Runtime,
@@ -198,6 +201,8 @@ impl App {
     pub fn start(settings: Settings) -> Result<App, StartError> {
         let data = runtime("traffic", settings.workers.max(1))?;
         let control = runtime("control", 1)?;
+        // Before anybody can learn that we run: the default of a signal is a sudden end.
+        let signals = if settings.signals { Some(run::Signals::register(&control)?) } else { None };
         let journal = Arc::new(Journal::open(settings.state_dir.as_deref()));
         let metrics = Metrics::new();
         let news = news::Desk::open(Arc::clone(&metrics));
@@ -230,7 +235,7 @@ impl App {
             control.spawn(notify::feed(Arc::clone(&core), notifier.clone(), every));
         }
         let news = Some(news);
-        Ok(App { core, store, watcher, admin, metrics: scrape, stop_control, notifier, news, data, control })
+        Ok(App { core, store, watcher, admin, metrics: scrape, stop_control, notifier, news, signals, data, control })
     }
 
     /// Where the admin API listens, if it does.

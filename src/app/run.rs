@@ -3,6 +3,7 @@
 use std::path::Path;
 use std::process::ExitCode;
 
+use tokio::runtime::Runtime;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use super::ending::Manner;
@@ -32,6 +33,7 @@ pub fn run(args: RunArgs) -> ExitCode {
         metrics_listen: args.metrics_listen,
         access_log: true,
         quit_endpoint: args.quit_endpoint,
+        signals: true,
         sockets,
         notifier,
     };
@@ -81,13 +83,31 @@ fn announce(app: &App) {
     app.notifier.ready(&format!("policy revision {} is in force", applied.revision));
 }
 
-fn obey(app: App) -> ExitCode {
-    let signals = {
-        let _inside = app.control.enter();
-        (signal(SignalKind::terminate()), signal(SignalKind::interrupt()), signal(SignalKind::hangup()))
-    };
-    let (Ok(mut terminate), Ok(mut interrupt), Ok(mut hangup)) = signals else {
-        eprintln!("outrigger: signals cannot be received");
+/// What we obey, from the moment of registration on.
+pub(super) struct Signals {
+    terminate: Signal,
+    interrupt: Signal,
+    hangup: Signal,
+}
+
+impl Signals {
+    /// # Errors
+    /// [`StartError::Process`].
+    pub(super) fn register(control: &Runtime) -> Result<Signals, StartError> {
+        let _inside = control.enter();
+        let of =
+            |kind| signal(kind).map_err(|error| StartError::Process(format!("signals cannot be received: {error}")));
+        Ok(Signals {
+            terminate: of(SignalKind::terminate())?,
+            interrupt: of(SignalKind::interrupt())?,
+            hangup: of(SignalKind::hangup())?,
+        })
+    }
+}
+
+fn obey(mut app: App) -> ExitCode {
+    // Registered at the start, as asked for in `run`.
+    let Some(Signals { mut terminate, mut interrupt, mut hangup }) = app.signals.take() else {
         return ExitCode::FAILURE;
     };
     let control = app.control.handle().clone();

@@ -90,6 +90,7 @@ impl Sidecar {
                 metrics_listen: any,
                 access_log: false,
                 quit_endpoint: false,
+                signals: false,
                 sockets: Default::default(),
                 notifier: Default::default(),
             };

@@ -82,6 +82,7 @@ fn measure(traces: &str, block: &str) -> Vec<String> {
         metrics_listen: any,
         access_log: false,
         quit_endpoint: false,
+        signals: false,
         sockets: Default::default(),
         notifier: Default::default(),
     };
