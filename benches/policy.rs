@@ -157,6 +157,7 @@ impl Process {
             metrics_listen: any,
             access_log: false,
             quit_endpoint: false,
+            signals: false,
             sockets: Default::default(),
             notifier: Default::default(),
         };
