@@ -96,7 +96,7 @@ const HOMES: &[(&str, &[&str])] = &[
     ("rustls", &["tls/", "testing/", "faults/"]),
     ("rustls_native_certs", &["tls/"]),
     ("schemars", &["policy/"]),
-    ("serde_saphyr", &["policy/compile", "policy/raw", "simulate/scenario"]),
+    ("serde_saphyr", &["policy/compile", "policy/raw", "policy/yaml.rs", "simulate/scenario"]),
     ("tokio_rustls", &["tls/", "testing/", "faults/"]),
     ("tracing_subscriber", &["telemetry/events.rs"]),
     ("webpki", &["tls/"]),

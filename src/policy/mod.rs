@@ -24,6 +24,7 @@ pub mod tls;
 pub mod tracing;
 pub mod watch;
 pub mod words;
+pub(crate) mod yaml;
 
 use std::net::SocketAddr;
 use std::sync::Arc;

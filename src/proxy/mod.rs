@@ -183,10 +183,8 @@ impl Proxy {
             return respond::fail(Explained { detail: Some(&words), ..Failure::NoRoute.into() }, record);
         };
         record.routed(route.id);
-        if let Err(Refusal { failure, retry_after, .. }) =
-            self.count(connection, &route, request.headers(), &mut record)
-        {
-            return respond::fail(Explained { retry_after, ..failure.into() }, record);
+        if let Err(refusal) = self.count(connection, &route, request.headers(), &mut record) {
+            return respond::refuse(&refusal, record);
         }
 
         let mut invent = None;

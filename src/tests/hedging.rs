@@ -40,14 +40,20 @@ fn once_silent() -> Script {
     Script::always(Answer::ok("here"))
 }
 
+/// Two endpoints that answer, and hedges that are earned.
+async fn earned() -> ([FaultServer; 2], Program) {
+    let (servers, program) = pair(once_silent(), once_silent(), HEDGE).await;
+    earn(&program).await;
+    (servers, program)
+}
+
 async fn hedges(program: &Program, result: &str) -> f64 {
     program.metrics().await.sum("outrigger_hedges_total", &[("result", result)])
 }
 
 #[tokio::test]
 async fn a_slow_answer_is_overtaken_by_a_second_attempt_at_another_endpoint() {
-    let (servers, program) = pair(once_silent(), once_silent(), HEDGE).await;
-    earn(&program).await;
+    let (servers, program) = earned().await;
     let [slow, quick] = &servers;
     slow.set(Script::always(silent()));
     let mut client = client(&program).await;
@@ -71,8 +77,7 @@ async fn a_slow_answer_is_overtaken_by_a_second_attempt_at_another_endpoint() {
 
 #[tokio::test]
 async fn a_held_body_is_sent_whole_by_both_attempts() {
-    let (servers, program) = pair(once_silent(), once_silent(), HEDGE).await;
-    earn(&program).await;
+    let (servers, program) = earned().await;
     let [slow, quick] = &servers;
     slow.set(Script::always(silent()));
     let mut client = client(&program).await;
@@ -92,8 +97,7 @@ async fn a_held_body_is_sent_whole_by_both_attempts() {
 #[tokio::test]
 async fn a_post_is_not_sent_twice_and_it_is_told_why() {
     let late = Behaviour::from(Answer::ok("late")).after(Duration::from_millis(120));
-    let (servers, program) = pair(once_silent(), once_silent(), HEDGE).await;
-    earn(&program).await;
+    let (servers, program) = earned().await;
     servers.iter().for_each(|server| server.set(Script::always(late.clone())));
     assert_eq!(client(&program).await.post("/x", "", b"pay").await.text(), "late");
     let posts = |server: &FaultServer| server.observed().seen().iter().filter(|s| s.head.method() == "POST").count();
@@ -132,8 +136,7 @@ async fn if_both_fail_a_retry_follows() {
 
 #[tokio::test]
 async fn a_client_that_leaves_while_two_attempts_fly_ends_both() {
-    let (servers, program) = pair(once_silent(), once_silent(), HEDGE).await;
-    earn(&program).await;
+    let (servers, program) = earned().await;
     servers.iter().for_each(|server| server.set(Script::always(silent())));
     let client = client(&program).await;
     client.send("GET /x HTTP/1.1\r\nHost: a\r\n\r\n").await;

@@ -1,6 +1,6 @@
 //! Text -> raw mirror. Bounds what a file may cost, and says in our words what is wrong with it.
 
-use serde_saphyr::{DuplicateKeyPolicy, Error, MessageFormatter, UserMessageFormatter};
+use serde_saphyr::{Error, MessageFormatter, UserMessageFormatter};
 
 use super::FILE_BYTES_MAX;
 use crate::policy::diagnostic::Diagnostic;
@@ -8,13 +8,16 @@ use crate::policy::lint::Code;
 use crate::policy::raw;
 use crate::policy::raw::scalar::Position;
 use crate::policy::words::{Hint, hint};
+use crate::policy::yaml::{Bounds, indenting_tab};
 
-/// Deeper than any policy: upstreams / name / routes / route / retry / codes / code.
-const DEPTH_MAX: usize = 32;
-/// About twenty nodes per route, 10,000 routes.
-const NODES_MAX: usize = 400_000;
-/// Anchors are a convenience for a few repeated blocks.
-const ALIASES_MAX: usize = 1_000;
+const BOUNDS: Bounds = Bounds {
+    // Deeper than any policy: upstreams / name / routes / route / retry / codes / code.
+    depth: 32,
+    // About twenty nodes per route, 10,000 routes.
+    nodes: 400_000,
+    // Anchors are a convenience for a few repeated blocks.
+    aliases: 1_000,
+};
 
 /// Reads the file's structure.
 ///
@@ -28,7 +31,8 @@ pub(super) fn parse(text: &str) -> Result<raw::File, Box<Diagnostic>> {
     if is_blank(text) {
         return Err(whole_file("the file is empty: `outrigger init` prints a policy to begin with".to_owned()));
     }
-    serde_saphyr::from_str_with_options(text, options()).map_err(|error| Box::new(finding(&error).with_context(text)))
+    serde_saphyr::from_str_with_options(text, BOUNDS.options())
+        .map_err(|error| Box::new(finding(&error).with_context(text)))
 }
 
 impl Diagnostic {
@@ -49,13 +53,6 @@ impl Diagnostic {
         }
         self
     }
-}
-
-/// The column of the first tab in front of a line's text.
-fn indenting_tab(line: &str) -> Option<u32> {
-    let indentation = &line[..line.len() - line.trim_start().len()];
-    let column = indentation.chars().position(|c| c == '\t')?;
-    u32::try_from(column + 1).ok()
 }
 
 /// The key whose value begins at `column`.
@@ -83,28 +80,6 @@ fn switch(key: &str) -> Option<String> {
 fn is_blank(text: &str) -> bool {
     let text = text.strip_prefix('\u{feff}').unwrap_or(text);
     text.lines().map(str::trim).all(|line| line.is_empty() || line.starts_with('#') || line == "---" || line == "...")
-}
-
-fn options() -> serde_saphyr::Options {
-    serde_saphyr::options! {
-        budget: serde_saphyr::budget! {
-            max_depth: DEPTH_MAX,
-            flow_nesting_limit: DEPTH_MAX,
-            max_nodes: NODES_MAX,
-            max_events: NODES_MAX * 3,
-            max_aliases: ALIASES_MAX,
-            max_anchors: ALIASES_MAX,
-            max_documents: 2,
-        },
-        alias_limits: serde_saphyr::alias_limits! {
-            max_total_replayed_events: NODES_MAX,
-            max_replay_stack_depth: DEPTH_MAX,
-        },
-        duplicate_keys: DuplicateKeyPolicy::Error,
-        strict_booleans: true,
-        reject_unsupported_tags: true,
-        with_snippet: false,
-    }
 }
 
 /// The parser's error in our words.

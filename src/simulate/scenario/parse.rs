@@ -2,16 +2,15 @@
 
 use crate::policy::raw::scalar::Position;
 use crate::policy::words::similar;
-use serde_saphyr::{DuplicateKeyPolicy, Error, MessageFormatter, UserMessageFormatter};
+use crate::policy::yaml::{Bounds, indenting_tab};
+use serde_saphyr::{Error, MessageFormatter, UserMessageFormatter};
 
 use super::raw;
 use super::read::Finding;
 
 /// Far more than a scenario of some screens.
 const FILE_BYTES_MAX: usize = 256 * 1024;
-const DEPTH_MAX: usize = 16;
-const NODES_MAX: usize = 20_000;
-const ALIASES_MAX: usize = 100;
+const BOUNDS: Bounds = Bounds { depth: 16, nodes: 20_000, aliases: 100 };
 
 /// Reads the file's structure, or says the first thing that is not our format.
 pub(super) fn parse(text: &str) -> Result<raw::File, Finding> {
@@ -22,39 +21,13 @@ pub(super) fn parse(text: &str) -> Result<raw::File, Finding> {
     if text.lines().map(str::trim).all(|line| line.is_empty() || line.starts_with('#') || line == "---") {
         return Err(whole("the file is empty: begin with a copy of loadtests/scenarios/steady.yaml".to_owned()));
     }
-    serde_saphyr::from_str_with_options(text, options()).map_err(|error| with_tabs(finding(&error), text))
-}
-
-fn options() -> serde_saphyr::Options {
-    serde_saphyr::options! {
-        budget: serde_saphyr::budget! {
-            max_depth: DEPTH_MAX,
-            flow_nesting_limit: DEPTH_MAX,
-            max_nodes: NODES_MAX,
-            max_events: NODES_MAX * 3,
-            max_aliases: ALIASES_MAX,
-            max_anchors: ALIASES_MAX,
-            max_documents: 2,
-        },
-        alias_limits: serde_saphyr::alias_limits! {
-            max_total_replayed_events: NODES_MAX,
-            max_replay_stack_depth: DEPTH_MAX,
-        },
-        duplicate_keys: DuplicateKeyPolicy::Error,
-        strict_booleans: true,
-        reject_unsupported_tags: true,
-        with_snippet: false,
-    }
+    serde_saphyr::from_str_with_options(text, BOUNDS.options()).map_err(|error| with_tabs(finding(&error), text))
 }
 
 /// A tab in the indentation is the likeliest reason for what a parser says about it.
 fn with_tabs(finding: Finding, text: &str) -> Finding {
     let lines = [finding.position.line, finding.position.line.saturating_sub(1)];
-    let column_of_tab = |number: u32| {
-        let line = text.lines().nth((number as usize).checked_sub(1)?)?;
-        let indentation = &line[..line.len() - line.trim_start().len()];
-        u32::try_from(indentation.chars().position(|c| c == '\t')? + 1).ok()
-    };
+    let column_of_tab = |number: u32| indenting_tab(text.lines().nth((number as usize).checked_sub(1)?)?);
     match lines.into_iter().find_map(|line| Some(Position { line, column: column_of_tab(line)? })) {
         Some(position) => Finding { position, message: "a tab; indent with spaces".to_owned() },
         None => finding,

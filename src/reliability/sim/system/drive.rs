@@ -165,7 +165,7 @@ impl<'s> World<'s> {
                 let (retry_after, mark) = (outcome.retry_after, outcome.mark);
                 request.landed = Some(Landed { id, status, retry_after, mark });
                 if status < 400 && request.counted {
-                    self.tally.attempt_times.add(took);
+                    self.tally.attempt_times.record(elapsed);
                 }
             }
             Reply::Call(_) => {}
@@ -234,18 +234,18 @@ impl<'s> World<'s> {
         let (parent, stream, arrived) = (request.parent, request.stream, request.arrived);
         let good = matches!(outcome.reply, Reply::Status(status) if status < 400);
         if request.counted {
-            let (failed_once, took) = (request.failed_once, now - arrived);
+            let (failed_once, took) = (request.failed_once, Duration::from_nanos(now - arrived));
             self.tally.requests += 1;
             self.tally.succeeded += u64::from(good);
             self.tally.rescued += u64::from(good && failed_once);
-            self.tally.times.add(took);
+            self.tally.times.record(took);
             if good {
-                self.tally.good_times.add(took);
+                self.tally.good_times.record(took);
             }
             if let Some(second) = self.second_of(arrived) {
                 second.requests += 1;
                 second.succeeded += u32::from(good);
-                second.times.add(took);
+                second.times.record(took);
             }
         }
         self.free_request(number);

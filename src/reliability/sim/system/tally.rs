@@ -1,72 +1,11 @@
 //! What a simulation counts.
 
 use crate::reliability::attempts::{Denied, Kind};
+use crate::reliability::latency::Histogram;
 use std::time::Duration;
 
 /// A second in which fewer requests succeed is one of trouble, as for the load tests.
 const RECOVERED: f64 = 0.99;
-/// Buckets per power of two.
-const SUB_BITS: u32 = 5;
-/// Microseconds up to 2^32, in so many buckets.
-const BUCKETS: usize = ((32 - SUB_BITS as usize) + 1) << SUB_BITS;
-
-/// Times at constant relative precision (3 %).
-#[derive(Clone, Debug, PartialEq)]
-pub struct Times {
-    total: u64,
-    counts: Box<[u32]>,
-}
-
-impl Default for Times {
-    fn default() -> Self {
-        Times { total: 0, counts: vec![0; BUCKETS].into_boxed_slice() }
-    }
-}
-
-fn bucket(micros: u64) -> usize {
-    let octave = (micros | 1).ilog2();
-    if octave < SUB_BITS {
-        return micros as usize;
-    }
-    let shift = octave - SUB_BITS;
-    ((shift as usize) << SUB_BITS) + (micros >> shift) as usize
-}
-
-fn middle(bucket: usize) -> u64 {
-    if bucket < 2 << SUB_BITS {
-        return bucket as u64;
-    }
-    let shift = (bucket >> SUB_BITS) as u32 - 1;
-    let low = (bucket as u64 - (u64::from(shift) << SUB_BITS)) << shift;
-    low + (1 << shift) / 2
-}
-
-impl Times {
-    pub(super) fn add(&mut self, nanos: u64) {
-        let micros = (nanos / 1_000).min(u64::from(u32::MAX));
-        if let Some(count) = self.counts.get_mut(bucket(micros)) {
-            *count = count.saturating_add(1);
-            self.total += 1;
-        }
-    }
-
-    /// How many.
-    pub fn total(&self) -> u64 {
-        self.total
-    }
-
-    /// The time that this share (0 to 1) does not exceed. None = nothing was counted.
-    pub fn quantile(&self, share: f64) -> Option<Duration> {
-        let rank = ((self.total as f64 * share).ceil() as u64).clamp(1, self.total.max(1));
-        let mut seen = 0;
-        let at = self.counts.iter().position(|count| {
-            seen += u64::from(*count);
-            *count > 0 && seen >= rank
-        })?;
-        Some(Duration::from_micros(middle(at)))
-    }
-}
-
 /// One second of the counted part.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Second {
@@ -79,7 +18,7 @@ pub struct Second {
     /// Attempts launched in it that were not the first of their request.
     pub again: u32,
     /// Of requests that came in it and were answered.
-    pub times: Times,
+    pub times: Histogram,
 }
 
 /// What came out.
@@ -106,11 +45,11 @@ pub struct Outcome {
     /// Ended by their deadline.
     pub deadlines: u64,
     /// From arrival to answer, of all requests that were answered.
-    pub times: Times,
+    pub times: Histogram,
     /// Of those that succeeded.
-    pub good_times: Times,
+    pub good_times: Histogram,
     /// Of attempts that were answered well, as the first sidecar saw them.
-    pub attempt_times: Times,
+    pub attempt_times: Histogram,
     /// How long the breakers of all sidecars were open or probing.
     pub open: Duration,
     /// Endpoints ejected.
@@ -138,9 +77,9 @@ impl Outcome {
             refused_throttle: 0,
             refused_limit: 0,
             deadlines: 0,
-            times: Times::default(),
-            good_times: Times::default(),
-            attempt_times: Times::default(),
+            times: Histogram::default(),
+            good_times: Histogram::default(),
+            attempt_times: Histogram::default(),
             open: Duration::ZERO,
             ejections: 0,
             seconds: vec![Second::default(); usize::try_from(seconds).unwrap_or(0)],
